@@ -1,0 +1,125 @@
+"""The integers that cross the kernels' face, each defined once.
+
+``codes.pxd`` beside this file holds the same names for compiled code (a test compares the two).
+"""
+
+# -- sides: of a level, of an order, of a trade's aggressor
+BUY = 0
+SELL = 1
+
+# -- kinds of feed messages (column ``kind``)
+DEPTH = 1  # rows are absolute level quantities, 0 deletes; ref = last update id
+TRADE = 2  # rows are prints on the book, side = aggressor; ref = trade id
+BBO = 3  # best bid row then best ask row (a missing side has no row); ref = update id
+SNAPSHOT = 4  # rows are the whole book; ref = update id
+MARK = 5  # no rows; ref = row of aux: mark_e8, index_e8, rate_e12, next_funding_ns
+FUNDING = 6  # no rows; ref = row of aux: rate_e12, mark_e8 (0: use the mark of the run), boundary_ns, 0
+GAP = 7  # no rows; ref = row of aux: gap kind, first lost id, last lost id, span_ns
+OFFBOOK = 8  # a print that is not of this book (insurance fund, ADL, block); rows as TRADE
+FORCE = 9  # somebody else's liquidation order, information only; rows as TRADE
+
+# -- gap kinds (aux column 0 of GAP)
+GAP_SEQUENCE = 1
+GAP_DISCONNECT = 2
+GAP_SESSION_END = 3
+
+# -- order types, time in force, flags of a request
+LIMIT = 0
+MARKET = 1
+GTC = 0
+IOC = 1
+FOK = 2
+GTX = 3  # post-only
+FLAG_REDUCE_ONLY = 1
+
+# -- order events, as they arrive from a venue
+EV_ACCEPTED = 1
+EV_REJECTED = 2
+EV_FILLED = 3  # partial or whole; lots = executed by this event
+EV_CANCELED = 4
+EV_CANCEL_REJECTED = 5
+EV_AMENDED = 6
+EV_AMEND_REJECTED = 7
+EV_EXPIRED = 8  # closed by the venue: IOC remainder, FOK, post-only, reduce-only, liquidation
+EV_TRIGGERED = 9
+# -- account events
+EV_FUNDING = 20  # lots = position charged, amount = payment, rate and mark in their columns
+EV_MARGIN_WARNING = 21
+EV_LIQUIDATED = 22  # the position was taken over; ticks = bankruptcy price (rounded), lots = taken
+EV_ADL = 23
+
+# -- reasons (close and reject reasons as the wire carries them)
+R_NONE = 0
+R_USER = 1
+R_FILLED = 2
+R_POST_ONLY = 3
+R_IOC_REMAINDER = 4
+R_FOK = 5
+R_MARKET_REMAINDER = 6
+R_REDUCE_ONLY = 7
+R_STP = 8
+R_LIQUIDATION = 9
+R_ADL = 10
+R_MARGIN = 11  # margin insufficient
+R_LEVERAGE = 12  # position above what the leverage or the last bracket allows
+R_MIN_NOTIONAL = 13
+R_PRICE_BAND = 14
+R_LOT_SIZE = 15
+R_UNKNOWN_ORDER = 16  # cancel or amend of an order that is not open
+R_NO_BOOK = 17  # the simulator cannot know: book stale or empty
+R_NO_LIQUIDITY = 18
+R_MAX_ORDERS = 19
+R_EXPIRED = 20
+R_VENUE = 21
+R_NO_CHANGE = 22
+R_LATENCY = 23  # recorded latency of this request is "rejected by the venue" (negative)
+
+# -- the simulator's cause of a fill (never part of the canonical log)
+CAUSE_NONE = 0
+CAUSE_TAKER = 1  # walked the displayed book on arrival
+CAUSE_QUEUE = 2  # a trade at our price reached us
+CAUSE_THROUGH = 3  # a trade went through our price
+CAUSE_CROSS = 4  # the feed's opposite best reached or passed our price
+CAUSE_DEPTH = 5  # a depth change consumed the queue
+CAUSE_LIQUIDATION = 6
+CAUSE_ADL = 7
+
+LIQ_NONE = 0
+LIQ_MAKER = 1
+LIQ_TAKER = 2
+
+# -- queue models
+QUEUE_RISK_AVERSE = 0
+QUEUE_POWER = 1  # p = b^n / (b^n + f^n)
+QUEUE_POWER2 = 2  # p = b^n / (b + f)^n
+QUEUE_POWER3 = 3  # p = 1 - (f / (f + b))^n
+QUEUE_LOG = 4  # p = ln(1+b) / (ln(1+b) + ln(1+f))
+QUEUE_LOG2 = 5  # p = ln(1+b) / ln(1+b+f)
+QUEUE_CUSTOM = 9  # a Python object with one method: probability(front, back) -> float
+
+# -- exchange models
+EXCHANGE_PARTIAL = 0  # correct partial fills, a trade is shared by own orders in queue order
+EXCHANGE_NOPARTIAL = 1  # hftbacktest's NoPartialFillExchange, for comparison only
+
+# -- what ``Core.advance`` came back for
+WAKE_TIME = 0  # the requested instant is reached
+WAKE_MARKET = 1  # a market message somebody listens to is due
+WAKE_PRIVATE = 2  # a private event of a listening lane is due
+NEED_DATA = 3  # a market has consumed its window: set the next one
+WAKE_END = 4  # no data is left
+
+# -- what a lane listens to (bits of ``Core.listen``)
+ON_BOOK = 1  # every DEPTH, BBO and SNAPSHOT message
+ON_TRADE = 2  # TRADE and OFFBOOK
+ON_MARK = 4
+ON_GAP = 8
+ON_FORCE = 16
+ON_PRIVATE = 32  # order and account events wake the lane
+
+# -- mark sources of a market
+MARK_RECORDED = 0  # MARK messages
+MARK_MID = 1  # named proxy: the venue book's mid, sampled at whole seconds
+
+NO_PRICE = -(1 << 62)  # absent best price, in ticks
+E8 = 100_000_000
+E12 = 1_000_000_000_000
