@@ -123,3 +123,29 @@ MARK_MID = 1  # named proxy: the venue book's mid, sampled at whole seconds
 NO_PRICE = -(1 << 62)  # absent best price, in ticks
 E8 = 100_000_000
 E12 = 1_000_000_000_000
+
+# -- columns of one log record (``Core.drain_log``); account events use the second meaning
+L_LANE = 0
+L_ACCOUNT = 1
+L_MARKET = 2
+L_ORDER_NO = 3
+L_SEQ = 4
+L_EVENT = 5
+L_REASON = 6
+L_TS = 7  # venue time; of EV_FUNDING the boundary
+L_TICKS = 8  # EV_FUNDING: mark_e8
+L_LOTS = 9  # EV_FUNDING: position charged
+L_LIQUIDITY = 10
+L_FEE = 11  # EV_FUNDING: payment, positive = received
+L_SENT = 12  # EV_FUNDING: venue time at which it was booked
+L_DELIVER = 13
+L_CAUSE = 14
+L_FRONT = 15  # queue ahead at the fill, in millionths of a lot; EV_FUNDING: rate_e12
+L_SIDE = 16
+L_STYLE = 17  # tif + 8 * type + 16 * flags
+L_LEAVES = 18
+L_REALIZED = 19
+L_POSITION = 20  # after the event, lots
+L_WALLET = 21  # after the event, e8
+L_SLOT = 22
+L_WIDTH = 23
