@@ -1,0 +1,55 @@
+# Two commands matter: `make demo` and `make test`. Both work in a fresh clone that has Python 3.11 or newer with its
+# headers, gcc and make; packages are installed from PyPI into $(VENV).
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PYTEST_ARGS ?= -q
+KERNELS := $(wildcard matching/*.py matching/*.pxd sim/*.pxd sim/*.py sim/bench/*.pxd) setup.py
+
+.PHONY: demo test lint types check bench clean help
+.DEFAULT_GOAL := help
+
+help:
+	@echo 'make demo    environment, compiled kernels, an offline demonstration run and its report'
+	@echo 'make test    everything the test suite needs, then the suite'
+	@echo 'make check   lint and types'
+	@echo 'make bench   the benchmark (make bench ARGS="--peers" runs the peers too)'
+	@echo 'make clean   removes what builds and runs left behind'
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "perpsim needs Python 3.11 or newer, and $(PYTHON) is " + sys.version.split()[0] + ": make PYTHON=python3.11 ...")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'setuptools>=77' 'Cython>=3.1'
+	PERPSIM_REQUIRE_COMPILED=1 $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --editable '.[test,lint]'
+	@touch $@
+
+# An editable install compiles once; this recompiles whatever was edited since.
+$(VENV)/.compiled: $(KERNELS) $(VENV)/.installed
+	PERPSIM_REQUIRE_COMPILED=1 $(BIN)/python setup.py --quiet build_ext --inplace
+	@touch $@
+
+demo: $(VENV)/.compiled
+	PERPSIM_REQUIRE_COMPILED=1 $(BIN)/perpsim demo
+
+test: $(VENV)/.compiled
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+check: lint types
+
+lint: $(VENV)/.installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.installed
+	$(BIN)/mypy
+
+bench: $(VENV)/.compiled
+	$(BIN)/perpsim bench $(ARGS)
+
+clean:
+	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis runs
+	find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+	find matching venues recorders sim -name '*.so' -delete
+	rm -f $(VENV)/.compiled $(VENV)/.installed
