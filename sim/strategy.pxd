@@ -1,0 +1,129 @@
+# The public face for annotated strategies: `from sim.strategy cimport Strategy, Context, Order, Book, Fill, ...`.
+# Fields here are C fields in compiled code and plain attributes in Python. See strategy.pyi for meanings and units.
+cimport cython
+from matching.codes cimport *
+from matching.kernel cimport Core
+
+# Order.status and the bits of Order.pending: the integers of venues/lifecycle.py (tests/sim/test_strategy.py compares).
+cdef enum:
+    INTENT = 0
+    SENT = 1
+    UNKNOWN = 2
+    HELD = 3
+    OPEN = 4
+    CLOSED = 5
+    PENDING_AMEND = 1
+    PENDING_CANCEL = 2
+
+@cython.final
+@cython.freelist(256)
+cdef class Order:
+    cdef readonly long long number, lane, instrument, side, ticks, lots, filled_lots, tif, type
+    cdef readonly long long status, pending, reason
+    cdef readonly long long sent_ns, acked_ns, acked_venue_ns, closed_ns, value_ticks_lots
+    cdef readonly bint reduce_only, external, is_open, is_closed, is_cancelable
+    cdef public long long tag
+    cdef long long slot
+    cdef void _become(self, long long status) noexcept
+
+@cython.final
+@cython.freelist(64)
+cdef class OrderEvent:
+    cdef readonly long long instrument, order_number, kind, reason, ts_event_ns, ts_ns, ticks, lots, leaves_lots
+
+@cython.final
+@cython.freelist(64)
+cdef class Fill:
+    cdef readonly long long instrument, order_number, side, ticks, lots, leaves_lots, liquidity, cause
+    cdef readonly long long fee_e8, realized_e8, ts_event_ns, ts_ns
+    cdef readonly double queue_front_lots
+    cdef double tick_num, tick_den
+
+@cython.final
+@cython.freelist(64)
+cdef class Trade:
+    cdef readonly long long instrument, side, ticks, lots, id, ts_event_ns, ts_recv_ns
+    cdef readonly bint is_off_book
+    cdef double tick_num, tick_den
+
+@cython.final
+@cython.freelist(64)
+cdef class Bar:
+    cdef readonly long long instrument, series, start_ns, end_ns
+    cdef readonly long long open_ticks, high_ticks, low_ticks, close_ticks
+    cdef readonly long long lots, buy_lots, trades, value_ticks_lots
+
+@cython.final
+@cython.freelist(16)
+cdef class Funding:
+    cdef readonly long long instrument, boundary_ns, ts_ns, rate_e12, mark_e8, position_lots, payment_e8
+
+@cython.final
+@cython.freelist(16)
+cdef class Gap:
+    cdef readonly long long instrument, kind, first_lost, last_lost, span_ns, ts_event_ns, ts_recv_ns
+
+@cython.final
+@cython.freelist(16)
+cdef class Liquidation:
+    cdef readonly long long instrument, kind, side, ticks, lots, amount_e8, mark_e8, ts_event_ns, ts_ns
+
+@cython.final
+cdef class Book:
+    cdef Core core
+    cdef readonly long long instrument
+    cdef double tick_num, tick_den
+    cpdef long long best_ticks(self, long long side)
+    cpdef long long best_lots(self, long long side)
+    cpdef long long lots_at(self, long long side, long long ticks)
+    cpdef double mid_in_ticks(self)
+
+@cython.final
+cdef class Context:
+    cdef Core core
+    cdef readonly long long now_ns, lane, count
+    cdef readonly tuple instruments
+    cdef object runtime
+    cdef list books
+    cdef list slots
+    cdef dict late
+    cdef object commands
+    cdef bint deferring
+    cdef long long numbers
+    cdef long long[::1] position_lots
+    cdef long long[::1] wallet_of
+    cdef long long[::1] wallet_e8
+    cdef double[::1] tick_num
+    cdef double[::1] tick_den
+    cpdef Book book(self, long long i)
+    cpdef long long position(self, long long i) except? -1
+    cpdef Order submit(self, long long i, long long side, long long ticks, long long lots,
+                       long long tif=*, long long type=*, bint reduce_only=*)
+    cpdef Order buy(self, long long i, long long ticks, long long lots, long long tif=*)
+    cpdef Order sell(self, long long i, long long ticks, long long lots, long long tif=*)
+    cpdef bint cancel(self, Order order) except? -1
+    cpdef bint amend(self, Order order, long long ticks, long long lots) except? -1
+    cpdef Order apply_private(self)
+    cdef Order find(self, long long slot, long long number)
+    cdef Order adopt(self)
+    cdef keep(self, Order order)
+    cdef send(self, Order order)
+    cdef _close(self, Order order, long long ts_ns)
+    cdef _apply_account(self, long long kind, long long market)
+
+cdef class Strategy:
+    cdef public Context ctx
+    cpdef object on_start(self)
+    cpdef object on_stop(self)
+    cpdef object on_book(self, long long i)
+    cpdef object on_trade(self, long long i, Trade trade)
+    cpdef object on_bar(self, long long i, Bar bar)
+    cpdef object on_data(self, str name, object row)
+    cpdef object on_order(self, Order order, OrderEvent event)
+    cpdef object on_fill(self, Order order, Fill fill)
+    cpdef object on_funding(self, long long i, Funding funding)
+    cpdef object on_mark(self, long long i)
+    cpdef object on_gap(self, long long i, Gap gap)
+    cpdef object on_liquidation(self, long long i, Liquidation event)
+    cpdef object on_force_order(self, long long i, Trade trade)
+    cpdef object on_timer(self)

@@ -1,0 +1,586 @@
+"""What a strategy sees: the base class, its context, orders, books and events.
+
+A strategy is a class with plain synchronous callbacks. Everything it is told is a fact that had reached the client by
+``ctx.now_ns``: books are the local view (built from messages by their receive time), order state, positions and
+balances are what delivered private events say. Commands return at once; their outcome always arrives as an event.
+
+This file runs compiled (the types are in strategy.pxd) and uncompiled with the same results; ``strategy.pyi`` is the
+reference of the public names. Event objects are small and new each time, so a strategy may keep them.
+"""
+
+import cython
+import numpy as np
+
+from sim.units import duration_ns
+from venues import lifecycle
+from venues.errors import LifecycleDefect
+
+if not cython.compiled:
+    from matching.codes import *  # noqa: F403
+
+    INTENT, SENT, UNKNOWN, HELD, OPEN, CLOSED = 0, 1, 2, 3, 4, 5
+    PENDING_AMEND, PENDING_CANCEL = 1, 2
+
+SIDE_NAMES = ("BUY", "SELL")
+MAX_TICKS = (1 << 31) - 1
+NEVER_NS = (1 << 63) - 1
+
+
+class Order:
+    """One order of ours, kept up to date from delivered events; it stays valid after it has closed."""
+
+    def _become(self, status):
+        self.status = status
+        self.is_open = status == OPEN
+        self.is_closed = status == CLOSED
+        self.is_cancelable = status == OPEN and self.pending == 0
+
+    @property
+    def leaves_lots(self):
+        """Lots that may still execute; 0 once closed."""
+        return 0 if self.is_closed else self.lots - self.filled_lots
+
+    @property
+    def average_ticks(self):
+        """Average execution price in ticks (float), or None while nothing has executed."""
+        return self.value_ticks_lots / self.filled_lots if self.filled_lots else None
+
+    @property
+    def status_name(self):
+        return lifecycle.Status(self.status).name
+
+    def __repr__(self):
+        return (
+            f"<Order {self.number} instrument {self.instrument} {SIDE_NAMES[self.side]} {self.lots} lots at "
+            f"{self.ticks} ticks, {self.status_name}, filled {self.filled_lots}>"
+        )
+
+
+class OrderEvent:
+    """What a venue said about an order: ``kind`` is one of the EV codes, ``reason`` one of the R codes."""
+
+    @property
+    def name(self):
+        return lifecycle.event_name(self.kind)
+
+    def __repr__(self):
+        return f"<OrderEvent {self.name} order {self.order_number} reason {self.reason} at {self.ts_ns}>"
+
+
+class Fill:
+    """One execution of ours, with its cause and the lots that were ahead in the queue when it happened."""
+
+    @property
+    def price(self):
+        """Execution price in quote currency (float)."""
+        return self.ticks * self.tick_num / self.tick_den
+
+    def __repr__(self):
+        return f"<Fill order {self.order_number} {SIDE_NAMES[self.side]} {self.lots} lots at {self.ticks} ticks>"
+
+
+class Trade:
+    """One print of the feed; ``side`` is the aggressor's."""
+
+    @property
+    def price(self):
+        """Price in quote currency (float)."""
+        return self.ticks * self.tick_num / self.tick_den
+
+    def __repr__(self):
+        return f"<Trade {SIDE_NAMES[self.side]} {self.lots} lots at {self.ticks} ticks>"
+
+
+class Bar:
+    """Prints of one instrument received in (start_ns, end_ns], as one bar."""
+
+    @property
+    def vwap_ticks(self):
+        """Volume-weighted average price in ticks (float); the close where nothing traded."""
+        return self.value_ticks_lots / self.lots if self.lots else float(self.close_ticks)
+
+    def __repr__(self):
+        return (
+            f"<Bar to {self.end_ns}: {self.open_ticks} {self.high_ticks} {self.low_ticks} {self.close_ticks}, "
+            f"{self.lots} lots in {self.trades} trades>"
+        )
+
+
+class Funding:
+    """A funding payment booked to our account; ``payment_e8`` is positive when received."""
+
+
+class Gap:
+    """A hole in the feed. The book is invalid until the next snapshot."""
+
+
+class Liquidation:
+    """The venue closed (part of) our position, or warns that it is about to."""
+
+
+class Book:
+    """The local order book of one instrument, as of now. Prices in ticks, sizes in lots; an empty side has NO_PRICE."""
+
+    def __init__(self, core, instrument, tick_num, tick_den):
+        self.core = core
+        self.instrument = instrument
+        self.tick_num = tick_num
+        self.tick_den = tick_den
+
+    def best_ticks(self, side):
+        return self.core.best_ticks(self.instrument, side)
+
+    def best_lots(self, side):
+        return self.core.best_lots(self.instrument, side)
+
+    def lots_at(self, side, ticks):
+        return self.core.level_lots(self.instrument, side, ticks)
+
+    def mid_in_ticks(self):
+        return 0.5 * (self.core.best_ticks(self.instrument, BUY) + self.core.best_ticks(self.instrument, SELL))
+
+    def levels(self, side, depth=10):
+        """The best ``depth`` levels of a side, best first, as a list of (ticks, lots)."""
+        return self.core.levels(self.instrument, side, depth)
+
+    @property
+    def best_bid_ticks(self):
+        return self.core.best_ticks(self.instrument, BUY)
+
+    @property
+    def best_ask_ticks(self):
+        return self.core.best_ticks(self.instrument, SELL)
+
+    @property
+    def best_bid_lots(self):
+        return self.core.best_lots(self.instrument, BUY)
+
+    @property
+    def best_ask_lots(self):
+        return self.core.best_lots(self.instrument, SELL)
+
+    @property
+    def is_valid(self):
+        """True while the book is synchronised and both sides have a price."""
+        bid: cython.longlong = self.core.best_ticks(self.instrument, BUY)
+        ask: cython.longlong = self.core.best_ticks(self.instrument, SELL)
+        return self.core.is_valid(self.instrument) and bid != NO_PRICE and ask != NO_PRICE
+
+    @property
+    def mid_ticks(self):
+        """Mid price in ticks (float); only meaningful while ``is_valid``."""
+        return self.mid_in_ticks()
+
+    @property
+    def spread_ticks(self):
+        return self.core.best_ticks(self.instrument, SELL) - self.core.best_ticks(self.instrument, BUY)
+
+    @property
+    def best_bid(self):
+        """Best bid in quote currency (float), or None."""
+        return self._price(self.core.best_ticks(self.instrument, BUY))
+
+    @property
+    def best_ask(self):
+        """Best ask in quote currency (float), or None."""
+        return self._price(self.core.best_ticks(self.instrument, SELL))
+
+    @property
+    def mid(self):
+        """Mid price in quote currency (float), or None while the book is not valid."""
+        return self.mid_in_ticks() * self.tick_num / self.tick_den if self.is_valid else None
+
+    @property
+    def mark_e8(self):
+        """The last mark price received, at 1e-8; 0 before the first."""
+        return self.core.mark_e8(self.instrument)
+
+    def _price(self, ticks):
+        return None if ticks == NO_PRICE else ticks * self.tick_num / self.tick_den
+
+    def __repr__(self):
+        return f"<Book of instrument {self.instrument}: {self.best_bid_ticks} / {self.best_ask_ticks} ticks>"
+
+
+class Context:
+    """A strategy's view of the world and its way to act on it. Made by the run, one for each lane."""
+
+    def __init__(self, core, lane, instruments, wallet_of, deposits_e8, runtime):
+        """``wallet_of[i]`` is the index into ``deposits_e8`` of the wallet that instrument i settles in."""
+        self.core = core
+        self.lane = lane
+        self.instruments = tuple(instruments)
+        self.count = len(self.instruments)
+        self.runtime = runtime
+        self.slots = []
+        self.late = {}
+        self.commands = None
+        self.deferring = False
+        self.numbers = 0
+        self.now_ns = 0
+        scales = [_price_scale(instrument) for instrument in self.instruments]
+        self.books = [Book(core, i, scale[0], scale[1]) for i, scale in enumerate(scales)]
+        self.tick_num = memoryview(np.array([scale[0] for scale in scales], np.float64))
+        self.tick_den = memoryview(np.array([scale[1] for scale in scales], np.float64))
+        self.position_lots = memoryview(np.zeros(self.count, np.int64))
+        self.wallet_of = memoryview(np.array(wallet_of, np.int64))
+        self.wallet_e8 = memoryview(np.array(deposits_e8, np.int64))
+
+    # -- looking
+
+    def book(self, i):
+        """The local book of instrument i. The object stays the same for the whole run."""
+        if i < 0 or i >= self.count:
+            raise IndexError(self._no_instrument(i))
+        return self.books[i]
+
+    def position(self, i):
+        """Position in lots (negative: short) as delivered fills say."""
+        if i < 0 or i >= self.count:
+            raise IndexError(self._no_instrument(i))
+        return self.position_lots[i]
+
+    def balance_e8(self, i=0):
+        """Wallet balance, at 1e-8 of the asset that instrument i settles in, as delivered events say."""
+        if i < 0 or i >= self.count:
+            raise IndexError(self._no_instrument(i))
+        return self.wallet_e8[self.wallet_of[i]]
+
+    @property
+    def balance(self):
+        """Wallet balance of the first instrument's settlement asset (float)."""
+        return self.wallet_e8[self.wallet_of[0]] / 1e8
+
+    def orders(self, i=-1):
+        """Our orders that are not closed, oldest first: of one instrument, or of all."""
+        found = [order for order in self.slots if order is not None and (i < 0 or order.instrument == i)]
+        found.sort(key=_order_number)
+        return found
+
+    def index(self, name):
+        """The index of an instrument by its symbol, or by ``venue:symbol`` where several venues have it."""
+        return self.runtime.index(name)
+
+    def ticks(self, i, price):
+        """A price in quote currency as the nearest whole number of ticks."""
+        return round(price * self.tick_den[i] / self.tick_num[i])
+
+    def lots(self, i, size):
+        """A size in the venue's unit as the nearest whole number of lots."""
+        return round(size / float(self.instruments[i].lot_size))
+
+    def history(self, i, span, kind="trades", bar=None):
+        """What the lake holds of instrument i in the ``span`` before now, as a polars frame; see strategy.pyi."""
+        return self.runtime.history(self.lane, i, duration_ns(span), kind, bar)
+
+    # -- acting
+
+    def submit(self, i, side, ticks, lots, tif=GTC, type=LIMIT, reduce_only=False):
+        """Send an order. Returns at once with its object; everything about it arrives as events."""
+        if i < 0 or i >= self.count or lots <= 0 or (side != BUY and side != SELL) or ticks > MAX_TICKS or ticks < 0:
+            self._refuse(i, side, ticks, lots)
+        order: Order = Order.__new__(Order)
+        self.numbers += 1
+        order.number = self.numbers
+        order.lane = self.lane
+        order.instrument = i
+        order.side = side
+        order.ticks = ticks
+        order.lots = lots
+        order.filled_lots = 0
+        order.tif = tif
+        order.type = type
+        order.reduce_only = reduce_only
+        order.external = False
+        order.status = SENT
+        order.pending = order.reason = 0
+        order.is_open = order.is_closed = order.is_cancelable = False
+        order.sent_ns = self.now_ns
+        order.acked_ns = order.acked_venue_ns = order.closed_ns = order.value_ticks_lots = order.tag = 0
+        order.slot = -1
+        if self.deferring:
+            self.commands.append((0, order, 0, 0))
+        else:
+            self.send(order)
+        return order
+
+    def send(self, order):
+        slot: cython.int = self.core.submit(
+            self.lane,
+            order.instrument,
+            order.number,
+            order.side,
+            order.ticks,
+            order.lots,
+            order.tif,
+            order.type,
+            FLAG_REDUCE_ONLY if order.reduce_only else 0,
+        )
+        order.slot = slot
+        self.keep(order)
+
+    def keep(self, order):
+        while order.slot >= len(self.slots):
+            self.slots.append(None)
+        self.slots[order.slot] = order
+
+    def buy(self, i, ticks, lots, tif=GTC):
+        """A limit order to buy; shorthand of ``submit``."""
+        return self.submit(i, BUY, ticks, lots, tif)
+
+    def sell(self, i, ticks, lots, tif=GTC):
+        """A limit order to sell; shorthand of ``submit``."""
+        return self.submit(i, SELL, ticks, lots, tif)
+
+    def market(self, i, side, lots, reduce_only=False):
+        """A market order."""
+        return self.submit(i, side, 0, lots, IOC, MARKET, reduce_only)
+
+    def cancel(self, order):
+        """Ask the venue to cancel an order. False, and nothing is sent, if it is closed or a cancel is under way."""
+        if order.is_closed or order.pending & PENDING_CANCEL:
+            return False
+        order.pending |= PENDING_CANCEL
+        order.is_cancelable = False
+        if self.deferring:
+            self.commands.append((1, order, 0, 0))
+        else:
+            self.core.cancel(self.lane, order.slot, order.number)
+        return True
+
+    def amend(self, order, ticks, lots):
+        """Ask the venue for a new price and total size (filled part included); priority is lost by the venue's rules.
+
+        False, and nothing is sent, if the order is closed or a request about it is under way.
+        """
+        if ticks < 0 or ticks > MAX_TICKS or lots <= 0:
+            self._refuse(order.instrument, order.side, ticks, lots)
+        if order.is_closed or order.pending:
+            return False
+        order.pending |= PENDING_AMEND
+        order.is_cancelable = False
+        if self.deferring:
+            self.commands.append((2, order, ticks, lots))
+        else:
+            self.core.amend(self.lane, order.slot, order.number, ticks, lots)
+        return True
+
+    def cancel_all(self, i=-1):
+        """Cancel every order of ours that is not closed: of one instrument, or of all. Returns how many were sent."""
+        return sum([self.cancel(order) for order in self.orders(i)])
+
+    def flush(self):
+        """Send what was decided during a compute delay, in order (called by the run)."""
+        waiting, self.commands = self.commands, []
+        for kind, order, ticks, lots in waiting:
+            if kind == 0:
+                self.send(order)
+            elif order.slot >= 0 and kind == 1:
+                self.core.cancel(self.lane, order.slot, order.number)
+            elif order.slot >= 0:
+                self.core.amend(self.lane, order.slot, order.number, ticks, lots)
+
+    def defer(self, on):
+        """Hold commands back until ``flush`` (called by the run, which models the time that computing takes)."""
+        self.deferring = on
+        self.commands = []
+
+    # -- time and records
+
+    def every(self, interval, callback=None):
+        """Call back at whole multiples of ``interval`` since the epoch, from the next one on; default ``on_timer``."""
+        return self.runtime.add_timer(self.lane, duration_ns(interval), -1, callback)
+
+    def at(self, ts_ns, callback):
+        """Call back once, at an instant not before now."""
+        if ts_ns < self.now_ns:
+            raise ValueError(f"at({ts_ns}): that was before now ({self.now_ns})")
+        return self.runtime.add_timer(self.lane, 0, ts_ns, callback)
+
+    def bars(self, i, every):
+        """Build bars from the prints of instrument i: a duration, ``"500 trades"`` or ``"10 lots"``; see strategy.pyi."""
+        if i < 0 or i >= self.count:
+            raise IndexError(self._no_instrument(i))
+        return self.runtime.add_bars(self.lane, i, every)
+
+    def log(self, message, **values):
+        """Write a line to the run folder's ``log.jsonl``, stamped with ``now_ns``."""
+        self.runtime.log(self.lane, self.now_ns, message, values)
+
+    def stop(self, why=""):
+        """End this run after the current callback; ``on_stop`` is still called."""
+        self.runtime.request_stop(why)
+
+    # -- private events (called by the run)
+
+    def apply_private(self):
+        """Fold the private event just popped from the core into order state, positions and balances.
+
+        Returns the order it is about, or None for account events.
+        """
+        core: Core = self.core
+        kind: cython.longlong = core.ev_kind
+        market: cython.longlong = core.ev_market
+        if kind >= EV_FUNDING:
+            self._apply_account(kind, market)
+            return None
+        order: Order = self.find(core.ev_slot, core.ev_order_no)
+        if kind == EV_FILLED:
+            order.filled_lots += core.ev_lots
+            order.value_ticks_lots += core.ev_ticks * core.ev_lots
+            self.wallet_e8[self.wallet_of[market]] += core.ev_realized_e8 - core.ev_fee_e8
+            if order.side == BUY:
+                self.position_lots[market] += core.ev_lots
+            else:
+                self.position_lots[market] -= core.ev_lots
+            if core.ev_leaves == 0:
+                order.reason = R_FILLED
+                self._close(order, core.ev_deliver)
+            return order
+        if order.status == CLOSED and kind != EV_CANCEL_REJECTED and kind != EV_AMEND_REJECTED:
+            raise LifecycleDefect(order.number, "CLOSED", lifecycle.event_name(kind), "the order has closed before")
+        if kind == EV_ACCEPTED:
+            order.acked_ns = core.ev_deliver
+            order.acked_venue_ns = core.ev_ts
+            order._become(OPEN)
+        elif kind == EV_CANCELED or kind == EV_EXPIRED or kind == EV_REJECTED:
+            order.reason = core.ev_reason
+            self._close(order, core.ev_deliver)
+        elif kind == EV_CANCEL_REJECTED:
+            order.pending &= ~PENDING_CANCEL
+            order._become(order.status)
+        elif kind == EV_AMENDED:
+            order.pending &= ~PENDING_AMEND
+            order.ticks = core.ev_ticks
+            order.lots = core.ev_lots
+            order._become(order.status)
+        elif kind == EV_AMEND_REJECTED:
+            order.pending &= ~PENDING_AMEND
+            order._become(order.status)
+        return order
+
+    def _apply_account(self, kind, market):
+        core: Core = self.core
+        wallet: cython.longlong = self.wallet_of[market]
+        if kind == EV_FUNDING:
+            self.wallet_e8[wallet] += core.ev_fee_e8
+        elif kind == EV_LIQUIDATED or kind == EV_ADL:
+            self.wallet_e8[wallet] += core.ev_realized_e8 - core.ev_fee_e8
+            if core.ev_side == BUY:
+                self.position_lots[market] += core.ev_lots
+            else:
+                self.position_lots[market] -= core.ev_lots
+
+    def _close(self, order, ts_ns):
+        order.closed_ns = ts_ns
+        order._become(CLOSED)
+        self.slots[order.slot] = None
+        if order.pending:
+            self.late[order.number] = order
+
+    def find(self, slot, number):
+        """The order an event is about: the one in its slot, one that closed with a request under way, or a new one."""
+        order: Order
+        if slot >= 0 and slot < len(self.slots):
+            order = self.slots[slot]
+            if order is not None and order.number == number:
+                return order
+        order = self.late.get(number)
+        return self.adopt() if order is None else order
+
+    def adopt(self):
+        """An order that the venue made for us (a liquidation's), as an object of its own: not sent by us, external."""
+        core: Core = self.core
+        order: Order = Order.__new__(Order)
+        order.number = core.ev_order_no
+        order.lane = self.lane
+        order.instrument = core.ev_market
+        order.side = core.ev_side
+        order.ticks = core.ev_ticks
+        order.lots = core.ev_lots + core.ev_leaves
+        order.filled_lots = 0
+        order.tif = IOC
+        order.type = LIMIT
+        order.reduce_only = True
+        order.external = True
+        order.pending = order.reason = 0
+        order._become(OPEN)
+        order.sent_ns = order.acked_ns = core.ev_deliver
+        order.acked_venue_ns = core.ev_ts
+        order.closed_ns = order.value_ticks_lots = order.tag = 0
+        order.slot = core.ev_slot
+        if order.slot >= 0:
+            self.keep(order)
+        return order
+
+    def _refuse(self, i, side, ticks, lots):
+        if i < 0 or i >= self.count:
+            raise IndexError(self._no_instrument(i))
+        if side not in (BUY, SELL):
+            raise ValueError(f"side {side}: must be BUY (0) or SELL (1)")
+        if lots <= 0:
+            raise ValueError(f"{self.instruments[i].symbol}: an order needs a positive number of lots, got {lots}")
+        raise ValueError(f"{self.instruments[i].symbol}: price of {ticks} ticks must lie between 0 and {MAX_TICKS}")
+
+    def _no_instrument(self, i):
+        return f"instrument {i}: this run has instruments 0 to {self.count - 1}, in run-file order"
+
+
+def _order_number(order):
+    return order.number
+
+
+def _price_scale(instrument):
+    """(num, den) with price = ticks * num / den, so that the division rounds only once."""
+    one = instrument.price_of(1)
+    den = 10 ** max(0, -int(one.as_tuple().exponent))
+    return float(int(one * den)), float(den)
+
+
+class Strategy:
+    """Base class of strategies. Override what you want to hear of; nothing else leaves the kernel.
+
+    ``self.ctx`` is there from ``on_start`` on. Parameters of the run file are passed to the constructor by name.
+    """
+
+    def on_start(self):
+        """Once, before the first event: declare timers and bars here. ``ctx.now_ns`` is the start of the run."""
+
+    def on_stop(self):
+        """Once, after the last event; every response due by then has been seen."""
+
+    def on_book(self, i):
+        """The local book of instrument i has changed (one feed message)."""
+
+    def on_trade(self, i, trade):
+        """A print was received."""
+
+    def on_bar(self, i, bar):
+        """A bar asked for with ``ctx.bars`` is complete."""
+
+    def on_data(self, name, row):
+        """A row of a run file's ``[[data]]`` table is due; ``row`` has its columns as attributes."""
+
+    def on_order(self, order, event):
+        """Something happened to an order of ours; its object is already up to date."""
+
+    def on_fill(self, order, fill):
+        """An order of ours executed, in part or whole."""
+
+    def on_funding(self, i, funding):
+        """Funding was booked to our account."""
+
+    def on_mark(self, i):
+        """A mark price was received: ``ctx.book(i).mark_e8``."""
+
+    def on_gap(self, i, gap):
+        """The feed has a hole; the book is not valid until its next snapshot."""
+
+    def on_liquidation(self, i, event):
+        """The venue warned of, or carried out, a liquidation of our position."""
+
+    def on_force_order(self, i, trade):
+        """The feed reported somebody else's liquidation order (information only, and lossy at the venue)."""
+
+    def on_timer(self):
+        """A timer made with ``ctx.every(interval)`` and no callback of its own is due."""
