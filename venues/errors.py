@@ -7,7 +7,7 @@
     │   ├── RuleCardError        a rule card, a dated table or a code table is inconsistent, or a name is unknown
     │   └── InputError           an input file or setting: says file, line or row, and field
     └── VenueError               theirs: the raw code and text, with a hint: retry, query or halt
-        └── MalformedPayload     bytes that are not what the venue documents; says the field
+        └── PayloadError         bytes that are not what the venue documents; says the field
 
 The hint of a ``VenueError`` is for machines:
 
@@ -54,7 +54,7 @@ class RuleCardError(LocalError, ValueError):
     """A rule card, dated table or code table is inconsistent, or does not know the name asked for."""
 
 
-class LifecycleDefect(LocalError):
+class LifecycleDefect(LocalError):  # noqa: N818  # a defect is what is reported
     """An order event that the transition table does not allow. Reported, never ignored.
 
     ``order`` is the order's own number or client id, ``state`` and ``event`` the names the table uses.
@@ -119,10 +119,11 @@ def _rebuild_venue_error(text: str, venue: str, code: int | None, hint: Hint) ->
     return VenueError(text, venue=venue, code=code, hint=hint)
 
 
-class MalformedPayload(VenueError):
+class PayloadError(VenueError):
     """Bytes from a venue that are not what it documents.
 
-    ``field`` is the JSON path of the offending field ("$" is the message as a whole); ``why`` says what is wrong with it.
+    ``field`` is the JSON path of the offending field ("$" is the message as a whole); ``why`` says what is wrong with
+    it.
     """
 
     def __init__(self, why: str, *, venue: str, field: str) -> None:
@@ -131,11 +132,11 @@ class MalformedPayload(VenueError):
         self.field = field
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _rebuild_malformed, (self.why, self.venue, self.field)
+        return _rebuild_payload, (self.why, self.venue, self.field)
 
 
-def _rebuild_malformed(why: str, venue: str, field: str) -> MalformedPayload:
-    return MalformedPayload(why, venue=venue, field=field)
+def _rebuild_payload(why: str, venue: str, field: str) -> PayloadError:
+    return PayloadError(why, venue=venue, field=field)
 
 
 @dataclass(frozen=True, slots=True)

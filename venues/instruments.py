@@ -1,18 +1,19 @@
 """Instruments: exact grids, contract arithmetic and the parsing of a venue's decimal strings.
 
-Theory of operation. A venue writes prices and sizes as decimal strings. Inside, a price is a whole number of ticks and a
-size a whole number of lots; mark, index and oracle prices, which lie off the tick grid, are integers at 1e-8 (``_e8``),
-rates integers at 1e-12 (``_e12``). Parsing is exact or an ``InstrumentError``: nothing is rounded, no float takes part, and
-``Decimal`` is used only when an instrument is built, because an importer parses millions of strings. Since a book states
-the same few thousand strings over and over, ``ParseCache`` answers most of them with one dictionary look-up.
+Theory of operation. A venue writes prices and sizes as decimal strings. Inside, a price is a whole number of ticks
+and a size a whole number of lots; mark, index and oracle prices, which lie off the tick grid, are integers at 1e-8
+(``_e8``), rates integers at 1e-12 (``_e12``). Parsing is exact or an ``InstrumentError``: nothing is rounded, no
+float takes part, and ``Decimal`` is used only when an instrument is built, because an importer parses millions of
+strings. Since a book states the same few thousand strings over and over, ``ParseCache`` answers most of them with one
+dictionary look-up.
 
 Contract arithmetic is left to integers as well. For a fill of ``lots`` at ``ticks`` and a mark of ``mark_e8``:
 
-    linear   value_e8 = ticks * lots * value_num / value_den              at mark: lots * mark_e8 * lot_num / lot_den
-    inverse  value_e8 = lots * value_num / (ticks * value_den)            at mark: lots * lot_num * 1e8 / (mark_e8 * lot_den)
+    linear   value_e8 = ticks * lots * value_num / value_den        at mark: lots * mark_e8 * lot_num / lot_den
+    inverse  value_e8 = lots * value_num / (ticks * value_den)      at mark: lots * lot_num * 1e8 / (mark_e8 * lot_den)
 
-Values are in units of 1e-8 of the settlement asset. Linear: ``lot_num / lot_den`` is one lot in base coin. Inverse: it is
-one lot's face value in units of 1e-8 of the quote currency. Division and its rounding belong to the ledger.
+Values are in units of 1e-8 of the settlement asset. Linear: ``lot_num / lot_den`` is one lot in base coin. Inverse:
+it is one lot's face value in units of 1e-8 of the quote currency. Division and its rounding belong to the ledger.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ MAX_TEXT: Final = 40  # no venue writes longer numbers; bounds the work on hosti
 MAX_DECIMALS: Final = 18
 CACHE_ENTRIES: Final = 1 << 16
 
-_POWERS_OF_TEN: Final = tuple(10**n for n in range(MAX_DECIMALS + 1))
+_POWERS_OF_TEN: Final[tuple[int, ...]] = tuple(10**n for n in range(MAX_DECIMALS + 1))
 
 
 def scaled_from_str(text: bytes | str, decimals: int) -> int:
@@ -124,7 +125,8 @@ class Instrument:
 
     ``contract_size`` is base coin a unit of size for linear contracts (1 on Binance USD-M), and the face value in quote
     currency a contract for inverse ones (100 USD for Binance BTCUSD_PERP). Filters that are None do not apply.
-    ``source`` says where the numbers come from and ``unverified`` names the fields for which no proof was found.
+    ``source`` says where the numbers come from, ``as_of`` the ISO date they were seen on ("": not dated), and
+    ``unverified`` names the fields for which no proof was found.
     """
 
     venue: str
@@ -148,6 +150,7 @@ class Instrument:
     liquidation_fee_e12: int | None = None
     max_open_orders: int | None = None
     source: str = ""
+    as_of: str = ""
     unverified: tuple[str, ...] = ()
     value_num: int = field(init=False)
     value_den: int = field(init=False)
@@ -170,11 +173,11 @@ class Instrument:
         e8 = 10**8
         value = lot * e8 / Fraction(self.tick_size) if self.inverse else lot * e8 * Fraction(self.tick_size)
         mark = lot * e8 if self.inverse else lot
-        for name, number in (("value", value), ("lot", mark)):
-            if max(number.numerator, number.denominator) > MAX_INT64:
+        for name, ratio in (("value", value), ("lot", mark)):
+            if max(ratio.numerator, ratio.denominator) > MAX_INT64:
                 raise InstrumentError(f"{self.symbol}: tick, lot and contract size need more than 64 bits together")
-            self._set(f"{name}_num", number.numerator)
-            self._set(f"{name}_den", number.denominator)
+            self._set(f"{name}_num", ratio.numerator)
+            self._set(f"{name}_den", ratio.denominator)
         if self.min_lots < 1 or (self.max_lots is not None and self.max_lots < self.min_lots):
             raise InstrumentError(f"{self.symbol}: lots must satisfy 1 <= min_lots <= max_lots")
 
@@ -263,9 +266,15 @@ class Instrument:
             return Fraction(lots * self.lot_num * 10**8, mark_e8 * self.lot_den)
         return Fraction(lots * mark_e8 * self.lot_num, self.lot_den)
 
-    def assumptions(self) -> tuple[str, ...]:
-        """One sentence for each number of this instrument that no source proves, for the realism banner."""
-        return tuple(f"{self.venue} {self.symbol}: {name} = {getattr(self, name)} ({self.source})" for name in self.unverified)
+    def assumptions(self, date: str = "") -> tuple[str, ...]:
+        """One sentence for each number of this instrument that no source proves, for the realism banner.
+
+        ``date`` is the ISO date simulated; filters seen later than that are an assumption as well.
+        """
+        found = [f"{self.venue} {self.symbol}: {n} = {getattr(self, n)} ({self.source})" for n in self.unverified]
+        if date and date < self.as_of:
+            found.append(f"{self.venue} {self.symbol}: filters as of {self.as_of} used for {date} ({self.source})")
+        return tuple(found)
 
     # -- other sources of instruments
 
