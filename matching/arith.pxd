@@ -72,6 +72,12 @@ cdef extern from *:
         return sum;
     }
 
+    static inline long long perpsim_sub_exact(long long a, long long b) {
+        long long rest;
+        if (a == PERPSIM_INVALID || b == PERPSIM_INVALID || __builtin_sub_overflow(a, b, &rest)) return PERPSIM_INVALID;
+        return rest;
+    }
+
     static inline long long perpsim_floor_div(long long a, long long b) {
         long long q;
         if (a == PERPSIM_INVALID || b == PERPSIM_INVALID || b == 0) return PERPSIM_INVALID;
@@ -89,6 +95,7 @@ cdef extern from *:
     long long c_mul3_div "perpsim_mul3_div"(
         long long a, long long b, long long c, long long d, long long e, int rounding) noexcept nogil
     long long c_add_exact "perpsim_add_exact"(long long a, long long b) noexcept nogil
+    long long c_sub_exact "perpsim_sub_exact"(long long a, long long b) noexcept nogil
     long long c_floor_div "perpsim_floor_div"(long long a, long long b) noexcept nogil
     unsigned long long c_below "perpsim_below"(unsigned long long bits, unsigned long long n) noexcept nogil
 
@@ -102,6 +109,7 @@ cpdef long long mul_div(long long a, long long b, long long c, int rounding) noe
 cpdef long long mul3_div(
     long long a, long long b, long long c, long long d, long long e, int rounding) noexcept nogil
 cpdef long long add_exact(long long a, long long b) noexcept nogil
+cpdef long long sub_exact(long long a, long long b) noexcept nogil
 cpdef long long floor_div(long long a, long long b) noexcept nogil
 cpdef double ln1p(double x) noexcept nogil
 cpdef double power(double x, double n) noexcept nogil

@@ -75,6 +75,11 @@ def _add_exact(a, b):
     return _MIN if _MIN in (a, b) else _fits(a + b)
 
 
+def _sub_exact(a, b):
+    _require_int64((a, b))
+    return _MIN if _MIN in (a, b) else _fits(a - b)
+
+
 def _floor_div(a, b):
     _require_int64((a, b))
     return _MIN if _MIN in (a, b) or b == 0 else a // b
@@ -108,6 +113,13 @@ def add_exact(a, b):
     if cython.compiled:
         return c_add_exact(a, b)
     return _add_exact(a, b)
+
+
+def sub_exact(a, b):
+    """a - b, or ``INVALID`` if it does not fit or one of them is ``INVALID``."""
+    if cython.compiled:
+        return c_sub_exact(a, b)
+    return _sub_exact(a, b)
 
 
 def floor_div(a, b):
