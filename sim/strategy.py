@@ -195,6 +195,21 @@ class Book:
         """The last mark price received, at 1e-8; 0 before the first."""
         return self.core.mark_e8(self.instrument)
 
+    @property
+    def index_e8(self):
+        """The index price of the last mark message received, at 1e-8; 0 before the first."""
+        return self.core.funding_view(self.instrument)[0]
+
+    @property
+    def funding_rate_e12(self):
+        """The predicted funding rate of the last mark message received, at 1e-12; 0 before the first."""
+        return self.core.funding_view(self.instrument)[1]
+
+    @property
+    def next_funding_ns(self):
+        """The funding boundary that the last mark message received names; 0 before the first."""
+        return self.core.funding_view(self.instrument)[2]
+
     def _price(self, ticks):
         return None if ticks == NO_PRICE else ticks * self.tick_num / self.tick_den
 

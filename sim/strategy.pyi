@@ -205,6 +205,14 @@ class Book:
     def mid(self) -> float | None: ...
     @property
     def mark_e8(self) -> int: ...
+    @property
+    def index_e8(self) -> int: ...
+    @property
+    def funding_rate_e12(self) -> int:
+        """Predicted rate of the last mark message received (positive: longs pay); 0 before the first."""
+    @property
+    def next_funding_ns(self) -> int:
+        """Funding boundary named by the last mark message received; 0 before the first."""
 
 class Context:
     """A strategy's view of the world and its way to act on it. Commands return at once, outcomes arrive as events."""
