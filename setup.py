@@ -71,16 +71,7 @@ def stamp_source(name: str, cython_version: str) -> str:
 
 
 def extensions() -> list[Extension]:
-    """The kernels as C extensions; empty, with a notice, if Cython is absent."""
-    try:
-        import Cython
-        from Cython.Build import cythonize
-    except ImportError:
-        if REQUIRED:
-            raise
-        say("perpsim: Cython is not installed, so the kernels stay uncompiled (about 190 times slower).")
-        return []
-    modules = [
+    return [
         Extension(
             name,
             [str(BUILD.module_path(ROOT, name, ".py").relative_to(ROOT))],
@@ -89,12 +80,17 @@ def extensions() -> list[Extension]:
         )
         for name in BUILD.kernel_modules(ROOT)
     ]
-    compiled: list[Extension] = cythonize(
-        modules, build_dir=f"build/cython-{VARIANT}", compiler_directives=DIRECTIVES, quiet=True
-    )
-    for extension in compiled:
-        extension.sources.append(stamp_source(extension.name, Cython.__version__))
-    return compiled
+
+
+def translate(modules: list[Extension]) -> None:
+    """Replace the Python sources of each extension by the C that Cython makes of them, and add its stamp."""
+    import Cython
+    from Cython.Build import cythonize
+
+    translated = cythonize(modules, build_dir=f"build/cython-{VARIANT}", compiler_directives=DIRECTIVES, quiet=True)
+    sources = {extension.name: list(extension.sources) for extension in translated}
+    for extension in modules:
+        extension.sources = [*sources[extension.name], stamp_source(extension.name, Cython.__version__)]
 
 
 class BuildKernels(build_ext):
@@ -102,32 +98,34 @@ class BuildKernels(build_ext):
 
     def run(self) -> None:
         try:
+            if self.extensions:
+                translate(self.extensions)
             super().run()
         except Exception as error:
-            if REQUIRED:
+            wrong_source = type(error).__module__.startswith("Cython.")
+            if REQUIRED or wrong_source:
                 raise
             self._drop_all()
             say(
                 "perpsim: the kernels could not be compiled; going on WITHOUT them (about 190 times slower).",
                 f"Reason: {type(error).__name__}: {str(error)[:300]}",
-                "Wanted: a C compiler and the Python headers (Debian: apt-get install gcc python3-dev).",
+                "Wanted: Cython, a C compiler and the Python headers (Debian: apt-get install gcc python3-dev).",
                 "PERPSIM_REQUIRE_COMPILED=1 makes this an error.",
             )
 
     def copy_extensions_to_source(self) -> None:
         """Replace rather than overwrite: a running process keeps the extension that it has mapped."""
         for extension in self.extensions:
-            with contextlib.suppress(FileNotFoundError):
-                Path(self._source_path(extension)).unlink()
+            self._source_path(extension).unlink(missing_ok=True)
         super().copy_extensions_to_source()
 
-    def _source_path(self, extension: Extension) -> str:
-        return str(ROOT / self.get_ext_filename(extension.name))
+    def _source_path(self, extension: Extension) -> Path:
+        return ROOT / self.get_ext_filename(extension.name)
 
     def _drop_all(self) -> None:
         for extension in self.extensions or []:
-            for path in (self.get_ext_fullpath(extension.name), self._source_path(extension)):
-                Path(path).unlink(missing_ok=True)
+            for path in (Path(self.get_ext_fullpath(extension.name)), self._source_path(extension)):
+                path.unlink(missing_ok=True)
         self.extensions = []
 
 
