@@ -1,0 +1,264 @@
+# Types of kernel.py for compiled code; the meaning of everything is documented there.
+from matching.arith cimport c_mul_div as mul_div, draw, ln1p, power
+from matching.codes cimport *
+from matching.ledger cimport Ledger
+
+cdef enum:  # as in kernel.py, where they say what they are
+    FREE = 0
+    FLYING = 1
+    RESTING = 2
+    CLOSED = 3
+    SUBMIT = 1
+    CANCEL = 2
+    AMEND = 3
+    MAX_WIDTH = 16777216
+    QUOTES = 1024
+    REFUSED_SEQ = 1000000
+    SECOND_NS = 1000000000
+
+cdef long long NEVER, NO_PRICE
+
+
+cdef class LatencyTable:
+    cdef public int mode
+    cdef long long base
+    cdef long long[::1] times, values
+    cdef Py_ssize_t count, at
+    cdef object model
+    cdef object _owner
+    cdef long long get(self, long long ts, long long seed, long long market, long long order_no, long long leg) noexcept nogil
+    cdef long long _series(self, long long ts) noexcept nogil
+
+
+cdef class QueueModel:
+    cdef public int code
+    cdef public double exponent
+    cdef object model
+    cdef double probability(self, double front, double back) noexcept nogil
+    cdef double after_depth(self, double front, double cum, double previous, double quantity) noexcept nogil
+
+
+cdef class BookView:
+    cdef int[::1] lots
+    cdef long long width, base
+    cdef long long off[2]
+    cdef long long best[2]
+    cdef long long low[2]
+    cdef long long limit[2]
+    cdef bint valid, based, recentre
+    cdef public bint l1_only
+    cdef long long last_id
+    cdef long long[::1] quote_id, quote_bid, quote_ask
+    cdef Py_ssize_t quotes
+    cdef dict far
+    cdef object _owner
+    cdef long long column(self, int side, long long ticks) noexcept nogil
+    cdef long long ticks_at(self, int side, long long column) noexcept nogil
+    cdef long long best_ticks(self, int side) noexcept nogil
+    cdef long long level(self, int side, long long ticks) noexcept nogil
+    cdef void set_base(self, long long ticks) noexcept nogil
+    cdef long long put(self, int side, long long ticks, int lots) noexcept nogil
+    cdef long long put_far(self, int side, long long ticks, int lots)
+    cdef void settle_best(self, int side, long long column) noexcept nogil
+    cdef long long next_worse(self, int side, long long column) noexcept nogil
+    cdef void move(self, long long ticks)
+    cdef void begin_depth(self, long long update_id) noexcept nogil
+    cdef bint accept_quote(self, long long update_id, long long bid_ticks, long long ask_ticks) noexcept nogil
+    cdef void apply_rows(self, const unsigned char[::1] side, const int[::1] ticks, const int[::1] lots, long long first, long long end) noexcept nogil
+    cdef void quote_side(self, int side, long long ticks, int lots) noexcept nogil
+    cdef void clear(self) noexcept nogil
+
+
+cdef class Market:
+    cdef Core core
+    cdef readonly int index, venue_index
+    cdef BookView venue, local
+    cdef QueueModel queue
+    cdef LatencyTable entry, response
+    cdef readonly int exchange
+    cdef readonly long long tick_e8_num, tick_e8_den
+    cdef readonly bint post_only_reject, fok_reject, margin_on, funding_from_marks, mid_mark
+    cdef readonly long long min_lots, max_lots
+    # columns of the current window
+    cdef const long long[::1] ts_event, ts_recv, row_start, ref
+    cdef const unsigned char[::1] kind, side
+    cdef const int[::1] local_order, px_ticks, qty_lots
+    cdef const long long[:, ::1] aux
+    cdef long long aux_base
+    cdef Py_ssize_t size, venue_at, local_at, listen_at
+    cdef bint last
+    cdef object window
+    cdef long long max_recv
+    # resting own orders by level
+    cdef int[::1] head
+    cdef unsigned char[::1] mark
+    cdef long long own_best[2]
+    cdef long long cross[2]
+    cdef long long watch_low[2]
+    cdef long long watch_high[2]
+    cdef long long resting[2]
+    cdef long long watched[2]
+    # what lanes took from displayed levels
+    cdef int[::1] taken_lane, taken_side
+    cdef long long[::1] taken_ticks, taken_lots
+    cdef Py_ssize_t taken_count
+    cdef long long[::1] lane_taken
+    # sharing of one print among a lane's own orders
+    cdef long long[::1] shared_row, shared_lots
+    cdef long long print_no
+    # mark and funding, venue side
+    cdef long long mark_e8, rate_e12, next_funding, boundary, mid_next
+    cdef long long kept_mark, kept_rate
+    cdef long long[::1] boundary_lots
+    cdef long long[::1] plan_ts, plan_kind, plan_a, plan_b
+    cdef Py_ssize_t plan_at
+    # client view of the mark
+    cdef long long local_mark_e8, local_index_e8, local_rate_e12, local_next_funding
+    cdef readonly long long rows_done, messages_done
+    cdef long long now
+    cdef long long[::1] account
+
+    cdef void run(self, long long limit) noexcept nogil
+    cdef void _depth(self, Py_ssize_t j) noexcept nogil
+    cdef void _level(self, int side, long long ticks, int lots) noexcept nogil
+    cdef void _own_level(self, int side, long long column, long long previous, long long lots) noexcept nogil
+    cdef void _cross_orders(self, int side, long long column) noexcept nogil
+    cdef void _print(self, int aggressor, long long ticks, long long lots) noexcept nogil
+    cdef void _print_at(self, int slot, long long lots) noexcept nogil
+    cdef void _quote(self, Py_ssize_t j) noexcept nogil
+    cdef void _snapshot(self, Py_ssize_t j) noexcept nogil
+    cdef void _other(self, Py_ssize_t j, int kind) noexcept nogil
+    cdef void _cross_both(self) noexcept nogil
+    cdef bint run_local(self, long long limit, bint consume) noexcept nogil
+    cdef void _apply_local(self, Py_ssize_t j) noexcept nogil
+    cdef long long next_listened(self) noexcept nogil
+    cdef void _link(self, int slot, int side, long long column) noexcept nogil
+    cdef void _unlink(self, int slot) noexcept nogil
+    cdef void _watch(self, int side, long long column) noexcept nogil
+    cdef void _unwatch(self, int side, long long column) noexcept nogil
+    cdef void _set_own_best(self, int side, long long column) noexcept nogil
+    cdef long long _taken(self, int lane, int side, long long ticks) noexcept nogil
+    cdef void _take(self, int lane, int side, long long ticks, long long lots) noexcept nogil
+    cdef void _drop_taken(self, int side, long long ticks, long long lots) noexcept nogil
+    cdef void _remove_taken(self, Py_ssize_t k) noexcept nogil
+    cdef long long lane_best(self, int lane, int side) noexcept nogil
+    cdef long long _reducible(self, int lane, int side) noexcept nogil
+    cdef void _fill_maker(self, int slot, long long lots, int cause) noexcept nogil
+    cdef void _fill_taker(self, int slot, long long ticks, long long lots) noexcept nogil
+    cdef void _close(self, int slot, int event, int reason) noexcept nogil
+    cdef void arrive(self, int slot) noexcept nogil
+    cdef int _admit(self, int slot) noexcept nogil
+    cdef void _place(self, int slot, bint amended) noexcept nogil
+    cdef bint _crosses(self, int slot) noexcept nogil
+    cdef long long _fillable(self, int slot) noexcept nogil
+    cdef void _walk(self, int slot) noexcept nogil
+    cdef void _rest(self, int slot) noexcept nogil
+    cdef void cancel(self, int slot, int reason) noexcept nogil
+    cdef void amend(self, int slot, long long ticks, long long lots) noexcept nogil
+    cdef void set_mark(self, long long mark_e8) noexcept nogil
+    cdef void _mark_message(self, long long mark, long long rate, long long next_funding) noexcept nogil
+    cdef void _take_boundary(self, long long boundary) noexcept nogil
+    cdef void book_funding(self, long long rate, long long mark, long long boundary) noexcept nogil
+    cdef void _reserve(self, int slot, bint add, long long lots) noexcept nogil
+    cdef long long next_internal(self) noexcept nogil
+    cdef void do_internal(self, long long ts) noexcept nogil
+    cdef long long mid_e8(self) noexcept nogil
+    cdef void _recentre(self)
+    cdef bint _widen(self, long long ticks)
+    cdef void _rebuild(self, long long width, long long centre)
+    cdef void _set_ladder_arrays(self, long long width)
+    cdef bint _reach(self, long long ticks) noexcept nogil
+
+
+cdef class Core:
+    cdef readonly int n_markets, n_lanes
+    cdef readonly Ledger ledger
+    cdef readonly long long seed
+    cdef list markets
+    cdef Market only
+    cdef readonly long long now
+    cdef long long horizon
+    cdef public object error
+    # orders, by slot
+    cdef int[::1] o_lane, o_market, o_side, o_tif, o_type, o_flags, o_state, o_next, o_prev, o_seq, o_requests
+    cdef long long[::1] o_no, o_ticks, o_lots, o_filled, o_column, o_cum, o_sent
+    cdef double[::1] o_front
+    cdef int[::1] free_slots
+    cdef Py_ssize_t free_count
+    cdef Py_ssize_t slots
+    # requests under way
+    cdef long long[::1] rq_ts, rq_no, rq_ticks, rq_lots, rq_sent
+    cdef int[::1] rq_kind, rq_slot, rq_request, rq_market, rq_lane, rq_queue, rq_free
+    cdef long long o_sent_last, refused_at
+    cdef int refused_request
+    cdef Py_ssize_t rq_first, rq_end, rq_mask, rq_free_count
+    # private events under way to the lanes
+    cdef long long[::1] pv_ts
+    cdef long long[::1] pv_row
+    cdef Py_ssize_t pv_first, pv_end, pv_mask
+    # log
+    cdef long long[::1] log
+    cdef Py_ssize_t log_rows, log_capacity
+    cdef long long log_base
+    cdef object _log_owner
+    # listening
+    cdef unsigned char[::1] lane_mask
+    cdef unsigned char[::1] lane_private
+    cdef long long[::1] lane_seq, account_of
+    cdef public list lane_accounts
+    cdef int private_lanes
+    cdef unsigned char[::1] market_mask
+    # the market message just popped
+    cdef readonly int msg_market, msg_kind
+    cdef readonly long long msg_ts_event, msg_ts_recv, msg_ref, msg_rows
+    cdef Py_ssize_t msg_at
+    # the private event just popped
+    cdef readonly int ev_lane, ev_market, ev_slot, ev_kind, ev_reason, ev_liquidity, ev_cause, ev_side
+    cdef readonly long long ev_order_no, ev_ts, ev_deliver, ev_ticks, ev_lots, ev_leaves, ev_fee_e8, ev_front, ev_realized_e8, ev_sent
+    cdef int ev_release
+    # samples
+    cdef long long bbo_every, account_every, bbo_next, account_next
+    cdef list bbo_samples, account_samples, position_samples
+    cdef readonly long long fills, rejects, orders
+    cdef long long[::1] lane_fills, lane_orders, lane_rejects
+
+    cpdef int advance(self, long long until_ns) except -1
+    cdef int _run_venue(self) except -1
+    cdef int _run_data(self, long long limit) except -1
+    cdef long long _next_request(self) noexcept nogil
+    cdef void _do_request(self)
+    cdef long long _next_private(self) noexcept nogil
+    cdef long long _next_internal(self)
+    cdef void _do_internal(self, long long ts)
+    cpdef int submit(self, int lane, int market, long long order_no, int side, long long ticks, long long lots, int tif, int type, int flags) except -1
+    cpdef cancel(self, int lane, int slot, long long order_no)
+    cpdef amend(self, int lane, int slot, long long order_no, long long ticks, long long lots)
+    cdef void _queue_request(self, long long ts, int kind, int slot, long long order_no, long long ticks, long long lots)
+    cpdef bint pop_private(self)
+    cdef void emit(self, int slot, int event, int reason, long long ticks, long long lots, int liquidity, long long fee, int cause, long long front, long long realized, long long ts) noexcept nogil
+    cdef void _stamp(self, Py_ssize_t at, int lane, int k, long long order_no, long long seq, long long ts) noexcept nogil
+    cdef long long _response(self, int k, long long ts, long long order_no, long long seq) noexcept nogil
+    cdef long long _response_of(self, object market, long long ts, long long order_no, long long seq)
+    cdef void emit_refused(self, int lane, int k, int slot, long long order_no, int event, int reason, long long sent, long long ts, int request) noexcept nogil
+    cdef void refuse(self, int slot, int event, int reason, long long ts) noexcept nogil
+    cdef void emit_account(self, int lane, int k, int event, int reason, long long ts, long long ticks, long long lots, long long amount, long long rate_or_realized, int side, int cause, long long booked) noexcept nogil
+    cdef Py_ssize_t _record(self) noexcept nogil
+    cdef void _deliver(self, Py_ssize_t row, long long ts, int lane) noexcept nogil
+    cdef void _grow_log(self)
+    cdef void _grow_private(self)
+    cdef void _grow_slots(self)
+    cpdef long long best_ticks(self, int market, int side)
+    cpdef long long best_lots(self, int market, int side)
+    cpdef long long level_lots(self, int market, int side, long long ticks)
+    cpdef bint is_valid(self, int market)
+    cpdef long long mark_e8(self, int market)
+    cpdef long long msg_side(self, Py_ssize_t k)
+    cpdef long long msg_ticks(self, Py_ssize_t k)
+    cpdef long long msg_lots(self, Py_ssize_t k)
+    cpdef long long msg_aux(self, Py_ssize_t column)
+    cpdef bint listens(self, int lane, int market, int bit)
+    cdef Market _market(self, int index)
+    cdef int _run_clients(self, long long until_ns, long long end, bint ended)
+    cdef void _show_message(self, object market)
+    cdef _follow_up(self, int kind, int lane, int slot, long long order_no, long long ticks, long long lots)
+    cdef void _set_latency(self, Market market, LatencyTable entry, LatencyTable response)

@@ -1,0 +1,2423 @@
+"""The event kernel: the venue's side and the client's view of the market, for many instruments and many lanes.
+
+Theory of operation
+-------------------
+A ``Market`` is one instrument. It holds two books: the *venue view*, moved by messages at their ``ts_event``, and the
+*client view*, moved by the same messages at their ``ts_recv``. Own orders rest only at the venue; the recorded market
+never feels them. A *lane* is one strategy with its accounts; all lanes share the books, each keeps what it took from a
+displayed level in its own overlay.
+
+``Core.advance(until)`` runs the venue's side up to the next instant at which anybody on our side can act (a timer, a
+market message somebody listens to, a private event of a listening lane) and then brings the client view to the same
+instant: two plain loops, no merge between them. It can do so because a command given at that instant cannot reach the
+venue before it. Private events lower the horizon while the venue runs, so the venue never runs past the first instant
+at which a lane may answer.
+
+Levels live in int32 ladders: one array of cells a side, column 0 worst, so that on both sides "better" is "higher"
+and one code serves both without a branch on the side. Levels outside the ladder wait in ``far``; when the touch gets
+there the ladder is rebuilt around it. Own orders hang at their column in circular lists (time priority); two bounds a
+side (``watch_low``..``watch_high``) let almost every row pass without looking.
+
+The rules of filling are docs/fills.md; the naive twin that checks them is ``reference.py``. The integers used here are
+in ``codes.py``. Everything below the face runs without Python objects, and without the interpreter lock where no
+Python model is asked.
+"""
+
+import hashlib
+import math
+
+import cython
+import numpy as np
+
+from matching.feed import join_windows
+
+if not cython.compiled:
+    from matching.arith import draw, ln1p, mul_div, power
+    from matching.codes import *
+    FREE, FLYING, RESTING, CLOSED = 0, 1, 2, 3  # states of a slot
+    SUBMIT, CANCEL, AMEND = 1, 2, 3  # kinds of request
+    MAX_WIDTH = 1 << 24
+    QUOTES = 1024  # best quotes kept while the depth stream lags behind them
+    REFUSED_SEQ = 1_000_000  # refused cancels and amends are numbered from here within their order
+    SECOND_NS = 1_000_000_000
+
+NEVER = (1 << 63) - 1
+NO_PRICE = -(1 << 62)  # as in codes.py
+UNKNOWN_FRONT = 1 << 62  # a queue that no displayed quantity has told yet, in state hashes
+
+LOG_COLUMNS = (
+    "lane", "account", "market", "order_no", "seq", "event", "reason", "ts_event_ns", "ticks", "lots", "liquidity",
+    "fee_e8", "ts_sent_ns", "ts_deliver_ns", "cause", "queue_front_micro", "side", "style", "leaves", "realized_e8",
+    "position_lots", "wallet_e8", "slot",
+)  # fmt: skip
+
+
+def _wider(old, size, kind=np.int32):
+    """A longer column with the old values first."""
+    grown = np.zeros(size, dtype=kind)
+    if len(old):
+        grown[: len(old)] = np.asarray(old)
+    return memoryview(grown)
+
+
+def _view(array):
+    """A memoryview: its items are Python ints uncompiled, where numpy scalars would wrap."""
+    return memoryview(array)
+
+
+class LatencyTable:
+    """Nanoseconds of one leg (order entry, or response), by one of four models.
+
+    ``constant(ns)``; ``series(ts_ns, values_ns)``: interpolated between recorded instants, held at the ends, a
+    negative record means that the venue refused the request after so long; ``quantiles(values_ns)``: drawn from an
+    integer quantile table by a counter keyed with (seed, instrument, order number, leg); ``custom(model)``: an object
+    with ``latency(ts_ns, draw_u64) -> ns``.
+    """
+
+    def __init__(self, mode=0, base=0, times=None, values=None, model=None):
+        self.mode = mode
+        self.base = base
+        times = np.ascontiguousarray(times if times is not None else [0], dtype=np.int64)
+        values = np.ascontiguousarray(values if values is not None else [0], dtype=np.int64)
+        if mode == 1 and (len(times) != len(values) or len(times) == 0 or (np.diff(times) < 0).any()):
+            raise ValueError("latency series: needs as many values as times, times sorted, at least one record")
+        if mode == 2 and (len(values) < 2 or (np.diff(values) < 0).any() or values[0] < 0):
+            raise ValueError("latency quantiles: needs at least two sorted values, none negative")
+        if mode == 0 and base < 0:
+            raise ValueError(f"latency: constant must not be negative, got {base} ns")
+        self._owner = (times, values)
+        self.times = _view(times)
+        self.values = _view(values)
+        self.count = len(values)
+        self.at = 0
+        self.model = model
+
+    @staticmethod
+    def constant(ns):
+        return LatencyTable(0, base=ns)
+
+    @staticmethod
+    def series(ts_ns, values_ns):
+        return LatencyTable(1, times=ts_ns, values=values_ns)
+
+    @staticmethod
+    def quantiles(values_ns):
+        return LatencyTable(2, values=values_ns)
+
+    @staticmethod
+    def custom(model):
+        return LatencyTable(3, model=model)
+
+    def get(self, ts, seed, market, order_no, leg):
+        u: cython.ulonglong
+        whole: cython.ulonglong
+        i: cython.Py_ssize_t
+        if self.mode == 0:
+            return self.base
+        if self.mode == 1:
+            return self._series(ts)
+        u = draw(seed, market, order_no, leg)
+        if self.mode == 2:
+            whole = (u >> 32) * cython.cast(cython.ulonglong, self.count - 1)
+            i = cython.cast(cython.Py_ssize_t, whole >> 32)
+            fraction: cython.longlong = cython.cast(cython.longlong, (whole >> 8) & 0xFFFFFF)
+            return self.values[i] + (((self.values[i + 1] - self.values[i]) * fraction) >> 24)
+        with cython.gil:
+            return _ask_latency(self.model, ts, u)
+
+    def _series(self, ts):
+        i: cython.Py_ssize_t = self.at
+        if ts <= self.times[0]:
+            return self.values[0]
+        if self.times[i] > ts:
+            i = 0
+        while i + 1 < self.count and self.times[i + 1] <= ts:
+            i += 1
+        self.at = i
+        if i + 1 == self.count or self.values[i] < 0 or self.values[i + 1] < 0:
+            return self.values[i]
+        return self.values[i] + mul_div(
+            self.values[i + 1] - self.values[i], ts - self.times[i], 1, self.times[i + 1] - self.times[i]
+        )
+
+
+@cython.cfunc
+def _ask_latency(model: object, ts: cython.longlong, u: cython.ulonglong) -> cython.longlong:
+    return int(model.latency(ts, u))
+
+
+class QueueModel:
+    """How a resting order's queue ahead (``front``, lots of others) moves with its level.
+
+    ``code`` is one of the QUEUE_* families with ``exponent`` n; QUEUE_CUSTOM asks ``model.probability(front, back)``
+    for the probability that a cancelled lot stood behind us. Formulas: docs/fills.md, after hftbacktest's models.
+    """
+
+    def __init__(self, code=QUEUE_RISK_AVERSE, exponent=1.0, model=None):
+        if code == QUEUE_CUSTOM and not hasattr(model, "probability"):
+            raise ValueError("queue model: QUEUE_CUSTOM needs an object with probability(front, back)")
+        if not exponent > 0:
+            raise ValueError(f"queue model: exponent must be positive, got {exponent}")
+        self.code = code
+        self.exponent = exponent
+        self.model = model
+
+    def probability(self, front, back):
+        p: cython.double
+        q: cython.double
+        if self.code == QUEUE_POWER3:
+            return 1.0 - power(front / (front + back), self.exponent)
+        if self.code == QUEUE_POWER:
+            p = power(back, self.exponent)
+            q = p + power(front, self.exponent)
+        elif self.code == QUEUE_POWER2:
+            p = power(back, self.exponent)
+            q = power(back + front, self.exponent)
+        elif self.code == QUEUE_LOG:
+            p = ln1p(max(back, 0.0))
+            q = p + ln1p(max(front, 0.0))
+        elif self.code == QUEUE_LOG2:
+            p = ln1p(max(back, 0.0))
+            q = ln1p(max(back + front, 0.0))
+        else:
+            with cython.gil:
+                return _ask_queue(self.model, front, back)
+        return 1.0 if q == 0.0 else p / q
+
+    def after_depth(self, front, cum, previous, quantity):
+        """The queue ahead after the level went from ``previous`` to ``quantity`` lots, ``cum`` of them traded."""
+        change: cython.double = previous - quantity - cum
+        back: cython.double = previous - front
+        p: cython.double
+        moved: cython.double
+        if self.code == QUEUE_RISK_AVERSE or change < 0.0 or front + back == 0.0:
+            return front if front < quantity else quantity
+        p = self.probability(front, back)
+        moved = back - p * change
+        moved = front - (1.0 - p) * change + (moved if moved < 0.0 else 0.0)
+        return moved if moved < quantity else quantity
+
+
+@cython.cfunc
+def _ask_queue(model: object, front: cython.double, back: cython.double) -> cython.double:
+    return float(model.probability(front, back))
+
+
+class BookView:
+    """One view of one instrument's displayed book: a ladder of lots a side, and the rules of joining best quotes.
+
+    Columns: bids ``ticks - base``, asks ``base + width - 1 - ticks``; a higher column is a better price on both sides.
+    """
+
+    def __init__(self, width, l1_only):
+        if not cython.compiled:
+            self.off = [0, 0]
+            self.best = [-1, -1]
+            self.low = [width, width]
+            self.limit = [width, width]
+        owner = np.zeros(2 * width, dtype=np.int32)
+        self._owner = owner
+        self.lots = _view(owner)
+        self.width = width
+        self.base = 0
+        self.best[0] = self.best[1] = -1
+        self.low[0] = self.low[1] = width
+        self.limit[0] = self.limit[1] = width
+        self.valid = False
+        self.based = False
+        self.recentre = False
+        self.l1_only = l1_only
+        self.last_id = -1
+        self.quotes = 0
+        self.quote_id = _view(np.zeros(QUOTES, dtype=np.int64))
+        self.quote_bid = _view(np.zeros(QUOTES, dtype=np.int64))
+        self.quote_ask = _view(np.zeros(QUOTES, dtype=np.int64))
+        self.far = {}
+
+    def set_base(self, ticks):
+        self.base = ticks - (self.width >> 1)
+        self.off[0] = -self.base
+        self.off[1] = self.base + self.width - 1
+        self.based = True
+
+    def column(self, side, ticks):
+        return self.off[side] + (1 - 2 * side) * ticks
+
+    def ticks_at(self, side, column):
+        return (1 - 2 * side) * (column - self.off[side])
+
+    def best_ticks(self, side):
+        if self.best[side] < 0:
+            return NO_PRICE
+        return self.ticks_at(side, self.best[side])
+
+    def level(self, side, ticks):
+        """Displayed lots at a price, 0 if none."""
+        column: cython.longlong = self.column(side, ticks)
+        if column >= 0 and column < self.width:
+            return self.lots[side * self.width + column]
+        with cython.gil:
+            return self.far.get((side, ticks), 0)
+
+    def next_worse(self, side, column):
+        """The next occupied column below ``column``, -1 if none."""
+        column -= 1
+        while column >= self.low[side]:
+            if self.lots[side * self.width + column] != 0:
+                return column
+            column -= 1
+        return -1
+
+    def settle_best(self, side, column):
+        """The best of a side after the level at ``column`` (the best so far) has gone."""
+        self.best[side] = self.next_worse(side, column)
+        if self.best[side] < (self.width >> 5):
+            with cython.gil:
+                if self.far:
+                    self.recentre = True
+
+    def put(self, side, ticks, lots):
+        """Set one level; returns what it displayed before."""
+        column: cython.longlong
+        previous: cython.longlong
+        if not self.based:
+            self.set_base(ticks)
+        column = self.column(side, ticks)
+        if column < 0 or column >= self.width:
+            with cython.gil:
+                return self.put_far(side, ticks, lots)
+        previous = self.lots[side * self.width + column]
+        self.lots[side * self.width + column] = lots
+        if lots != 0:
+            if column < self.low[side]:
+                self.low[side] = column
+            if column > self.best[side]:
+                self.best[side] = column
+        elif column == self.best[side]:
+            self.settle_best(side, column)
+        return previous
+
+    def put_far(self, side, ticks, lots):
+        previous = self.far.pop((side, ticks), 0)
+        if lots:
+            self.far[(side, ticks)] = lots
+            if self.column(side, ticks) > self.best[side]:
+                self.recentre = True
+        return previous
+
+    def clear(self):
+        side: cython.int
+        column: cython.longlong
+        for side in range(2):
+            column = self.low[side]
+            while column <= self.best[side]:
+                self.lots[side * self.width + column] = 0
+                column += 1
+            self.best[side] = -1
+            self.low[side] = self.width
+        with cython.gil:
+            self.far.clear()
+
+    def begin_depth(self, update_id):
+        """Rows of the coming depth message at or better than a newer best quote are to be skipped: set ``limit``."""
+        kept: cython.Py_ssize_t = 0
+        k: cython.Py_ssize_t
+        column: cython.longlong
+        self.limit[0] = self.limit[1] = self.width
+        if update_id > self.last_id:
+            self.last_id = update_id
+        for k in range(self.quotes):
+            if self.quote_id[k] > update_id:
+                self.quote_id[kept] = self.quote_id[k]
+                self.quote_bid[kept] = self.quote_bid[k]
+                self.quote_ask[kept] = self.quote_ask[k]
+                column = max(self.column(0, self.quote_bid[k]), 0)
+                self.limit[0] = min(self.limit[0], column)
+                column = max(self.column(1, self.quote_ask[k]), 0)
+                self.limit[1] = min(self.limit[1], column)
+                kept += 1
+        self.quotes = kept
+
+    def accept_quote(self, update_id, bid_ticks, ask_ticks):
+        """Whether a best quote is newer than everything applied; if so it is kept against late depth rows."""
+        k: cython.Py_ssize_t
+        if update_id <= self.last_id:
+            return False
+        self.last_id = update_id
+        if self.l1_only:
+            self.valid = True
+            return True
+        if not self.valid:
+            return False
+        if self.quotes == QUOTES:  # fold the two oldest into one that holds for both
+            self.quote_bid[1] = min(self.quote_bid[0], self.quote_bid[1])
+            self.quote_ask[1] = max(self.quote_ask[0], self.quote_ask[1])
+            for k in range(1, QUOTES):
+                self.quote_id[k - 1] = self.quote_id[k]
+                self.quote_bid[k - 1] = self.quote_bid[k]
+                self.quote_ask[k - 1] = self.quote_ask[k]
+            self.quotes -= 1
+        k = self.quotes
+        self.quote_id[k] = update_id
+        self.quote_bid[k] = bid_ticks
+        self.quote_ask[k] = ask_ticks
+        self.quotes += 1
+        return True
+
+    def quote_side(self, side, ticks, lots):
+        """State the best of one side: better levels go (on a best-quote-only feed all others do)."""
+        column: cython.longlong
+        if not self.based:
+            self.set_base(ticks)
+        column = self.column(side, ticks) if lots else -1
+        while self.best[side] >= 0 and (self.best[side] > column or (self.l1_only and self.best[side] != column)):
+            self.lots[side * self.width + self.best[side]] = 0
+            self.settle_best(side, self.best[side])
+        if lots:
+            self.put(side, ticks, lots)
+
+    def apply_rows(self, side, ticks, lots, first, end):
+        """The client view's hot loop: absolute level quantities, in the order of the rows."""
+        r: cython.longlong
+        s: cython.int
+        column: cython.longlong
+        for r in range(first, end):
+            s = side[r]
+            column = self.off[s] + (1 - 2 * s) * cython.cast(cython.longlong, ticks[r])
+            if column < 0 or column >= self.limit[s]:
+                if column < 0 or column >= self.width:
+                    self.put(s, ticks[r], lots[r])
+                continue
+            self.lots[s * self.width + column] = lots[r]
+            if lots[r] != 0:
+                if column > self.best[s]:
+                    self.best[s] = column
+                if column < self.low[s]:
+                    self.low[s] = column
+            elif column == self.best[s]:
+                self.settle_best(s, column)
+
+    def move(self, ticks):
+        """Rebuild the ladder around ``ticks`` (or the best price that is known, if ``ticks`` is absent)."""
+        levels = self.levels()
+        self.clear()
+        self.set_base(ticks)
+        for side, price, quantity in levels:
+            self.put(side, price, quantity)
+        self.recentre = False
+
+    def levels(self):
+        """All levels as (side, ticks, lots), sorted."""
+        out = [(side, ticks, quantity) for (side, ticks), quantity in self.far.items()]
+        for side in range(2):
+            cells = self._owner[side * self.width : (side + 1) * self.width]
+            for column in np.flatnonzero(cells):
+                out.append((side, int(self.ticks_at(side, int(column))), int(cells[column])))
+        out.sort()
+        return out
+
+    def centre(self):
+        """The price around which the ladder should stand: the best bid, else the best ask."""
+        prices = [[], []]
+        for side, ticks, _ in self.levels():
+            prices[side].append(ticks)
+        return max(prices[0]) if prices[0] else min(prices[1]) if prices[1] else self.base + (self.width >> 1)
+
+
+class Market:
+    """One instrument: both views of its book, the own orders of all lanes resting in it, its mark and funding."""
+
+    def __init__(self, core, index, venue_index, account, options):
+        if not cython.compiled:
+            self.own_best, self.cross = [-1, -1], [0, 0]
+            self.watch_low, self.watch_high = [0, 0], [-1, -1]
+            self.resting, self.watched = [0, 0], [0, 0]
+        self.core = core
+        self.index = index
+        self.venue_index = venue_index
+        width = options["window_ticks"]
+        if width < 64 or width > MAX_WIDTH or width & (width - 1):
+            raise ValueError(f"window_ticks must be a power of two from 64 to {MAX_WIDTH}, got {width}")
+        self.venue = BookView(width, options["l1_only"])
+        self.local = BookView(width, options["l1_only"])
+        self.queue = QueueModel(options["queue_model"], options["queue_param"], options["custom_queue"])
+        self.entry = self.response = LatencyTable.constant(0)
+        self.exchange = options["exchange"]
+        self.post_only_reject = options["post_only_reject"]
+        self.fok_reject = options["fok_reject"]
+        self.margin_on = options["margin"]
+        self.funding_from_marks = options["funding_from_marks"]
+        self.mid_mark = options["mark_source"] == MARK_MID
+        self.tick_e8_num, self.tick_e8_den = options["tick_e8"]
+        self.min_lots = options["min_lots"]
+        self.max_lots = options["max_lots"]
+        self._set_ladder_arrays(width)
+        lanes = core.n_lanes
+        self.taken_lane = _view(np.zeros(64, dtype=np.int32))
+        self.taken_side = _view(np.zeros(64, dtype=np.int32))
+        self.taken_ticks = _view(np.zeros(64, dtype=np.int64))
+        self.taken_lots = _view(np.zeros(64, dtype=np.int64))
+        self.taken_count = 0
+        self.lane_taken = _view(np.zeros(lanes, dtype=np.int64))
+        self.shared_row = _view(np.full(lanes, -1, dtype=np.int64))
+        self.shared_lots = _view(np.zeros(lanes, dtype=np.int64))
+        self.print_no = 0
+        self.account = _view(np.array(account, dtype=np.int64))
+        self.boundary_lots = _view(np.zeros(lanes, dtype=np.int64))
+        self.mark_e8 = self.rate_e12 = self.next_funding = self.boundary = 0
+        self.kept_mark = self.kept_rate = 0
+        self.mid_next = NEVER
+        self.set_plan([], [], [], [])
+        self.local_mark_e8 = self.local_index_e8 = self.local_rate_e12 = self.local_next_funding = 0
+        self.rows_done = self.messages_done = 0
+        self.size = self.venue_at = self.local_at = self.listen_at = 0
+        self.last = False
+        self.window = None
+        self.max_recv = 0
+        self.now = 0
+
+    def _set_ladder_arrays(self, width):
+        self.head = _view(np.full(2 * width, -1, dtype=np.int32))
+        self.mark = _view(np.zeros(2 * width, dtype=np.uint8))
+        for side in range(2):
+            self.own_best[side] = -1
+            self.cross[side] = width
+            self.watch_low[side] = width
+            self.watch_high[side] = -1
+            self.resting[side] = 0
+            self.watched[side] = 0
+
+    def set_plan(self, ts, kind, a, b):
+        """Marks and funding of tables, as of venue time: rows (ts, MARK, mark_e8, 0) or (ts, FUNDING, rate_e12, mark_e8)."""
+        self.plan_ts = _view(np.append(np.asarray(ts, dtype=np.int64), NEVER))
+        self.plan_kind = _view(np.append(np.asarray(kind, dtype=np.int64), 0))
+        self.plan_a = _view(np.append(np.asarray(a, dtype=np.int64), 0))
+        self.plan_b = _view(np.append(np.asarray(b, dtype=np.int64), 0))
+        self.plan_at = 0
+
+    def set_window(self, window, last):
+        """Take the next stretch of the feed; what the client has not seen of the old one goes in front."""
+        kept = 0
+        if self.window is not None and self.local_at < self.size:
+            tail = _unseen(self.window, self.local_at)
+            kept = len(tail)
+            window = join_windows(tail, window)
+        self.window = window
+        self.ts_event = _view(window.ts_event)
+        self.ts_recv = _view(window.ts_recv)
+        self.row_start = _view(window.row_start)
+        self.ref = _view(window.ref)
+        self.kind = _view(window.kind)
+        self.side = _view(window.side)
+        self.local_order = _view(window.local_order)
+        self.px_ticks = _view(window.px_ticks)
+        self.qty_lots = _view(window.qty_lots)
+        self.aux = _view(window.aux if len(window.aux) else np.zeros((1, 4), dtype=np.int64))
+        self.aux_base = window.aux_base
+        self.size = len(window)
+        self.venue_at = kept
+        self.local_at = self.listen_at = 0
+        self.last = last
+        if self.size:
+            self.max_recv = max(self.max_recv, int(window.ts_recv[window.local_order[-1]]))
+            if self.mid_mark and self.mid_next == NEVER:
+                self.mid_next = (self.ts_event[0] // SECOND_NS + 1) * SECOND_NS
+
+    # -- the venue's side of the feed ----------------------------------------------------------------------------
+
+    def run(self, limit):
+        """Consume messages with ts_event <= limit, or up to a lowered horizon."""
+        j: cython.Py_ssize_t = self.venue_at
+        k: cython.int
+        r: cython.longlong
+        while j < self.size and self.ts_event[j] <= limit:
+            self.now = self.ts_event[j]
+            k = self.kind[j]
+            if k == DEPTH:
+                self._depth(j)
+            elif k == TRADE:
+                for r in range(self.row_start[j], self.row_start[j + 1]):
+                    self._print(self.side[r], self.px_ticks[r], self.qty_lots[r])
+            elif k == BBO:
+                self._quote(j)
+            else:
+                self._other(j, k)
+            j += 1
+            if self.core.horizon < limit:
+                limit = self.core.horizon
+        if j > self.venue_at:
+            self.messages_done += j - self.venue_at
+            self.rows_done += self.row_start[j] - self.row_start[self.venue_at]
+            self.venue_at = j
+
+    def _depth(self, j):
+        view: cython.int
+        r: cython.longlong
+        s: cython.int
+        column: cython.longlong
+        cell: cython.longlong
+        previous: cython.int
+        lots: cython.int
+        if not self.venue.valid:
+            return
+        self.venue.begin_depth(self.ref[j])
+        for r in range(self.row_start[j], self.row_start[j + 1]):
+            s = self.side[r]
+            column = self.venue.off[s] + (1 - 2 * s) * cython.cast(cython.longlong, self.px_ticks[r])
+            lots = self.qty_lots[r]
+            if column < 0 or column >= self.venue.limit[s]:
+                if column < 0 or column >= self.venue.width:
+                    self.venue.put(s, self.px_ticks[r], lots)
+                continue
+            cell = s * self.venue.width + column
+            previous = self.venue.lots[cell]
+            self.venue.lots[cell] = lots
+            if lots != 0:
+                if column < self.venue.low[s]:
+                    self.venue.low[s] = column
+                if column > self.venue.best[s]:
+                    self.venue.best[s] = column
+                    if column >= self.cross[s]:
+                        self._own_level(s, column, previous, lots)
+                        self._cross_orders(s, column)
+                        continue
+            elif column == self.venue.best[s]:
+                self.venue.settle_best(s, column)
+            if column <= self.watch_high[s] and column >= self.watch_low[s]:
+                self._own_level(s, column, previous, lots)
+        if self.venue.recentre:
+            with cython.gil:
+                self._recentre()
+
+    def _level(self, side, ticks, lots):
+        """One absolute level of the venue's book outside the hot loop: best quotes."""
+        column: cython.longlong = self.venue.column(side, ticks)
+        previous: cython.longlong = self.venue.put(side, ticks, lots)
+        if column < 0 or column >= self.venue.width:
+            return
+        self._own_level(side, column, previous, lots)
+        if lots != 0 and column == self.venue.best[side] and column >= self.cross[side] and previous == 0:
+            self._cross_orders(side, column)
+
+    def _own_level(self, side, column, previous, lots):
+        """A level was stated: move the queues of own orders there, drop what lanes took of it."""
+        cell: cython.longlong = side * self.venue.width + column
+        slot: cython.int
+        first: cython.int
+        marks: cython.int
+        if column > self.watch_high[side] or column < self.watch_low[side]:
+            return
+        marks = self.mark[cell]
+        if marks & 1:
+            first = self.head[cell]
+            slot = first
+            while True:
+                if self.core.o_front[slot] == -1e18:  # unknown so far (best quotes only): all of it stands ahead
+                    if lots > 0:
+                        self.core.o_front[slot] = lots
+                else:
+                    self.core.o_front[slot] = self.queue.after_depth(
+                        self.core.o_front[slot], self.core.o_cum[slot], previous, lots
+                    )
+                self.core.o_cum[slot] = 0
+                slot = self.core.o_next[slot]
+                if slot == first:
+                    break
+        if marks & 2 and previous != lots:
+            self._drop_taken(side, self.venue.ticks_at(side, column), lots)
+            if lots != 0 and self.venue.valid and column >= self.cross[side]:
+                self._cross_orders(side, column)
+
+    def _cross_orders(self, side, column):
+        """The displayed best of ``side`` stands at ``column``: own opposite orders it reaches are filled whole."""
+        opposite: cython.int = 1 - side
+        ticks: cython.longlong = self.venue.ticks_at(side, column)
+        target: cython.longlong = max(self.venue.column(opposite, ticks), 0)
+        at: cython.longlong = self.own_best[opposite]
+        slot: cython.int
+        after: cython.int
+        final: cython.int
+        while at >= target and self.resting[opposite] > 0:
+            slot = self.head[opposite * self.venue.width + at]
+            if slot >= 0:
+                final = self.core.o_prev[slot]
+                while True:
+                    after = self.core.o_next[slot]
+                    if self._taken(self.core.o_lane[slot], side, ticks) < self.venue.lots[side * self.venue.width + column]:
+                        self._fill_maker(
+                            slot, self.core.o_lots[slot] - self.core.o_filled[slot], CAUSE_CROSS
+                        )
+                    if slot == final:
+                        break
+                    slot = after
+            at -= 1
+
+    def _print(self, aggressor, ticks, lots):
+        """A trade on the book: orders it went through are filled whole, the queue at its price moves."""
+        side: cython.int = 1 - aggressor
+        column: cython.longlong
+        at: cython.longlong
+        slot: cython.int
+        after: cython.int
+        final: cython.int
+        if self.resting[side] == 0:
+            return
+        column = self.venue.column(side, ticks)
+        at = self.own_best[side]
+        if at < column:
+            return
+        while at >= 0 and at >= column and self.resting[side] > 0:
+            slot = self.head[side * self.venue.width + at]
+            if slot >= 0:
+                final = self.core.o_prev[slot]
+                while True:
+                    after = self.core.o_next[slot]
+                    if at > column:
+                        self._fill_maker(
+                            slot, self.core.o_lots[slot] - self.core.o_filled[slot], CAUSE_THROUGH
+                        )
+                    else:
+                        self._print_at(slot, lots)
+                    if slot == final:
+                        break
+                    slot = after
+            at -= 1
+        self.print_no += 1
+
+    def _print_at(self, slot, lots):
+        lane: cython.int = self.core.o_lane[slot]
+        seen: cython.longlong = lots
+        executed: cython.longlong
+        left: cython.longlong = self.core.o_lots[slot] - self.core.o_filled[slot]
+        if self.core.o_front[slot] == -1e18:
+            return
+        if self.exchange == EXCHANGE_PARTIAL and self.shared_row[lane] == self.print_no:
+            seen -= self.shared_lots[lane]
+        self.core.o_front[slot] -= seen
+        self.core.o_cum[slot] += lots
+        if -self.core.o_front[slot] < 0.5:
+            return
+        executed = cython.cast(cython.longlong, 0.5 - self.core.o_front[slot])
+        if self.exchange == EXCHANGE_NOPARTIAL or executed > left:
+            executed = left
+        if self.shared_row[lane] != self.print_no:
+            self.shared_row[lane] = self.print_no
+            self.shared_lots[lane] = 0
+        self.shared_lots[lane] += executed
+        self._fill_maker(slot, executed, CAUSE_QUEUE)
+        self.core.o_front[slot] = 0.0
+
+    def _quote(self, j):
+        """A best quote newer than everything applied acts as depth rows for its levels and deletes better ones."""
+        r: cython.longlong
+        side: cython.int
+        price: cython.longlong[2]
+        size: cython.int[2]
+        column: cython.longlong
+        best: cython.longlong
+        if not cython.compiled:
+            price, size = [0, 0], [0, 0]
+        price[0] = -(1 << 40)
+        price[1] = 1 << 40
+        size[0] = size[1] = 0
+        for r in range(self.row_start[j], self.row_start[j + 1]):
+            price[self.side[r]] = self.px_ticks[r]
+            size[self.side[r]] = self.qty_lots[r]
+        if not self.venue.accept_quote(self.ref[j], price[0], price[1]):
+            return
+        for side in range(2):
+            if not self.venue.based:
+                self.venue.set_base(price[side])
+            column = self.venue.column(side, price[side]) if size[side] else -1
+            best = self.venue.best[side]
+            while best >= 0 and (best > column or (self.venue.l1_only and best != column)):
+                self._level(side, self.venue.ticks_at(side, best), 0)
+                if self.venue.best[side] == best:
+                    break
+                best = self.venue.best[side]
+            if size[side]:
+                self._level(side, price[side], size[side])
+        if self.venue.recentre:
+            with cython.gil:
+                self._recentre()
+
+    def _snapshot(self, j):
+        """Replace the venue's book: old cells are negated, rows restate theirs, what stays negative has gone."""
+        side: cython.int
+        column: cython.longlong
+        r: cython.longlong
+        cell: cython.longlong
+        previous: cython.longlong
+        low: cython.longlong
+        high: cython.longlong
+        with cython.gil:
+            self.venue.far.clear()
+        self.venue.valid = False
+        for side in range(2):
+            for column in range(self.venue.low[side], self.venue.best[side] + 1):
+                cell = side * self.venue.width + column
+                self.venue.lots[cell] = -self.venue.lots[cell]
+        for r in range(self.row_start[j], self.row_start[j + 1]):
+            side = self.side[r]
+            if not self.venue.based:
+                self.venue.set_base(self.px_ticks[r])
+            column = self.venue.column(side, self.px_ticks[r])
+            if column < 0 or column >= self.venue.width:
+                self.venue.put(side, self.px_ticks[r], self.qty_lots[r])
+            elif self.qty_lots[r] != 0:
+                cell = side * self.venue.width + column
+                previous = -self.venue.lots[cell] if self.venue.lots[cell] < 0 else 0
+                self.venue.lots[cell] = self.qty_lots[r]
+                self.venue.low[side] = min(self.venue.low[side], column)
+                self.venue.best[side] = max(self.venue.best[side], column)
+                self._own_level(side, column, previous, self.qty_lots[r])
+        for side in range(2):
+            low = self.venue.width
+            high = -1
+            for column in range(self.venue.low[side], self.venue.best[side] + 1):
+                cell = side * self.venue.width + column
+                if self.venue.lots[cell] < 0:
+                    previous = -self.venue.lots[cell]
+                    self.venue.lots[cell] = 0
+                    self._own_level(side, column, previous, 0)
+                elif self.venue.lots[cell] > 0:
+                    low = min(low, column)
+                    high = column
+            self.venue.low[side] = low
+            self.venue.best[side] = high
+        self.venue.valid = True
+        self.venue.quotes = 0
+        self.venue.last_id = self.ref[j]
+        with cython.gil:
+            if self.venue.far and min(self.venue.best[0], self.venue.best[1]) < 0:
+                self.venue.recentre = True
+            if self.venue.recentre:
+                self._recentre()
+        self._cross_both()
+
+    def _cross_both(self):
+        side: cython.int
+        for side in range(2):
+            if self.venue.best[side] >= self.cross[side]:
+                self._cross_orders(side, self.venue.best[side])
+
+    def _other(self, j, kind):
+        a: cython.Py_ssize_t = self.ref[j] - self.aux_base
+        if kind == SNAPSHOT:
+            self._snapshot(j)
+        elif kind == MARK:
+            self._mark_message(self.aux[a, 0], self.aux[a, 2], self.aux[a, 3])
+        elif kind == GAP:
+            self.venue.valid = False
+            self.venue.quotes = 0
+        elif kind == FUNDING:
+            self._take_boundary(self.aux[a, 2])
+            self.book_funding(self.aux[a, 0], self.aux[a, 1] if self.aux[a, 1] else self.mark_e8, self.aux[a, 2])
+
+    # -- the client's view ---------------------------------------------------------------------------------------
+
+    def next_listened(self):
+        """Receive time of the next message somebody listens to, NEVER if there is none in this window."""
+        k: cython.int
+        mask: cython.int = self.core.market_mask[self.index]
+        if mask == 0:
+            return NEVER
+        if self.listen_at < self.local_at:
+            self.listen_at = self.local_at
+        while self.listen_at < self.size:
+            k = self.kind[self.local_order[self.listen_at]]
+            if _listen_bit(k) & mask:
+                return self.ts_recv[self.local_order[self.listen_at]]
+            self.listen_at += 1
+        return NEVER
+
+    def run_local(self, limit, consume):
+        """Bring the client view to ``limit``; stops after (or, without ``consume``, before) a listened message."""
+        j: cython.Py_ssize_t
+        at: cython.Py_ssize_t = self.local_at
+        stop: cython.Py_ssize_t = self.size
+        mask: cython.int = self.core.market_mask[self.index]
+        if mask != 0 and self.next_listened() <= limit:
+            stop = self.listen_at
+        while at < stop:
+            j = self.local_order[at]
+            if self.ts_recv[j] > limit:
+                break
+            if self.kind[j] == DEPTH and self.local.valid:
+                self.local.begin_depth(self.ref[j])
+                self.local.apply_rows(
+                    self.side, self.px_ticks, self.qty_lots, self.row_start[j], self.row_start[j + 1]
+                )
+                if self.local.recentre:
+                    with cython.gil:
+                        self.local.move(self.local.centre())
+            else:
+                self._apply_local(j)
+            at += 1
+        self.local_at = at
+        if at == stop and stop < self.size and consume:
+            self._apply_local(self.local_order[at])
+            self.local_at = at + 1
+        return at == stop and stop < self.size
+
+    def _apply_local(self, j):
+        k: cython.int = self.kind[j]
+        r: cython.longlong
+        side: cython.int
+        price: cython.longlong[2]
+        size: cython.int[2]
+        a: cython.Py_ssize_t
+        if k == SNAPSHOT or (k == DEPTH and self.local.valid):
+            if k == SNAPSHOT:
+                self.local.clear()
+                self.local.quotes = 0
+                self.local.last_id = self.ref[j]
+                self.local.valid = True
+                self.local.limit[0] = self.local.limit[1] = self.local.width
+                if not self.local.based and self.row_start[j] < self.row_start[j + 1]:
+                    self.local.set_base(self.px_ticks[self.row_start[j]])
+            else:
+                self.local.begin_depth(self.ref[j])
+            self.local.apply_rows(self.side, self.px_ticks, self.qty_lots, self.row_start[j], self.row_start[j + 1])
+        elif k == BBO:
+            if not cython.compiled:
+                price, size = [0, 0], [0, 0]
+            price[0] = -(1 << 40)
+            price[1] = 1 << 40
+            size[0] = size[1] = 0
+            for r in range(self.row_start[j], self.row_start[j + 1]):
+                price[self.side[r]] = self.px_ticks[r]
+                size[self.side[r]] = self.qty_lots[r]
+            if self.local.accept_quote(self.ref[j], price[0], price[1]):
+                for side in range(2):
+                    self.local.quote_side(side, price[side], size[side])
+        elif k == GAP:
+            self.local.valid = False
+            self.local.quotes = 0
+        elif k == MARK:
+            a = self.ref[j] - self.aux_base
+            self.local_mark_e8 = self.aux[a, 0]
+            self.local_index_e8 = self.aux[a, 1]
+            self.local_rate_e12 = self.aux[a, 2]
+            self.local_next_funding = self.aux[a, 3]
+        if self.local.recentre:
+            with cython.gil:
+                self.local.move(self.local.centre())
+
+    # -- own orders in the book ----------------------------------------------------------------------------------
+
+    def _link(self, slot, side, column):
+        cell: cython.longlong = side * self.venue.width + column
+        first: cython.int = self.head[cell]
+        final: cython.int
+        if first < 0:
+            self.head[cell] = slot
+            self.core.o_next[slot] = slot
+            self.core.o_prev[slot] = slot
+            self.mark[cell] |= 1
+            self._watch(side, column)
+        else:
+            final = self.core.o_prev[first]
+            self.core.o_next[final] = slot
+            self.core.o_prev[slot] = final
+            self.core.o_next[slot] = first
+            self.core.o_prev[first] = slot
+        self.core.o_column[slot] = column
+        self.core.o_state[slot] = RESTING
+        self.resting[side] += 1
+        if column > self.own_best[side]:
+            self._set_own_best(side, column)
+
+    def _unlink(self, slot):
+        side: cython.int = self.core.o_side[slot]
+        column: cython.longlong = self.core.o_column[slot]
+        cell: cython.longlong = side * self.venue.width + column
+        after: cython.int = self.core.o_next[slot]
+        before: cython.int = self.core.o_prev[slot]
+        self.resting[side] -= 1
+        if after == slot:
+            self.head[cell] = -1
+            self.mark[cell] &= 2
+            if column == self.own_best[side]:
+                while column >= 0 and self.resting[side] > 0 and self.head[side * self.venue.width + column] < 0:
+                    column -= 1
+                self._set_own_best(side, column if self.resting[side] > 0 else -1)
+            self._unwatch(side, self.core.o_column[slot])
+        else:
+            self.core.o_next[before] = after
+            self.core.o_prev[after] = before
+            if self.head[cell] == slot:
+                self.head[cell] = after
+
+    def _set_own_best(self, side, column):
+        """``cross`` of the other side: the column at which its displayed best would reach our best order."""
+        self.own_best[side] = column
+        if column < 0:
+            self.cross[1 - side] = self.venue.width
+        else:
+            self.cross[1 - side] = self.venue.column(1 - side, self.venue.ticks_at(side, column))
+
+    def _watch(self, side, column):
+        self.watched[side] += 1
+        if column > self.watch_high[side]:
+            self.watch_high[side] = column
+        if column < self.watch_low[side]:
+            self.watch_low[side] = column
+
+    def _unwatch(self, side, column):
+        """One reason to watch a cell has gone; draw the bounds in to the next watched cell."""
+        self.watched[side] -= 1
+        if self.watched[side] == 0:
+            self.watch_low[side] = self.venue.width
+            self.watch_high[side] = -1
+            return
+        while self.mark[side * self.venue.width + self.watch_high[side]] == 0:
+            self.watch_high[side] -= 1
+        while self.mark[side * self.venue.width + self.watch_low[side]] == 0:
+            self.watch_low[side] += 1
+
+    # -- overlays: what a lane took from a displayed level -------------------------------------------------------
+
+    def _taken(self, lane, side, ticks):
+        k: cython.Py_ssize_t
+        if self.lane_taken[lane] == 0:
+            return 0
+        for k in range(self.taken_count):
+            if self.taken_lane[k] == lane and self.taken_side[k] == side and self.taken_ticks[k] == ticks:
+                return self.taken_lots[k]
+        return 0
+
+    def _take(self, lane, side, ticks, lots):
+        k: cython.Py_ssize_t
+        cell: cython.longlong
+        for k in range(self.taken_count):
+            if self.taken_lane[k] == lane and self.taken_side[k] == side and self.taken_ticks[k] == ticks:
+                self.taken_lots[k] += lots
+                return
+        if self.taken_count == self.taken_lane.shape[0]:
+            with cython.gil:
+                self._grow_taken()
+        k = self.taken_count
+        self.taken_lane[k] = lane
+        self.taken_side[k] = side
+        self.taken_ticks[k] = ticks
+        self.taken_lots[k] = lots
+        self.taken_count += 1
+        self.lane_taken[lane] += 1
+        cell = side * self.venue.width + self.venue.column(side, ticks)
+        if not self.mark[cell] & 2:
+            self.mark[cell] |= 2
+            self._watch(side, self.venue.column(side, ticks))
+
+    def _grow_taken(self):
+        size = 2 * self.taken_count
+        self.taken_lane = _wider(self.taken_lane, size)
+        self.taken_side = _wider(self.taken_side, size)
+        self.taken_ticks = _wider(self.taken_ticks, size, np.int64)
+        self.taken_lots = _wider(self.taken_lots, size, np.int64)
+
+    def _drop_taken(self, side, ticks, lots):
+        """The feed stated another quantity for a level: every lane sees it whole again."""
+        k: cython.Py_ssize_t = 0
+        column: cython.longlong = self.venue.column(side, ticks)
+        while k < self.taken_count:
+            if self.taken_side[k] == side and self.taken_ticks[k] == ticks:
+                self._remove_taken(k)
+            else:
+                k += 1
+        self.mark[side * self.venue.width + column] &= 1
+        self._unwatch(side, column)
+
+    def _remove_taken(self, k):
+        final: cython.Py_ssize_t = self.taken_count - 1
+        self.lane_taken[self.taken_lane[k]] -= 1
+        self.taken_lane[k] = self.taken_lane[final]
+        self.taken_side[k] = self.taken_side[final]
+        self.taken_ticks[k] = self.taken_ticks[final]
+        self.taken_lots[k] = self.taken_lots[final]
+        self.taken_count = final
+
+    def lane_best(self, lane, side):
+        """The lane's best column of a side: displayed minus taken, a level wholly taken is absent."""
+        column: cython.longlong = self.venue.best[side]
+        if self.lane_taken[lane] == 0:
+            return column
+        while column >= 0:
+            if self.venue.lots[side * self.venue.width + column] > self._taken(
+                lane, side, self.venue.ticks_at(side, column)
+            ):
+                return column
+            column = self.venue.next_worse(side, column)
+        return -1
+
+    # -- own requests at the venue -------------------------------------------------------------------------------
+
+    def _reducible(self, lane, side):
+        """Lots by which an order of ``side`` can reduce the lane's position."""
+        position: cython.longlong = self.core.ledger.position(self.account[lane], self.index)
+        if side == SELL:
+            return position if position > 0 else 0
+        return -position if position < 0 else 0
+
+    def _close(self, slot, event, reason):
+        """Close an order with what is left of it; ``event`` is EV_REJECTED, EV_CANCELED or EV_EXPIRED."""
+        left: cython.longlong = self.core.o_lots[slot] - self.core.o_filled[slot]
+        if self.core.o_state[slot] == RESTING:
+            self._unlink(slot)
+            self._reserve(slot, False, left)
+        self.core.o_state[slot] = CLOSED
+        self.core.emit(slot, event, reason, self.core.o_ticks[slot], left, LIQ_NONE, 0, CAUSE_NONE, 0, 0, self.now)
+
+    def _reserve(self, slot, add, lots):
+        """Order margin of resting lots (a reduce-only order holds none)."""
+        account: cython.longlong
+        if not self.margin_on or self.core.o_flags[slot] & FLAG_REDUCE_ONLY:
+            return
+        account = self.account[self.core.o_lane[slot]]
+        if add:
+            self.core.ledger.order_added(account, self.index, self.core.o_side[slot], self.core.o_ticks[slot], lots)
+        else:
+            self.core.ledger.order_removed(account, self.index, self.core.o_side[slot], self.core.o_ticks[slot], lots)
+
+    def _fill_maker(self, slot, lots, cause):
+        """A resting order executes at its own price; what a reduce-only order could not reduce expires."""
+        lane: cython.int = self.core.o_lane[slot]
+        side: cython.int = self.core.o_side[slot]
+        front: cython.longlong
+        cut: cython.bint = False
+        fee: cython.longlong
+        reducible: cython.longlong
+        if self.core.o_flags[slot] & FLAG_REDUCE_ONLY:
+            reducible = self._reducible(lane, side)
+            cut = reducible < lots
+            if cut:
+                lots = reducible
+        if lots > 0:
+            self._reserve(slot, False, lots)
+            fee = self.core.ledger.fill(self.account[lane], self.index, side, self.core.o_ticks[slot], lots, LIQ_MAKER)
+            self.core.o_filled[slot] += lots
+            if self.core.o_front[slot] == -1e18:
+                front = -1
+            else:
+                front = cython.cast(cython.longlong, max(self.core.o_front[slot], 0.0) * 1e6 + 0.5)
+            if self.core.o_filled[slot] == self.core.o_lots[slot]:
+                self._unlink(slot)
+                self.core.o_state[slot] = CLOSED
+            self.core.emit(
+                slot, EV_FILLED, R_NONE, self.core.o_ticks[slot], lots, LIQ_MAKER, fee, cause, front,
+                self.core.ledger.last_realized_e8, self.now,
+            )  # fmt: skip
+        if cut:
+            self._close(slot, EV_EXPIRED, R_REDUCE_ONLY)
+
+    def _fill_taker(self, slot, ticks, lots):
+        fee: cython.longlong = self.core.ledger.fill(
+            self.account[self.core.o_lane[slot]], self.index, self.core.o_side[slot], ticks, lots, LIQ_TAKER
+        )
+        self.core.o_filled[slot] += lots
+        if self.core.o_filled[slot] == self.core.o_lots[slot]:
+            self.core.o_state[slot] = CLOSED
+        self.core.emit(
+            slot, EV_FILLED, R_NONE, ticks, lots, LIQ_TAKER, fee, CAUSE_TAKER, 0,
+            self.core.ledger.last_realized_e8, self.now,
+        )  # fmt: skip
+
+    def arrive(self, slot):
+        """A new order reaches the venue."""
+        reason: cython.int = self._admit(slot)
+        if reason != R_NONE:
+            self._close(slot, EV_REJECTED, reason)
+        else:
+            self._place(slot, False)
+
+    def _admit(self, slot):
+        """Checks before the book is looked at; returns the reject reason. Reduce-only orders are cut to size."""
+        lots: cython.longlong = self.core.o_lots[slot]
+        lane: cython.int = self.core.o_lane[slot]
+        side: cython.int = self.core.o_side[slot]
+        ticks: cython.longlong = self.core.o_ticks[slot]
+        reducible: cython.longlong
+        if not self.venue.valid:
+            return R_NO_BOOK
+        if lots < self.min_lots or lots > self.max_lots:
+            return R_LOT_SIZE
+        if self.core.o_type[slot] == LIMIT and not self._reach(ticks):
+            return R_PRICE_BAND
+        if self.core.o_flags[slot] & FLAG_REDUCE_ONLY:
+            reducible = self._reducible(lane, side)
+            if reducible <= 0:
+                return R_REDUCE_ONLY
+            self.core.o_lots[slot] = min(lots, reducible)
+        elif self.margin_on:
+            if self.core.o_type[slot] == MARKET:
+                ticks = self.venue.best_ticks(1 - side)
+                if ticks == NO_PRICE:
+                    return R_NO_LIQUIDITY
+            return self.core.ledger.check_open(self.account[lane], self.index, side, ticks, lots, False)
+        return R_NONE
+
+    def _crosses(self, slot):
+        """Whether the order would take now, against the lane's own view of the opposite side."""
+        opposite: cython.int = 1 - self.core.o_side[slot]
+        best: cython.longlong = self.lane_best(self.core.o_lane[slot], opposite)
+        if best < 0:
+            return False
+        return self.core.o_type[slot] == MARKET or best >= self.venue.column(opposite, self.core.o_ticks[slot])
+
+    def _fillable(self, slot):
+        """Lots the order could take at once within its limit."""
+        opposite: cython.int = 1 - self.core.o_side[slot]
+        lane: cython.int = self.core.o_lane[slot]
+        total: cython.longlong = 0
+        column: cython.longlong = self.venue.best[opposite]
+        worst: cython.longlong = 0
+        if self.core.o_type[slot] == LIMIT:
+            worst = max(self.venue.column(opposite, self.core.o_ticks[slot]), 0)
+        while column >= worst:
+            total += self.venue.lots[opposite * self.venue.width + column]
+            total -= self._taken(lane, opposite, self.venue.ticks_at(opposite, column))
+            column = self.venue.next_worse(opposite, column)
+        return total
+
+    def _place(self, slot, amended):
+        """An admitted order meets the book: take what it crosses, rest or expire with what is left."""
+        tif: cython.int = self.core.o_tif[slot]
+        kind: cython.int = self.core.o_type[slot]
+        left: cython.longlong = self.core.o_lots[slot] - self.core.o_filled[slot]
+        crosses: cython.bint = self._crosses(slot)
+        if tif == GTX and crosses:
+            if self.post_only_reject and not amended:
+                self._close(slot, EV_REJECTED, R_POST_ONLY)
+            else:
+                self._close(slot, EV_EXPIRED, R_POST_ONLY)
+            return
+        if tif == FOK and not (crosses and (self.exchange == EXCHANGE_NOPARTIAL or self._fillable(slot) >= left)):
+            if self.fok_reject:
+                self._close(slot, EV_REJECTED, R_FOK)
+                return
+        self.core.emit(
+            slot, EV_AMENDED if amended else EV_ACCEPTED, R_NONE, self.core.o_ticks[slot],
+            self.core.o_lots[slot], LIQ_NONE, 0, CAUSE_NONE, 0, 0, self.now,
+        )  # fmt: skip
+        if tif == FOK and not (crosses and (self.exchange == EXCHANGE_NOPARTIAL or self._fillable(slot) >= left)):
+            self._close(slot, EV_EXPIRED, R_FOK)
+            return
+        if crosses:
+            self._walk(slot)
+        if self.core.o_state[slot] == CLOSED:
+            return
+        if kind == MARKET:
+            self._close(slot, EV_EXPIRED, R_MARKET_REMAINDER)
+        elif tif == IOC or tif == FOK:
+            self._close(slot, EV_EXPIRED, R_IOC_REMAINDER)
+        else:
+            self._rest(slot)
+
+    def _walk(self, slot):
+        """Take displayed levels from the best on, each as one fill at its own price."""
+        opposite: cython.int = 1 - self.core.o_side[slot]
+        lane: cython.int = self.core.o_lane[slot]
+        column: cython.longlong = self.venue.best[opposite]
+        worst: cython.longlong = 0
+        ticks: cython.longlong
+        lots: cython.longlong
+        if self.exchange == EXCHANGE_NOPARTIAL:
+            column = self.lane_best(lane, opposite)
+            self._fill_taker(
+                slot, self.venue.ticks_at(opposite, column), self.core.o_lots[slot] - self.core.o_filled[slot]
+            )
+            return
+        if self.core.o_type[slot] == LIMIT:
+            worst = max(self.venue.column(opposite, self.core.o_ticks[slot]), 0)
+        while column >= worst and self.core.o_state[slot] != CLOSED:
+            ticks = self.venue.ticks_at(opposite, column)
+            lots = self.venue.lots[opposite * self.venue.width + column] - self._taken(lane, opposite, ticks)
+            if lots > 0:
+                lots = min(lots, self.core.o_lots[slot] - self.core.o_filled[slot])
+                self._take(lane, opposite, ticks, lots)
+                self._fill_taker(slot, ticks, lots)
+            column = self.venue.next_worse(opposite, column)
+
+    def _rest(self, slot):
+        side: cython.int = self.core.o_side[slot]
+        ticks: cython.longlong = self.core.o_ticks[slot]
+        column: cython.longlong = self.venue.column(side, ticks)
+        lots: cython.longlong = self.venue.lots[side * self.venue.width + column]
+        self.core.o_front[slot] = lots - self._taken(self.core.o_lane[slot], side, ticks)
+        if self.venue.l1_only and lots == 0 and column < self.venue.best[side]:
+            self.core.o_front[slot] = -1e18
+        self.core.o_cum[slot] = 0
+        self._reserve(slot, True, self.core.o_lots[slot] - self.core.o_filled[slot])
+        self._link(slot, side, column)
+
+    def cancel(self, slot, reason):
+        self._close(slot, EV_CANCELED if reason == R_USER else EV_EXPIRED, reason)
+
+    def amend(self, slot, ticks, lots):
+        """Replace price and total quantity of a resting order; it loses its place in the queue (Binance: always)."""
+        reason: cython.int = R_NONE
+        left: cython.longlong = lots - self.core.o_filled[slot]
+        old_ticks: cython.longlong = self.core.o_ticks[slot]
+        old_left: cython.longlong = self.core.o_lots[slot] - self.core.o_filled[slot]
+        if left <= 0:
+            self.cancel(slot, R_USER)
+            return
+        if ticks == old_ticks and lots == self.core.o_lots[slot]:
+            reason = R_NO_CHANGE
+        elif not self.venue.valid:
+            reason = R_NO_BOOK
+        elif lots < self.min_lots or lots > self.max_lots:
+            reason = R_LOT_SIZE
+        elif not self._reach(ticks):
+            reason = R_PRICE_BAND
+        if reason == R_NONE and self.margin_on and not self.core.o_flags[slot] & FLAG_REDUCE_ONLY:
+            self._reserve(slot, False, old_left)
+            reason = self.core.ledger.check_open(
+                self.account[self.core.o_lane[slot]], self.index, self.core.o_side[slot], ticks, left, False
+            )
+            self._reserve(slot, True, old_left)
+        if reason != R_NONE:
+            self.core.refuse(slot, EV_AMEND_REJECTED, reason, self.now)
+            return
+        self._unlink(slot)
+        self._reserve(slot, False, old_left)
+        self.core.o_state[slot] = FLYING
+        self.core.o_ticks[slot] = ticks
+        self.core.o_lots[slot] = lots
+        self._place(slot, True)
+
+    def _reach(self, ticks):
+        """Make the ladder wide enough for an own order at ``ticks``; False if no ladder could be."""
+        column: cython.longlong
+        if not self.venue.based:
+            self.venue.set_base(ticks)
+        column = self.venue.column(0, ticks)
+        if column >= 0 and column < self.venue.width:
+            return True
+        with cython.gil:
+            return self._widen(ticks)
+
+    def _widen(self, ticks):
+        centre = self.venue.centre()
+        width = self.venue.width
+        while width < MAX_WIDTH and abs(ticks - centre) >= width // 2 - 1:
+            width *= 2
+        if abs(ticks - centre) >= width // 2 - 1:
+            return False
+        self._rebuild(width, centre)
+        return True
+
+    def _recentre(self):
+        self._rebuild(self.venue.width, self.venue.centre())
+        self._cross_both()
+
+    def _rebuild(self, width, centre):
+        """A ladder of ``width`` around ``centre`` with the same levels, own orders and overlays."""
+        resting = []
+        for side in range(2):
+            for column in range(self.own_best[side], -1, -1):
+                slot = self.head[side * self.venue.width + column]
+                if slot < 0:
+                    continue
+                final = self.core.o_prev[slot]
+                while True:
+                    resting.append((side, int(self.venue.ticks_at(side, column)), slot))
+                    if slot == final:
+                        break
+                    slot = self.core.o_next[slot]
+        for _side, ticks, _slot in resting:
+            while width < MAX_WIDTH and abs(ticks - centre) >= width // 2 - 1:
+                width *= 2
+        old = self.venue
+        view = BookView(width, old.l1_only)
+        view.valid, view.last_id, view.quotes = old.valid, old.last_id, old.quotes
+        view.quote_id, view.quote_bid, view.quote_ask = old.quote_id, old.quote_bid, old.quote_ask
+        view.set_base(centre)
+        for side, ticks, quantity in old.levels():
+            view.put(side, ticks, quantity)
+        view.recentre = False
+        self.venue = view
+        self._set_ladder_arrays(width)
+        for side, ticks, slot in resting:
+            self._link(slot, side, view.column(side, ticks))
+        for k in range(self.taken_count):
+            column = view.column(self.taken_side[k], self.taken_ticks[k])
+            cell = self.taken_side[k] * width + column
+            if 0 <= column < width and not self.mark[cell] & 2:
+                self.mark[cell] |= 2
+                self._watch(self.taken_side[k], column)
+
+    # -- mark, funding, liquidation ------------------------------------------------------------------------------
+
+    def mid_e8(self):
+        """The venue book's mid at 1e-8, rounded down; 0 while a side is empty or the book stale."""
+        if not self.venue.valid or self.venue.best[0] < 0 or self.venue.best[1] < 0:
+            return 0
+        return mul_div(
+            self.venue.best_ticks(0) + self.venue.best_ticks(1), self.tick_e8_num, 2 * self.tick_e8_den, 0
+        )
+
+    def set_mark(self, mark_e8):
+        lane: cython.int
+        self.mark_e8 = mark_e8
+        self.core.ledger.set_mark(self.index, mark_e8)
+        if not self.margin_on:
+            return
+        for lane in range(self.core.n_lanes):
+            if self.core.ledger.position(self.account[lane], self.index) != 0 and self.core.ledger.is_liquidatable(
+                self.account[lane]
+            ):
+                with cython.gil:
+                    self.core.liquidate(lane, self.venue_index, self.now)
+
+    def _mark_message(self, mark, rate, next_funding):
+        """A recorded mark. Its rate belongs to the boundary that it names, until a message names a later one."""
+        if not self.mid_mark:
+            self.set_mark(mark)
+        if not self.funding_from_marks or next_funding <= 0:
+            return
+        if next_funding > self.next_funding:
+            if self.boundary != 0:
+                self.book_funding(self.kept_rate, self.kept_mark, self.boundary)
+                self.boundary = 0
+            self.next_funding = next_funding
+        if next_funding == self.next_funding:
+            self.kept_rate = rate
+            self.kept_mark = mark
+            if next_funding <= self.now and self.boundary == 0:
+                self._take_boundary(next_funding)
+
+    def _take_boundary(self, boundary):
+        lane: cython.int
+        self.boundary = boundary
+        for lane in range(self.core.n_lanes):
+            self.boundary_lots[lane] = self.core.ledger.position(self.account[lane], self.index)
+
+    def book_funding(self, rate, mark, boundary):
+        """Charge the positions held at ``boundary``; positive rate: longs pay (amount is what the lane receives)."""
+        lane: cython.int
+        lots: cython.longlong
+        amount: cython.longlong
+        self.boundary = 0
+        for lane in range(self.core.n_lanes):
+            lots = self.boundary_lots[lane]
+            if lots == 0:
+                continue
+            if mark <= 0:
+                with cython.gil:
+                    self.core.fail_no_mark(self.index, boundary)
+                return
+            amount = self.core.ledger.funding(self.account[lane], self.index, lots, mark, rate)
+            self.core.emit_account(
+                lane, self.index, EV_FUNDING, R_NONE, boundary, mark, lots, amount, rate, 0, 0, self.now
+            )
+
+    def next_internal(self):
+        """The next instant at which something happens here without a message: boundary, table row, mid sample."""
+        ts: cython.longlong = self.plan_ts[self.plan_at]
+        if self.funding_from_marks and self.boundary == 0 and self.next_funding > self.now:
+            ts = min(ts, self.next_funding)
+        return min(ts, self.mid_next)
+
+    def do_internal(self, ts):
+        mark: cython.longlong
+        self.now = ts
+        if ts == self.mid_next:
+            self.mid_next += SECOND_NS
+            mark = self.mid_e8()
+            if mark > 0:
+                self.set_mark(mark)
+        while self.plan_ts[self.plan_at] == ts:
+            if self.plan_kind[self.plan_at] == MARK:
+                self.set_mark(self.plan_a[self.plan_at])
+            else:
+                self._take_boundary(ts)
+                mark = self.plan_b[self.plan_at]
+                self.book_funding(self.plan_a[self.plan_at], mark if mark else self.mark_e8, ts)
+            self.plan_at += 1
+        if self.funding_from_marks and self.boundary == 0 and ts == self.next_funding:
+            self._take_boundary(ts)
+
+    def cancel_lane(self, lane, reason):
+        """Close every resting order of a lane here, best first on each side."""
+        for side in range(2):
+            column = self.own_best[side]
+            while column >= 0 and self.resting[side] > 0:
+                slots = []
+                slot = self.head[side * self.venue.width + column]
+                if slot >= 0:
+                    final = self.core.o_prev[slot]
+                    while True:
+                        if self.core.o_lane[slot] == lane:
+                            slots.append(slot)
+                        if slot == final:
+                            break
+                        slot = self.core.o_next[slot]
+                for slot in slots:
+                    self.cancel(slot, reason)
+                column -= 1
+
+    def liquidate_position(self, lane):
+        """One reducing order for the whole position, down to the bankruptcy price at worst."""
+        ledger = self.core.ledger
+        account = self.account[lane]
+        lots = ledger.position(account, self.index)
+        side = SELL if lots > 0 else BUY
+        opposite = 1 - side
+        limit = ledger.bankruptcy_ticks(account, self.index)
+        column = self.venue.best[opposite] if self.venue.valid else -1
+        left = abs(lots)
+        while column >= 0 and left > 0:
+            ticks = self.venue.ticks_at(opposite, column)
+            if (side == SELL and ticks < limit) or (side == BUY and ticks > limit):
+                break
+            size = min(left, self.venue.lots[opposite * self.venue.width + column] - self._taken(lane, opposite, ticks))
+            if size > 0:
+                self._take(lane, opposite, ticks, size)
+                ledger.fill_with_fee(account, self.index, side, ticks, size, 0)
+                realized = ledger.last_realized_e8
+                fee = ledger.liquidation_fee(account, self.index, ticks, size)
+                self.core.emit_account(
+                    lane, self.index, EV_FILLED, R_LIQUIDATION, self.now, ticks, size, fee, realized, side,
+                    CAUSE_LIQUIDATION, self.now,
+                )  # fmt: skip
+                left -= size
+            column = self.venue.next_worse(opposite, column)
+
+    def take_over(self, lane):
+        """The insurance fund takes what is left at the bankruptcy price."""
+        ledger = self.core.ledger
+        account = self.account[lane]
+        lots = ledger.position(account, self.index)
+        if lots == 0:
+            return
+        ledger.takeover(account, self.index)
+        side = SELL if lots > 0 else BUY
+        self.core.emit_account(
+            lane, self.index, EV_LIQUIDATED, R_LIQUIDATION, self.now, ledger.last_ticks, abs(lots), 0,
+            ledger.last_realized_e8, side, CAUSE_LIQUIDATION, self.now,
+        )  # fmt: skip
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def _listen_bit(kind: cython.int) -> cython.int:
+    if kind == DEPTH or kind == BBO or kind == SNAPSHOT:
+        return ON_BOOK
+    if kind == TRADE or kind == OFFBOOK:
+        return ON_TRADE
+    if kind == MARK:
+        return ON_MARK
+    if kind == GAP:
+        return ON_GAP
+    return ON_FORCE if kind == FORCE else 0
+
+
+def _unseen(window, local_at):
+    """The messages of a window that the client has not seen, as a window of their own."""
+    from matching.feed import FeedWindow
+
+    seen = np.sort(window.local_order[local_at:].astype(np.int64))
+    counts = window.row_start[seen + 1] - window.row_start[seen]
+    rows = np.repeat(window.row_start[seen] - np.concatenate(([0], np.cumsum(counts)[:-1])), counts)
+    rows = rows + np.arange(int(counts.sum()))
+    recv = window.ts_recv[seen]
+    return FeedWindow(
+        ts_event=window.ts_event[seen], ts_recv=recv, kind=window.kind[seen],
+        row_start=np.concatenate(([0], np.cumsum(counts))).astype(np.int64), ref=window.ref[seen],
+        local_order=np.argsort(recv, kind="stable").astype(np.int32), side=window.side[rows],
+        px_ticks=window.px_ticks[rows], qty_lots=window.qty_lots[rows], aux=window.aux, aux_base=window.aux_base,
+    )  # fmt: skip
+
+
+class Core:
+    """All markets and lanes of one run. See the module's theory of operation and PLAN of calls in docs/fills.md.
+
+    Errors: ValueError for impossible configuration; OverflowError when an amount left 64 bits; whatever a Python
+    model raised. They surface from ``advance``.
+    """
+
+    def __init__(self, n_markets, n_lanes, ledger, seed=0):
+        if n_markets < 1 or n_lanes < 1:
+            raise ValueError(f"core: needs at least one market and one lane, got {n_markets} and {n_lanes}")
+        self.n_markets, self.n_lanes = n_markets, n_lanes
+        self.ledger = ledger
+        self.seed = seed
+        self.markets = [None] * n_markets
+        self.only = None
+        self.now = self.horizon = 0
+        self.error = None
+        self._no_orders()
+        self._grow_slots()
+        self._grow_requests(64)
+        self.pv_first = self.pv_end = 0
+        self.pv_mask = 63
+        self.pv_ts = _view(np.zeros(64, dtype=np.int64))
+        self.pv_row = _view(np.zeros(64, dtype=np.int64))
+        self.log_rows = self.log_base = 0
+        self.log_capacity = 0
+        self._log_owner = np.zeros(0, dtype=np.int64)
+        self._grow_log()
+        self.lane_mask = _view(np.zeros(n_lanes * n_markets, dtype=np.uint8))
+        self.lane_private = _view(np.zeros(n_lanes, dtype=np.uint8))
+        self.lane_seq = _view(np.zeros(n_lanes, dtype=np.int64))
+        self.private_lanes = 0
+        self.market_mask = _view(np.zeros(n_markets, dtype=np.uint8))
+        self.lane_accounts = [None] * n_lanes
+        self.msg_market = -1
+        self.ev_release = -1
+        self.bbo_every = self.account_every = 0
+        self.bbo_next = self.account_next = NEVER
+        self.bbo_samples, self.account_samples, self.position_samples = [], [], []
+        self.fills = self.rejects = self.orders = 0
+        self.lane_fills = _view(np.zeros(n_lanes, dtype=np.int64))
+        self.lane_orders = _view(np.zeros(n_lanes, dtype=np.int64))
+        self.lane_rejects = _view(np.zeros(n_lanes, dtype=np.int64))
+
+    def _no_orders(self):
+        """Empty columns, so that growing them is all there is to making them."""
+        none32, none64 = _wider((), 0), _wider((), 0, np.int64)
+        self.slots = self.free_count = 0
+        self.o_lane = self.o_market = self.o_side = self.o_tif = self.o_type = self.o_flags = none32
+        self.o_state = self.o_next = self.o_prev = self.o_seq = self.o_requests = self.free_slots = none32
+        self.o_no = self.o_ticks = self.o_lots = self.o_filled = self.o_column = self.o_cum = self.o_sent = none64
+        self.o_front = _wider((), 0, np.float64)
+        self.rq_first = self.rq_end = self.rq_free_count = 0
+        self.rq_mask = -1
+        self.rq_ts = self.rq_no = self.rq_ticks = self.rq_lots = self.rq_sent = none64
+        self.rq_kind = self.rq_slot = self.rq_request = self.rq_market = self.rq_lane = none32
+        self.rq_queue = self.rq_free = none32
+        self.o_sent_last = 0
+        self.refused_request = 0
+
+    # -- configuration -------------------------------------------------------------------------------------------
+
+    def configure_lane(self, lane, accounts):
+        """Ledger account of a lane at each venue (list by venue index)."""
+        self.lane_accounts[lane] = list(accounts)
+        self.account_of = _view(np.zeros(self.n_lanes * self.n_markets, dtype=np.int64))
+
+    def configure_market(
+        self, market, venue=0, queue_model=QUEUE_RISK_AVERSE, queue_param=1.0, exchange=EXCHANGE_PARTIAL,
+        l1_only=False, mark_source=MARK_RECORDED, post_only_reject=False, fok_reject=False, min_lots=1,
+        max_lots=(1 << 31) - 1, window_ticks=1 << 20, custom_queue=None, margin=False, funding_from_marks=False,
+        tick_e8=(1, 1),
+    ):  # fmt: skip
+        """Describe one market; lanes must be configured before. ``tick_e8`` = (num, den) of one tick at mark scale."""
+        if any(accounts is None for accounts in self.lane_accounts):
+            raise ValueError("core: configure every lane before the markets")
+        options = {
+            "queue_model": queue_model, "queue_param": queue_param, "exchange": exchange, "l1_only": l1_only,
+            "mark_source": mark_source, "post_only_reject": post_only_reject, "fok_reject": fok_reject,
+            "min_lots": min_lots, "max_lots": max_lots, "window_ticks": window_ticks, "custom_queue": custom_queue,
+            "margin": margin, "funding_from_marks": funding_from_marks, "tick_e8": tick_e8,
+        }  # fmt: skip
+        account = [accounts[venue] for accounts in self.lane_accounts]
+        for lane in range(self.n_lanes):
+            self.account_of[lane * self.n_markets + market] = account[lane]
+        self.markets[market] = Market(self, market, venue, account, options)
+        self.only = self.markets[0] if self.n_markets == 1 else None
+
+    def set_latency(self, venue, entry, response):
+        """Order entry and response latency of every market of a venue (LatencyTable)."""
+        for market in self.markets:
+            if market is None:
+                raise ValueError("core: configure every market before the latencies")
+            if self._market(market.index).venue_index == venue:
+                self._set_latency(self._market(market.index), entry, response)
+
+    def _set_latency(self, market, entry, response):
+        market.entry = entry
+        market.response = response
+
+    def set_plan(self, market, ts_ns, kind, a, b):
+        """Marks and funding from tables, sorted by time (see Market.set_plan)."""
+        self._market(market).set_plan(ts_ns, kind, a, b)
+
+    def set_window(self, market, window, last):
+        """Give the next stretch of a market's feed; ``last`` if no other follows."""
+        self._market(market).set_window(window, last)
+        if self.bbo_next == NEVER and self.bbo_every and len(window):
+            self.bbo_next = (int(window.ts_event[0]) // self.bbo_every + 1) * self.bbo_every
+        if self.account_next == NEVER and self.account_every and len(window):
+            self.account_next = (int(window.ts_event[0]) // self.account_every + 1) * self.account_every
+
+    def listen(self, lane, market, mask):
+        """What wakes a lane: ON_* bits of one market; ON_PRIVATE counts for all its markets."""
+        self.lane_mask[lane * self.n_markets + market] = mask & ~ON_PRIVATE
+        self.market_mask[market] = 0
+        for other in range(self.n_lanes):
+            self.market_mask[market] = self.market_mask[market] | self.lane_mask[other * self.n_markets + market]
+        if mask & ON_PRIVATE and not self.lane_private[lane]:
+            self.lane_private[lane] = 1
+            self.private_lanes += 1
+        self._reset_listening(market)
+
+    def _reset_listening(self, market):
+        found: Market = self._market(market)
+        found.listen_at = found.local_at
+
+    def listens(self, lane, market, bit):
+        return (self.lane_mask[lane * self.n_markets + market] & bit) != 0
+
+    def sample_every(self, bbo_ns, account_ns):
+        """Sample best quotes and marks, and accounts and positions, at whole multiples (venue time); 0 = never."""
+        self.bbo_every, self.account_every = bbo_ns, account_ns
+
+    def _market(self, index):
+        return self.markets[index]
+
+    # -- the run -------------------------------------------------------------------------------------------------
+
+    def advance(self, until_ns):
+        """Run to ``until_ns`` or to the first instant before it at which somebody must be woken; returns WAKE_*.
+
+        On return ``now`` is that instant, everything the venue stamped up to it has happened, and the client view
+        holds every message received by then (at WAKE_PRIVATE: received before; at WAKE_MARKET: up to that message).
+        """
+        h: cython.longlong = until_ns
+        end: cython.longlong = 0
+        ended: cython.bint = True
+        k: cython.Py_ssize_t
+        market: Market
+        if self.error is not None:
+            raise self.error
+        for k in range(self.n_markets):
+            market = self._market(k)
+            ended = ended and market.last
+            end = max(end, market.max_recv)
+            h = min(h, market.next_listened())
+        if ended:
+            h = min(h, end)
+        h = max(min(h, self._next_private()), self.now)
+        self.horizon = h
+        if self._run_venue() == NEED_DATA:
+            return NEED_DATA
+        if self.error is not None:
+            raise self.error
+        if self.ledger.failed:
+            raise OverflowError(
+                f"ledger: an amount left 64 bits (code {self.ledger.failed}, account {self.ledger.failed_account}, "
+                f"market {self.ledger.failed_market}) before {self.horizon} ns"
+            )
+        h = self.horizon
+        self.now = h
+        if self._next_private() <= h:
+            for k in range(self.n_markets):
+                self._market(k).run_local(h - 1, False)
+            return WAKE_PRIVATE
+        return self._run_clients(until_ns, end, ended)
+
+    def _run_clients(self, until_ns, end, ended):
+        k: cython.Py_ssize_t
+        market: Market
+        woken: cython.int = -1
+        for k in range(self.n_markets):
+            market = self._market(k)
+            if market.run_local(self.now, woken < 0) and woken < 0:
+                woken = k
+        if woken >= 0:
+            self._show_message(self._market(woken))
+            return WAKE_MARKET
+        if ended and self.now >= end and self.now < until_ns:
+            return WAKE_END
+        return WAKE_TIME
+
+    def _show_message(self, market):
+        found: Market = market
+        j: cython.Py_ssize_t = found.local_order[found.local_at - 1]
+        self.msg_market = found.index
+        self.msg_at = j
+        self.msg_kind = found.kind[j]
+        self.msg_ts_event = found.ts_event[j]
+        self.msg_ts_recv = found.ts_recv[j]
+        self.msg_ref = found.ref[j]
+        self.msg_rows = found.row_start[j + 1] - found.row_start[j]
+
+    def msg_side(self, k):
+        market: Market = self._market(self.msg_market)
+        return market.side[market.row_start[self.msg_at] + k]
+
+    def msg_ticks(self, k):
+        market: Market = self._market(self.msg_market)
+        return market.px_ticks[market.row_start[self.msg_at] + k]
+
+    def msg_lots(self, k):
+        market: Market = self._market(self.msg_market)
+        return market.qty_lots[market.row_start[self.msg_at] + k]
+
+    def msg_aux(self, column):
+        market: Market = self._market(self.msg_market)
+        return market.aux[self.msg_ref - market.aux_base, column]
+
+    def _run_venue(self):
+        """Everything at the venues up to ``horizon``, in one order: internal events, market data, own requests."""
+        limit: cython.longlong
+        request: cython.longlong
+        internal: cython.longlong
+        while True:
+            request = self._next_request()
+            internal = self._next_internal()
+            limit = min(self.horizon, request)
+            if internal <= limit:
+                limit = internal - 1
+            if self._run_data(limit) == NEED_DATA:
+                return NEED_DATA
+            if self.horizon < limit or self._next_internal() < internal:
+                continue  # an answer will be due, or a boundary became known, before that
+            if internal - 1 == limit:
+                self._do_internal(internal)
+            elif request == limit:
+                self._do_request()
+            else:
+                return 0
+
+    def _run_data(self, limit):
+        market: Market
+        best: Market
+        k: cython.Py_ssize_t
+        first: cython.longlong
+        stop: cython.longlong
+        ts: cython.longlong
+        if self.only is not None:
+            if self.only.venue_at < self.only.size and self.only.ts_event[self.only.venue_at] <= limit:
+                with cython.nogil:
+                    self.only.run(limit)
+            if self.only.venue_at >= self.only.size and not self.only.last and self.horizon >= limit:
+                return NEED_DATA
+            return 0
+        while self.horizon >= limit:
+            best = None
+            first = NEVER
+            stop = limit
+            for k in range(self.n_markets):
+                market = self._market(k)
+                if market.venue_at >= market.size:
+                    if not market.last:
+                        return NEED_DATA
+                    continue
+                ts = market.ts_event[market.venue_at]
+                if ts < first:
+                    if best is not None:
+                        stop = min(stop, first - 1)
+                    first = ts
+                    best = market
+                else:
+                    stop = min(stop, ts)
+            if best is None or first > limit:
+                return 0
+            best.run(max(stop, first))
+        return 0
+
+    def needs(self):
+        """Indices of the markets that wait for their next window."""
+        out = []
+        for k in range(self.n_markets):
+            market: Market = self._market(k)
+            if market.venue_at >= market.size and not market.last:
+                out.append(k)
+        return out
+
+    def _next_internal(self):
+        k: cython.Py_ssize_t
+        ts: cython.longlong = min(self.bbo_next, self.account_next)
+        for k in range(self.n_markets):
+            ts = min(ts, self._market(k).next_internal())
+        return ts
+
+    def _do_internal(self, ts):
+        k: cython.Py_ssize_t
+        market: Market
+        for k in range(self.n_markets):
+            market = self._market(k)
+            if market.next_internal() == ts:
+                market.do_internal(ts)
+        if self.bbo_next == ts:
+            self.bbo_next += self.bbo_every
+            for k in range(self.n_markets):
+                market = self._market(k)
+                if market.venue.valid:
+                    self.bbo_samples.append(
+                        (ts, k, market.venue.best_ticks(0), market.venue.best_ticks(1), market.mark_e8)
+                    )
+        if self.account_next == ts:
+            self.account_next += self.account_every
+            self.sample_accounts(ts)
+
+    def sample_accounts(self, ts):
+        """Add one sample of every account and position, stamped ``ts``."""
+        ledger = self.ledger
+        for lane in range(self.n_lanes):
+            for account in dict.fromkeys(self.lane_accounts[lane]):
+                for asset in range(ledger.n_assets):
+                    self.account_samples.append((
+                        ts, lane, account, asset, ledger.wallet(account, asset), ledger.equity_e8(account, asset),
+                        ledger.maintenance_e8(account, asset),
+                    ))  # fmt: skip
+            for k in range(self.n_markets):
+                market: Market = self._market(k)
+                self.position_samples.append(
+                    (ts, lane, k, ledger.position(market.account[lane], k), market.mark_e8)
+                )
+
+    # -- commands ------------------------------------------------------------------------------------------------
+
+    def submit(self, lane, market, order_no, side, ticks, lots, tif, type, flags):
+        """Send an order now; returns its slot. ``order_no`` must be new within the lane, ``lots`` positive."""
+        slot: cython.int
+        found: Market = self._market(market)
+        if self.free_count == 0:
+            self._grow_slots()
+        self.free_count -= 1
+        slot = self.free_slots[self.free_count]
+        self.o_lane[slot] = lane
+        self.o_market[slot] = market
+        self.o_no[slot] = order_no
+        self.o_side[slot] = side
+        self.o_ticks[slot] = ticks
+        self.o_lots[slot] = lots
+        self.o_filled[slot] = 0
+        self.o_tif[slot] = tif
+        self.o_type[slot] = type
+        self.o_flags[slot] = flags
+        self.o_state[slot] = FLYING
+        self.o_seq[slot] = 0
+        self.o_requests[slot] = 0
+        self.o_sent[slot] = self.now
+        self.o_front[slot] = 0.0
+        self.o_cum[slot] = 0
+        self.orders += 1
+        self.lane_orders[lane] += 1
+        delay: cython.longlong = found.entry.get(self.now, self.seed, market, order_no, 0)
+        if delay < 0:
+            self.o_state[slot] = CLOSED
+            self.refused_at = self.now - delay
+            self.emit(slot, EV_REJECTED, R_LATENCY, ticks, lots, LIQ_NONE, 0, CAUSE_NONE, 0, 0, -1)
+        else:
+            self._queue_request(self.now + delay, SUBMIT, slot, order_no, 0, 0)
+        return slot
+
+    def cancel(self, lane, slot, order_no):
+        self._follow_up(CANCEL, lane, slot, order_no, 0, 0)
+
+    def amend(self, lane, slot, order_no, ticks, lots):
+        """Ask for a new price and a new total quantity (filled part included)."""
+        self._follow_up(AMEND, lane, slot, order_no, ticks, lots)
+
+    def _follow_up(self, kind, lane, slot, order_no, ticks, lots):
+        delay: cython.longlong
+        if self.o_no[slot] != order_no or self.o_lane[slot] != lane or self.o_state[slot] == FREE:
+            raise ValueError(f"lane {lane}: order {order_no} is closed, it cannot be canceled or amended")
+        self.o_requests[slot] += 1
+        found: Market = self._market(self.o_market[slot])
+        delay = found.entry.get(self.now, self.seed, self.o_market[slot], order_no, 2 * self.o_requests[slot])
+        self._queue_request(self.now + (delay if delay >= 0 else -delay), kind, slot, order_no, ticks, lots)
+
+    def _queue_request(self, ts, kind, slot, order_no, ticks, lots):
+        """Insert by arrival, after those already due at the same time."""
+        k: cython.Py_ssize_t
+        i: cython.int
+        if self.rq_free_count == 0:
+            self._grow_requests(2 * (self.rq_mask + 1))
+        self.rq_free_count -= 1
+        i = self.rq_free[self.rq_free_count]
+        self.rq_ts[i] = ts
+        self.rq_kind[i] = kind
+        self.rq_slot[i] = slot
+        self.rq_no[i] = order_no
+        self.rq_ticks[i] = ticks
+        self.rq_lots[i] = lots
+        self.rq_sent[i] = self.now
+        self.rq_request[i] = self.o_requests[slot]
+        self.rq_market[i] = self.o_market[slot]
+        self.rq_lane[i] = self.o_lane[slot]
+        k = self.rq_end
+        self.rq_end += 1
+        while k > self.rq_first and self.rq_ts[self.rq_queue[(k - 1) & self.rq_mask]] > ts:
+            self.rq_queue[k & self.rq_mask] = self.rq_queue[(k - 1) & self.rq_mask]
+            k -= 1
+        self.rq_queue[k & self.rq_mask] = i
+
+    def _next_request(self):
+        if self.rq_first == self.rq_end:
+            return NEVER
+        return self.rq_ts[self.rq_queue[self.rq_first & self.rq_mask]]
+
+    def _do_request(self):
+        i: cython.int = self.rq_queue[self.rq_first & self.rq_mask]
+        slot: cython.int = self.rq_slot[i]
+        market: Market = self._market(self.rq_market[i])
+        self.rq_first += 1
+        self.rq_free[self.rq_free_count] = i
+        self.rq_free_count += 1
+        market.now = self.rq_ts[i]
+        if self.rq_kind[i] == SUBMIT:
+            market.arrive(slot)
+            return
+        self.o_sent_last = self.rq_sent[i]
+        if self.o_no[slot] == self.rq_no[i] and self.o_lane[slot] == self.rq_lane[i] and self.o_state[slot] == RESTING:
+            if self.rq_kind[i] == CANCEL:
+                market.cancel(slot, R_USER)
+            else:
+                self.refused_request = self.rq_request[i]
+                market.amend(slot, self.rq_ticks[i], self.rq_lots[i])
+            return
+        self.emit_refused(
+            self.rq_lane[i], self.rq_market[i], slot, self.rq_no[i],
+            EV_CANCEL_REJECTED if self.rq_kind[i] == CANCEL else EV_AMEND_REJECTED, R_UNKNOWN_ORDER,
+            self.rq_sent[i], market.now, self.rq_request[i],
+        )  # fmt: skip
+
+    def refuse(self, slot, event, reason, ts):
+        """Refuse the amend under way of an order that stays as it is."""
+        self.emit_refused(
+            self.o_lane[slot], self.o_market[slot], slot, self.o_no[slot], event, reason, self.o_sent_last, ts,
+            self.refused_request,
+        )  # fmt: skip
+
+    def liquidate(self, lane, venue, ts):
+        """Binance's procedure: cancel all, one reducing order a position, then the insurance fund."""
+        account = self.lane_accounts[lane][venue]
+        mine = [m for m in self.markets if self._venue_of(m) == venue]
+        for market in mine:
+            self._at(market, ts).cancel_lane(lane, R_LIQUIDATION)
+        for market in mine:
+            if self.ledger.is_liquidatable(account) and self.ledger.position(account, market.index):
+                market.liquidate_position(lane)
+        if self.ledger.is_liquidatable(account):
+            for market in mine:
+                market.take_over(lane)
+
+    def _venue_of(self, market):
+        return market.venue_index
+
+    def _at(self, market, ts):
+        found: Market = market
+        found.now = ts
+        return found
+
+    def fail_no_mark(self, market, boundary):
+        self.error = ValueError(
+            f"market {market}: funding is due at {boundary} ns for an open position, but no mark price is known then"
+        )
+
+    # -- private events ------------------------------------------------------------------------------------------
+
+    def _record(self):
+        """Reserve one log record; returns its position in ``log``."""
+        if self.log_rows == self.log_capacity:
+            with cython.gil:
+                self._grow_log()
+        self.log_rows += 1
+        return (self.log_rows - 1) * L_WIDTH
+
+    def emit(self, slot, event, reason, ticks, lots, liquidity, fee, cause, front, realized, ts):
+        """An event of an order: into the log, and on its way to the lane. ``ts`` -1: refused before the venue."""
+        at: cython.Py_ssize_t = self._record()
+        lane: cython.int = self.o_lane[slot]
+        k: cython.int = self.o_market[slot]
+        self.log[at + L_LANE] = lane
+        self.log[at + L_MARKET] = k
+        self.log[at + L_ORDER_NO] = self.o_no[slot]
+        self.log[at + L_SEQ] = self.o_seq[slot]
+        self.o_seq[slot] += 1
+        self.log[at + L_EVENT] = event
+        self.log[at + L_REASON] = reason
+        self.log[at + L_TICKS] = ticks
+        self.log[at + L_LOTS] = lots
+        self.log[at + L_LIQUIDITY] = liquidity
+        self.log[at + L_FEE] = fee
+        self.log[at + L_SENT] = self.o_sent[slot]
+        self.log[at + L_CAUSE] = cause
+        self.log[at + L_FRONT] = front
+        self.log[at + L_SIDE] = self.o_side[slot]
+        self.log[at + L_STYLE] = self.o_tif[slot] + 8 * self.o_type[slot] + 16 * self.o_flags[slot]
+        self.log[at + L_LEAVES] = self.o_lots[slot] - self.o_filled[slot]
+        self.log[at + L_REALIZED] = realized
+        self.log[at + L_SLOT] = slot
+        if event == EV_FILLED:
+            self.fills += 1
+            self.lane_fills[lane] += 1
+        elif event == EV_REJECTED:
+            self.rejects += 1
+            self.lane_rejects[lane] += 1
+        self._stamp(at, lane, k, self.o_no[slot], self.o_seq[slot], ts)
+
+    def _stamp(self, at, lane, k, order_no, seq, ts):
+        """Account columns, venue time and delivery of the record at ``at``."""
+        account: cython.longlong = self.account_of[lane * self.n_markets + k]
+        deliver: cython.longlong
+        self.log[at + L_ACCOUNT] = account
+        self.log[at + L_POSITION] = self.ledger.position(account, k)
+        self.log[at + L_WALLET] = self.ledger.wallet(account, self.ledger.market_asset[k])
+        if ts < 0:
+            deliver = self.refused_at
+            self.log[at + L_TS] = 0
+        else:
+            self.log[at + L_TS] = ts
+            deliver = ts + self._response(k, ts, order_no, seq)
+        self.log[at + L_DELIVER] = deliver
+        self._deliver(self.log_base + at // L_WIDTH, deliver, lane)
+
+    def _response(self, k, ts, order_no, seq):
+        if self.only is not None:
+            return self.only.response.get(ts, self.seed, k, order_no, 2 * seq + 1)
+        with cython.gil:
+            return self._response_of(self.markets[k], ts, order_no, seq)
+
+    def _response_of(self, market, ts, order_no, seq):
+        found: Market = market
+        return found.response.get(ts, self.seed, found.index, order_no, 2 * seq + 1)
+
+    def emit_refused(self, lane, k, slot, order_no, event, reason, sent, ts, request):
+        """A refused cancel or amend: of an order that may be closed already."""
+        at: cython.Py_ssize_t = self._record()
+        c: cython.int
+        for c in range(L_WIDTH):
+            self.log[at + c] = 0
+        self.log[at + L_LANE] = lane
+        self.log[at + L_MARKET] = k
+        self.log[at + L_ORDER_NO] = order_no
+        self.log[at + L_SEQ] = REFUSED_SEQ + request
+        self.log[at + L_EVENT] = event
+        self.log[at + L_REASON] = reason
+        self.log[at + L_SENT] = sent
+        self.log[at + L_SLOT] = slot
+        self._stamp(at, lane, k, order_no, REFUSED_SEQ + request, ts)
+
+    def emit_account(self, lane, k, event, reason, ts, ticks, lots, amount, rate_or_realized, side, cause, booked):
+        """Funding, or a forced fill or takeover: an event that belongs to no order of the lane."""
+        at: cython.Py_ssize_t = self._record()
+        c: cython.int
+        for c in range(L_WIDTH):
+            self.log[at + c] = 0
+        self.log[at + L_LANE] = lane
+        self.log[at + L_MARKET] = k
+        self.log[at + L_SEQ] = self.lane_seq[lane]
+        self.log[at + L_EVENT] = event
+        self.log[at + L_REASON] = reason
+        self.log[at + L_TICKS] = ticks
+        self.log[at + L_LOTS] = lots
+        self.log[at + L_FEE] = amount
+        self.log[at + L_SENT] = booked
+        self.log[at + L_SIDE] = side
+        self.log[at + L_CAUSE] = cause
+        self.log[at + L_SLOT] = -1
+        if event == EV_FUNDING:
+            self.log[at + L_FRONT] = rate_or_realized
+        else:
+            self.log[at + L_REALIZED] = rate_or_realized
+            self.log[at + L_LIQUIDITY] = LIQ_TAKER
+            if event == EV_FILLED:
+                self.fills += 1
+                self.lane_fills[lane] += 1
+        self._stamp(at, lane, k, 0, self.lane_seq[lane], booked)
+        self.log[at + L_TS] = ts
+        self.lane_seq[lane] += 1
+
+    def _deliver(self, row, ts, lane):
+        """Queue a record by delivery time, after those due at the same time; wake a lane that listens."""
+        k: cython.Py_ssize_t
+        if self.pv_end - self.pv_first > self.pv_mask:
+            with cython.gil:
+                self._grow_private()
+        k = self.pv_end
+        self.pv_end += 1
+        while k > self.pv_first and self.pv_ts[(k - 1) & self.pv_mask] > ts:
+            self.pv_ts[k & self.pv_mask] = self.pv_ts[(k - 1) & self.pv_mask]
+            self.pv_row[k & self.pv_mask] = self.pv_row[(k - 1) & self.pv_mask]
+            k -= 1
+        self.pv_ts[k & self.pv_mask] = ts
+        self.pv_row[k & self.pv_mask] = row
+        if self.lane_private[lane] and ts < self.horizon:
+            self.horizon = ts
+
+    def _next_private(self):
+        """When the next private event of a listening lane is due, NEVER if none is under way."""
+        k: cython.Py_ssize_t
+        if self.private_lanes == 0:
+            return NEVER
+        for k in range(self.pv_first, self.pv_end):
+            if self.lane_private[self.log[(self.pv_row[k & self.pv_mask] - self.log_base) * L_WIDTH + L_LANE]]:
+                return self.pv_ts[k & self.pv_mask]
+        return NEVER
+
+    def pop_private(self):
+        """Show the next private event due by ``now`` in ev_*; False if there is none.
+
+        After a closing event the order's slot is free for another order from the next ``pop_private`` on.
+        """
+        at: cython.Py_ssize_t
+        if self.ev_release >= 0:
+            self.o_state[self.ev_release] = FREE
+            self.free_slots[self.free_count] = self.ev_release
+            self.free_count += 1
+            self.ev_release = -1
+        if self.pv_first == self.pv_end or self.pv_ts[self.pv_first & self.pv_mask] > self.now:
+            return False
+        at = (self.pv_row[self.pv_first & self.pv_mask] - self.log_base) * L_WIDTH
+        self.pv_first += 1
+        self.ev_lane = self.log[at + L_LANE]
+        self.ev_market = self.log[at + L_MARKET]
+        self.ev_order_no = self.log[at + L_ORDER_NO]
+        self.ev_slot = self.log[at + L_SLOT]
+        self.ev_kind = self.log[at + L_EVENT]
+        self.ev_reason = self.log[at + L_REASON]
+        self.ev_ts = self.log[at + L_TS]
+        self.ev_deliver = self.log[at + L_DELIVER]
+        self.ev_ticks = self.log[at + L_TICKS]
+        self.ev_lots = self.log[at + L_LOTS]
+        self.ev_leaves = self.log[at + L_LEAVES]
+        self.ev_liquidity = self.log[at + L_LIQUIDITY]
+        self.ev_fee_e8 = self.log[at + L_FEE]
+        self.ev_cause = self.log[at + L_CAUSE]
+        self.ev_front = self.log[at + L_FRONT]
+        self.ev_realized_e8 = self.log[at + L_REALIZED]
+        self.ev_side = self.log[at + L_SIDE]
+        self.ev_sent = self.log[at + L_SENT]
+        if self.ev_order_no > 0 and (
+            self.ev_kind == EV_REJECTED or self.ev_kind == EV_CANCELED or self.ev_kind == EV_EXPIRED
+            or (self.ev_kind == EV_FILLED and self.ev_leaves == 0)
+        ):  # fmt: skip
+            self.ev_release = self.ev_slot
+        return True
+
+    # -- growing -------------------------------------------------------------------------------------------------
+
+    def _grow_log(self):
+        capacity = max(4096, 2 * self.log_capacity)
+        grown = np.zeros(capacity * L_WIDTH, dtype=np.int64)
+        grown[: self.log_rows * L_WIDTH] = self._log_owner[: self.log_rows * L_WIDTH]
+        self._log_owner = grown
+        self.log = _view(grown)
+        self.log_capacity = capacity
+
+    def _grow_private(self):
+        size = 2 * (self.pv_mask + 1)
+        order = [k & self.pv_mask for k in range(self.pv_first, self.pv_end)]
+        ts, row = np.zeros(size, dtype=np.int64), np.zeros(size, dtype=np.int64)
+        ts[: len(order)] = [self.pv_ts[k] for k in order]
+        row[: len(order)] = [self.pv_row[k] for k in order]
+        self.pv_ts, self.pv_row = _view(ts), _view(row)
+        self.pv_first, self.pv_end, self.pv_mask = 0, len(order), size - 1
+
+    def _grow_slots(self):
+        count = max(64, 2 * self.slots)
+        self.o_lane = _wider(self.o_lane, count)
+        self.o_market = _wider(self.o_market, count)
+        self.o_side = _wider(self.o_side, count)
+        self.o_tif = _wider(self.o_tif, count)
+        self.o_type = _wider(self.o_type, count)
+        self.o_flags = _wider(self.o_flags, count)
+        self.o_state = _wider(self.o_state, count)
+        self.o_next = _wider(self.o_next, count)
+        self.o_prev = _wider(self.o_prev, count)
+        self.o_seq = _wider(self.o_seq, count)
+        self.o_requests = _wider(self.o_requests, count)
+        self.free_slots = _wider(self.free_slots, count)
+        self.o_no = _wider(self.o_no, count, np.int64)
+        self.o_ticks = _wider(self.o_ticks, count, np.int64)
+        self.o_lots = _wider(self.o_lots, count, np.int64)
+        self.o_filled = _wider(self.o_filled, count, np.int64)
+        self.o_column = _wider(self.o_column, count, np.int64)
+        self.o_cum = _wider(self.o_cum, count, np.int64)
+        self.o_sent = _wider(self.o_sent, count, np.int64)
+        self.o_front = _wider(self.o_front, count, np.float64)
+        for slot in range(count - 1, self.slots - 1, -1):
+            self.free_slots[self.free_count] = slot
+            self.free_count += 1
+        self.slots = count
+
+    def _grow_requests(self, size):
+        old = self.rq_mask + 1
+        waiting = [self.rq_queue[k & self.rq_mask] for k in range(self.rq_first, self.rq_end)]
+        self.rq_ts = _wider(self.rq_ts, size, np.int64)
+        self.rq_no = _wider(self.rq_no, size, np.int64)
+        self.rq_ticks = _wider(self.rq_ticks, size, np.int64)
+        self.rq_lots = _wider(self.rq_lots, size, np.int64)
+        self.rq_sent = _wider(self.rq_sent, size, np.int64)
+        self.rq_kind = _wider(self.rq_kind, size)
+        self.rq_slot = _wider(self.rq_slot, size)
+        self.rq_request = _wider(self.rq_request, size)
+        self.rq_market = _wider(self.rq_market, size)
+        self.rq_lane = _wider(self.rq_lane, size)
+        self.rq_queue = _wider(waiting, size)
+        self.rq_free = _wider(range(size - 1, old - 1, -1), size)
+        self.rq_first, self.rq_end, self.rq_mask = 0, len(waiting), size - 1
+        self.rq_free_count = size - old
+
+    # -- reading -------------------------------------------------------------------------------------------------
+
+    def best_ticks(self, market, side):
+        """Best price of a side as the client sees it, NO_PRICE while there is none or the book is stale."""
+        found: Market = self._market(market)
+        if not found.local.valid:
+            return NO_PRICE
+        return found.local.best_ticks(side)
+
+    def best_lots(self, market, side):
+        found: Market = self._market(market)
+        if not found.local.valid or found.local.best[side] < 0:
+            return 0
+        return found.local.lots[side * found.local.width + found.local.best[side]]
+
+    def level_lots(self, market, side, ticks):
+        """Lots displayed at a price in the client view, 0 if none."""
+        found: Market = self._market(market)
+        if not found.local.valid:
+            return 0
+        return found.local.level(side, ticks)
+
+    def levels(self, market, side, count):
+        """The first ``count`` levels of a side in the client view as (ticks, lots), best first."""
+        found: Market = self._market(market)
+        out = []
+        if not found.local.valid:
+            return out
+        column: cython.longlong = found.local.best[side]
+        while column >= 0 and len(out) < count:
+            out.append((found.local.ticks_at(side, column), found.local.lots[side * found.local.width + column]))
+            column = found.local.next_worse(side, column)
+        if len(out) < count and found.local.far:
+            rest = [(t, q) for (s, t), q in found.local.far.items() if s == side]
+            rest.sort(reverse=side == BUY)
+            out.extend(rest[: count - len(out)])
+        return out
+
+    def is_valid(self, market):
+        """Whether the client's book holds (it is stale before the first snapshot and after a gap)."""
+        found: Market = self._market(market)
+        return found.local.valid
+
+    def mark_e8(self, market):
+        """The mark as the client knows it (a table's or the mid proxy's at once), 0 if none yet."""
+        found: Market = self._market(market)
+        return found.local_mark_e8 if found.local_mark_e8 else found.mark_e8
+
+    def funding_view(self, market):
+        """(index_e8, predicted rate_e12, next_funding_ns) of the last mark message received, zeros before."""
+        found: Market = self._market(market)
+        return found.local_index_e8, found.local_rate_e12, found.local_next_funding
+
+    def venue_best_ticks(self, market, side):
+        found: Market = self._market(market)
+        return found.venue.best_ticks(side) if found.venue.valid else NO_PRICE
+
+    def venue_level_lots(self, market, side, ticks):
+        found: Market = self._market(market)
+        return found.venue.level(side, ticks)
+
+    def venue_levels(self, market):
+        """Every level of the venue's book as (side, ticks, lots), sorted."""
+        found: Market = self._market(market)
+        return found.venue.levels()
+
+    def client_levels(self, market):
+        found: Market = self._market(market)
+        return found.local.levels()
+
+    def pending_boundary(self, market):
+        """A funding boundary that positions were held over and no later mark message has closed, 0 if none."""
+        found: Market = self._market(market)
+        return found.boundary
+
+    def end_ns(self):
+        """Receive time of the last message known so far."""
+        return max(self._max_recv(k) for k in range(self.n_markets))
+
+    def _max_recv(self, index):
+        found: Market = self._market(index)
+        return found.max_recv
+
+    def counters(self):
+        """Totals so far: rows, messages, orders, fills, rejects, and per lane orders, fills, rejects."""
+        rows = messages = 0
+        for k in range(self.n_markets):
+            market: Market = self._market(k)
+            rows += market.rows_done
+            messages += market.messages_done
+        return {
+            "rows": rows, "messages": messages, "orders": self.orders, "fills": self.fills, "rejects": self.rejects,
+            "lane_orders": list(self.lane_orders), "lane_fills": list(self.lane_fills),
+            "lane_rejects": list(self.lane_rejects),
+        }  # fmt: skip
+
+    def drain_log(self, everything=False):
+        """Log records as columns (LOG_COLUMNS); keeps the undelivered ones unless ``everything`` (end of the run)."""
+        stop = self.log_rows
+        if not everything:
+            for k in range(self.pv_first, self.pv_end):
+                stop = min(stop, self.pv_row[k & self.pv_mask] - self.log_base)
+        table = self._log_owner[: stop * L_WIDTH].reshape(stop, L_WIDTH)
+        out = {name: table[:, c].copy() for c, name in enumerate(LOG_COLUMNS)}
+        rest = self._log_owner[stop * L_WIDTH : self.log_rows * L_WIDTH].copy()
+        self._log_owner[: len(rest)] = rest
+        self.log_rows -= stop
+        self.log_base += stop
+        if everything:
+            self.pv_first = self.pv_end
+        return out
+
+    def drain_samples(self):
+        """Samples since the last call: lists of tuples under "bbo", "accounts", "positions".
+
+        bbo: (ts, market, bid_ticks, ask_ticks, mark_e8); accounts: (ts, lane, account, asset, wallet_e8, equity_e8,
+        maintenance_e8); positions: (ts, lane, market, lots, mark_e8).
+        """
+        out = {"bbo": self.bbo_samples, "accounts": self.account_samples, "positions": self.position_samples}
+        self.bbo_samples, self.account_samples, self.position_samples = [], [], []
+        return out
+
+    def resting_orders(self):
+        """(lane, order_no, market, side, ticks, lots left, queue ahead in micro-lots (UNKNOWN_FRONT), traded), sorted."""
+        out = []
+        for slot in range(self.slots):
+            if self.o_state[slot] == RESTING:
+                front = self.o_front[slot]
+                out.append((
+                    self.o_lane[slot], self.o_no[slot], self.o_market[slot], self.o_side[slot], self.o_ticks[slot],
+                    self.o_lots[slot] - self.o_filled[slot], UNKNOWN_FRONT if front == -1e18 else math.floor(front * 1e6 + 0.5),
+                    self.o_cum[slot],
+                ))  # fmt: skip
+        out.sort()
+        return out
+
+    def state_hash(self):
+        """sha256 over both books, resting orders and the canonical log so far; defined in docs/fills.md."""
+        out = []
+        resting = self.resting_orders()
+        for k in range(self.n_markets):
+            market: Market = self._market(k)
+            for view in (market.venue, market.local):
+                out.append(self._is_valid_view(view))
+                out.extend(self._view_levels(view))
+            for lane, number, index, side, ticks, left, front, cum in resting:
+                if index == k:
+                    out += (lane, number, side, ticks, left, front, cum)
+            out.append(-1)
+        for row in self.canonical_log():
+            out += row
+        return hashlib.sha256(np.array(out, dtype="<i8").tobytes()).hexdigest()
+
+    def _is_valid_view(self, view):
+        found: BookView = view
+        return int(found.valid)
+
+    def _view_levels(self, view):
+        out = []
+        levels = view.levels()
+        for side in range(2):
+            for level in levels:
+                if level[0] == side:
+                    out += level
+            out.append(-1)
+        return out
+
+    def canonical_log(self):
+        """Canonical rows of the records not yet drained, sorted by their first four columns."""
+        table = self._log_owner[: self.log_rows * L_WIDTH].reshape(-1, L_WIDTH)
+        columns = (
+            L_ACCOUNT, L_MARKET, L_ORDER_NO, L_SEQ, L_EVENT, L_REASON, L_TS, L_TICKS, L_LOTS, L_LIQUIDITY, L_FEE,
+        )  # fmt: skip
+        return sorted(tuple(int(row[c]) for c in columns) for row in table)
