@@ -30,6 +30,7 @@ from typing import Any
 # In the order in which they depend on each other. A name whose .py does not exist is skipped.
 KERNEL_MODULES = (
     "matching.arith",
+    "matching.accounts",
     "matching.ledger",
     "matching.kernel",
     "sim.strategy",

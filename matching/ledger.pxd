@@ -1,79 +1,15 @@
 # Types of ledger.py for compiled code; the meaning of everything is documented there.
 cimport cython
-
+from matching.accounts cimport Accounts, FAILED_INDEX, FAILED_FILL, FAILED_MARK, FAILED_FUNDING, FAILED_MARGIN
+from matching.accounts cimport FAILED_LIQUIDATION, MAX_TICKS, LOTS_LIMIT
 from matching.arith cimport INVALID, FLOOR, CEIL, TRUNC, HALF_EVEN
 from matching.arith cimport c_add_exact as add_exact, c_sub_exact as sub_exact
 from matching.arith cimport c_mul_div as mul_div, c_mul3_div as mul3_div
 from matching.codes cimport *
 
-cdef extern from *:
-    """
-    #define PERPSIM_LOTS_LIMIT 2305843009213693952LL
-    """
-    const long long LOTS_LIMIT "PERPSIM_LOTS_LIMIT"  # an enumerator of this size would be unsigned
-
-cdef enum:
-    FAILED_INDEX = 1
-    FAILED_FILL = 2
-    FAILED_MARK = 3
-    FAILED_FUNDING = 4
-    FAILED_MARGIN = 5
-    FAILED_LIQUIDATION = 6
-    FAILED_RESERVATION = 7
-    FAILED_DEPOSIT = 8
-    MAX_TICKS = 2147483647
-    BRACKETS_STRIDE = 64
-
 
 @cython.final
-cdef class Ledger:
-    cdef readonly long long n_accounts, n_markets, n_assets
-    # what went wrong first, 0 if nothing did
-    cdef readonly long long failed, failed_account, failed_market
-    # of the last fill, takeover or deleveraging
-    cdef readonly long long last_realized_e8, last_fee_e8, last_ticks, last_lots, last_cause
-    # numpy arrays by name: the same memory as the views below
-    cdef readonly dict arrays
-    # [market]
-    cdef long long[::1] market_asset, market_inverse, value_num, value_den, lot_num, lot_den, entry_den
-    cdef long long[::1] maker_rate, taker_rate, liquidation_rate, fee_rounding, funding_rounding, marks
-    # [market, BRACKETS_STRIDE]
-    cdef long long[::1] bracket_count, bracket_floor, bracket_cap, bracket_rate, bracket_cum, bracket_leverage
-    # [account, market]
-    cdef long long[::1] positions, entries, open_bids, open_asks, leverages, max_notionals
-    cdef long long[::1] realized, fees, liquidation_fees, fundings
-    # [account, asset]
-    cdef long long[::1] wallets, deposits, covered
-    # [asset]
-    cdef long long[::1] fund_limited
-    cdef readonly object venue_fees, market_pnl, funding_pool, insurance
-    cdef long long[::1] pool_fees, pool_market, pool_funding, pool_insurance
-
-    cdef void _fail(self, long long what, long long account, long long m) noexcept nogil
-    cdef long long _slot(self, long long account, long long m) noexcept nogil
-    cdef long long _pocket(self, long long account, long long asset) noexcept nogil
-    cdef long long _value(self, long long m, long long ticks, long long lots) noexcept nogil
-    cdef long long _value_at_mark(self, long long m, long long lots, long long scale) noexcept nogil
-    cdef long long _fee(self, long long m, long long ticks, long long lots, long long rate_e12) noexcept nogil
-    cdef bint _apply(self, long long account, long long m, long long side, long long ticks, long long lots, long long fee_e8) noexcept nogil
-    cdef bint _pay(self, long long p, long long asset, long long realized, long long fee, long long payment) noexcept nogil
-    cdef long long _pocket_of(self, long long account, long long m) noexcept nogil
-    cdef void _settle(self, long long account, long long m) noexcept nogil
-    cdef void _reserve(self, long long account, long long m, long long side, long long lots) noexcept nogil
-    cdef long long _maintenance_at(self, long long m, long long notional_e8) noexcept nogil
-    cdef long long _initial_at(self, long long i, long long m, long long lots) noexcept nogil
-    cdef long long _exposure(self, long long i) noexcept nogil
-    cdef long long _maintenance_of(self, long long i, long long m) noexcept nogil
-    cdef long long _initial(self, long long account, long long asset) noexcept nogil
-    cdef long long _maintenance(self, long long account, long long asset) noexcept nogil
-    cdef long long _equity(self, long long account, long long asset) noexcept nogil
-    cdef long long _sum(self, long long[::1] column, long long account, long long asset) noexcept nogil
-    cdef long long _gain(self, long long i, long long m, long long worth) noexcept nogil
-    cdef long long _unrealized(self, long long i, long long m) noexcept nogil
-    cdef bint _has_position(self, long long account, long long asset) noexcept nogil
-    cdef bint _can_reduce(self, long long account, long long m, long long side, long long lots) noexcept nogil
-    cdef long long _liquidation_price_in(self, long long i, long long m, long long others, long long k) noexcept nogil
-
+cdef class Ledger(Accounts):
     cpdef long long fill(self, long long account, long long m, long long side, long long ticks, long long lots, long long liquidity) noexcept nogil
     cpdef long long fill_with_fee(self, long long account, long long m, long long side, long long ticks, long long lots, long long fee_e8) noexcept nogil
     cpdef void set_mark(self, long long m, long long mark_e8) noexcept nogil

@@ -1,55 +1,11 @@
-from collections.abc import Mapping, Sequence
-from typing import Any, Final, final
+from typing import Final, final
 
-import numpy as np
-import numpy.typing as npt
+from matching.accounts import Accounts
 
 RATIO_UNBOUNDED_E12: Final[int]
-FAILURES: Final[dict[int, str]]
 
 @final
-class Ledger:
-    n_accounts: int
-    n_markets: int
-    n_assets: int
-    failed: int
-    failed_account: int
-    failed_market: int
-    last_realized_e8: int
-    last_fee_e8: int
-    last_ticks: int
-    last_lots: int
-    last_cause: int
-    arrays: dict[str, npt.NDArray[np.int64]]
-    venue_fees: Sequence[int]
-    market_pnl: Sequence[int]
-    funding_pool: Sequence[int]
-    insurance: Sequence[int]
-
-    def __init__(self, n_accounts: int, n_markets: int, n_assets: int) -> None: ...
-    def configure_market(
-        self,
-        m: int,
-        asset: int,
-        inverse: bool,
-        value_num: int,
-        value_den: int,
-        lot_num: int,
-        lot_den: int,
-        maker_rate_e12: int,
-        taker_rate_e12: int,
-        liquidation_rate_e12: int = 0,
-        brackets: Mapping[str, Sequence[int]] | Any = None,
-        *,
-        fee_rounding: int = 3,
-        funding_rounding: int = 3,
-        entry_scale: int = 10_000,
-    ) -> None: ...
-    def deposit(self, account: int, asset: int, amount_e8: int) -> None: ...
-    def limit_insurance(self, asset: int, amount_e8: int) -> None: ...
-    def set_leverage(self, account: int, m: int, leverage: int) -> None: ...
-    def failure(self) -> str | None: ...
-    def raise_if_failed(self) -> None: ...
+class Ledger(Accounts):
     def fill(self, account: int, m: int, side: int, ticks: int, lots: int, liquidity: int) -> int: ...
     def fill_with_fee(self, account: int, m: int, side: int, ticks: int, lots: int, fee_e8: int) -> int: ...
     def set_mark(self, m: int, mark_e8: int) -> None: ...
@@ -84,6 +40,3 @@ class Ledger:
     def liquidation_fees_e8(self, account: int, asset: int) -> int: ...
     def funding_e8(self, account: int, asset: int) -> int: ...
     def covered_e8(self, account: int, asset: int) -> int: ...
-    def total_e8(self, asset: int) -> int: ...
-    def deposited_e8(self, asset: int) -> int: ...
-    def state_hash(self) -> str: ...

@@ -41,8 +41,9 @@ BANNED_ATTRIBUTES = {
 }
 # Files in which money is computed, and the functions in them that are not about money.
 MONEY_FILES: dict[str, set[str]] = {
+    "matching/accounts.py": set(),
     "matching/ledger.py": set(),
-    "matching/arith.py": {"ln1p", "power", "unit_double"},
+    "matching/arith.py": {"ln1p", "power", "series", "log", "exp", "scale"},
 }
 UNFINISHED = re.compile("|".join((r"\bTO" + "DO", r"\bFIX" + "ME", r"\bXX" + "X", r"\bHA" + r"CK\b")))
 
