@@ -19,8 +19,10 @@ import datetime
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields, is_dataclass
+from decimal import Decimal
 from typing import Any, Final, Generic, Literal, TypeVar, get_args, get_type_hints
 
+from matching.brackets import Brackets
 from venues.errors import CodeTable, RuleCardError
 
 T = TypeVar("T")
@@ -98,58 +100,6 @@ def since(*rows: tuple[str, T, str]) -> Dated[T]:
     return Dated(tuple((date_ns(date), Fact(value, source)) for date, value, source in rows))
 
 
-# -- margin brackets
-
-@dataclass(frozen=True, slots=True)
-class Bracket:
-    """One margin bracket: positions of notional in (floor, cap]. Maintenance margin = notional * rate - cum.
-
-    ``floor_e8``, ``cap_e8`` and ``cum_e8`` are in the settlement asset (quote for linear, base coin for inverse)."""
-
-    floor_e8: int
-    cap_e8: int
-    max_leverage: int
-    rate_e12: int
-    cum_e8: int
-
-
-@dataclass(frozen=True, slots=True)
-class BracketTable:
-    """The brackets of one symbol, lowest first. Refuses gaps, falling rates and a maintenance margin that jumps."""
-
-    symbol: str
-    rows: tuple[Bracket, ...]
-
-    def __post_init__(self) -> None:
-        if not self.rows:
-            raise RuleCardError(f"{self.symbol}: a bracket table needs at least one bracket")
-        for number, row in enumerate(self.rows, 1):
-            where = f"{self.symbol}: bracket {number}"
-            if not 0 <= row.floor_e8 < row.cap_e8 or row.max_leverage < 1:
-                raise RuleCardError(f"{where}: needs 0 <= floor < cap and a leverage of at least 1: {row}")
-            if not 0 < row.rate_e12 <= E12 or row.cum_e8 < 0:
-                raise RuleCardError(f"{where}: needs 0 < rate <= 1 and cum >= 0: {row}")
-        if self.rows[0].floor_e8 != 0 or self.rows[0].cum_e8 != 0:
-            raise RuleCardError(f"{self.symbol}: bracket 1 must start at 0 with cum 0")
-        for number, (low, high) in enumerate(itertools.pairwise(self.rows), 2):
-            where = f"{self.symbol}: bracket {number}"
-            if high.floor_e8 != low.cap_e8:
-                raise RuleCardError(f"{where}: floor {high.floor_e8} is not the cap before it, {low.cap_e8}")
-            if high.rate_e12 < low.rate_e12 or high.max_leverage > low.max_leverage:
-                raise RuleCardError(f"{where}: the rate falls or the leverage rises from one bracket to the next")
-            step_e20 = high.floor_e8 * (high.rate_e12 - low.rate_e12)
-            if (high.cum_e8 - low.cum_e8) * E12 != step_e20:
-                due_e8 = low.cum_e8 + step_e20 // E12
-                raise RuleCardError(f"{where}: cum {high.cum_e8} makes maintenance margin jump; it should be {due_e8}")
-
-    def find(self, notional_e8: int) -> Bracket | None:
-        """The bracket of a position's notional (>= 0), or None above the last cap."""
-        for row in self.rows:
-            if notional_e8 <= row.cap_e8:
-                return row
-        return None
-
-
 # -- groups of rules
 
 Accrual = Literal["none", "discrete", "lazy_index", "continuous"]
@@ -205,7 +155,7 @@ class MarginRules:
     initial_from: Fact[Literal["none", "leverage", "tier"]]
     open_order_form: Fact[Literal["none", "larger_side", "sum_of_sides"]]
     default_leverage: Fact[int]
-    tables: tuple[tuple[str, Dated[BracketTable]], ...] = ()
+    tables: tuple[tuple[str, Dated[Brackets]], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -381,7 +331,7 @@ class RuleCard:
     def __post_init__(self) -> None:
         _check_words(self, self.venue)
 
-    def brackets(self, symbol: str, ts_ns: int) -> Fact[BracketTable]:
+    def brackets(self, symbol: str, ts_ns: int) -> Fact[Brackets]:
         """The margin brackets of a symbol as of simulated time. Raises ``RuleCardError`` when none are documented."""
         for name, table in self.margin.tables:
             if name == symbol:
@@ -399,26 +349,49 @@ class RuleCard:
         """Every fact in force at ``ts_ns`` with its path, such as ``("funding.interval_ns", Fact(...))``."""
         yield from _walk(self, "", ts_ns)
 
-    def assumptions(self, ts_ns: int, symbols: tuple[str, ...] = ()) -> tuple[str, ...]:
+    def assumptions(
+        self, ts_ns: int, symbols: tuple[str, ...] = (), without: tuple[str, ...] = ()
+    ) -> tuple[str, ...]:
         """One sentence for each fact in force at ``ts_ns`` that no source proves, for the realism banner.
 
-        Bracket tables count for the given symbols only."""
+        ``symbols`` are those whose bracket tables the run takes from this card; ``without`` names groups that the run
+        does not use (such as "margin" and "liquidation" with margin off)."""
         found = []
         for name, fact in self.facts(ts_ns):
-            if not fact.verified:
-                found.append(f"{self.venue}: {name} = {_short(fact.value)} ({fact.source})")
+            if not fact.verified and name.partition(".")[0] not in without:
+                found.append(f"UNVERIFIED {self.venue} {_statement(name, fact.value)} ({fact.source})")
         for name, table in self.margin.tables:
-            if name in symbols and not table.at(ts_ns).verified:
-                found.append(f"{self.venue}: margin brackets of {name} ({table.at(ts_ns).source})")
+            if name in symbols and "margin" not in without and not table.at(ts_ns).verified:
+                known = table.at(ts_ns)
+                found.append(f"UNVERIFIED {self.venue} {name} {_brackets_statement(known.value)} ({known.source})")
         for row in self.reasons.rows:
-            if not row.verified:
-                found.append(f"{self.venue}: code of {row.text!r} = {row.code} ({row.source})")
+            if not row.verified and "reasons" not in without:
+                code = "no code" if row.code is None else f"code {row.code}"
+                found.append(f"UNVERIFIED {self.venue} {code} for {row.text!r} ({row.source})")
         return tuple(found)
 
 
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."
+def _statement(name: str, value: object) -> str:
+    """A fact in words: ``fees.maker_rate = 0.02 %`` rather than an integer at 1e-12."""
+    stem, _, unit = name.rpartition("_")
+    if isinstance(value, int) and not isinstance(value, bool):
+        if unit == "e12":
+            return f"{stem} = {_plain(value, 10)} %"
+        if unit == "e8" and stem.rpartition("_")[0]:
+            return f"{stem} = {_plain(value, 8)}"
+        if unit == "ns":
+            return f"{stem} = {_plain(value, 9)} s"
+    return f"{name} = {value}"
+
+
+def _plain(value: int, decimals: int) -> str:
+    return f"{Decimal(value).scaleb(-decimals).normalize():f}"
+
+
+def _brackets_statement(table: Brackets) -> str:
+    first = f"to {_plain(table.cap_e8[0], 8)}: {table.max_leverage[0]}x, {_plain(table.rate_e12[0], 10)} %"
+    count = len(table.cap_e8)
+    return f"margin brackets: {'only one' if count == 1 else count}, the first {first}"
 
 
 def _walk(node: object, path: str, ts_ns: int) -> Iterator[tuple[str, Fact[Any]]]:

@@ -14,6 +14,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from matching import codes
+from matching.brackets import Brackets
 from venues.errors import CodeTable, Hint, InstrumentError, code_table
 from venues.instruments import Instrument, exact_decimal
 from venues.rules import (
@@ -21,8 +22,6 @@ from venues.rules import (
     HOUR_NS,
     SECOND_NS,
     BatchingRules,
-    Bracket,
-    BracketTable,
     Dated,
     DeadManRules,
     Fact,
@@ -43,7 +42,6 @@ from venues.rules import (
     always,
     assumed,
     date_ns,
-    since,
 )
 
 E8: Final = 10**8
@@ -165,19 +163,19 @@ REASONS: Final = ReasonTable(
 
 # -- margin brackets
 
-def _brackets(symbol: str, rows: tuple[tuple[int, int, str, int], ...]) -> BracketTable:
+def _brackets(rows: tuple[tuple[int, int, str, int], ...]) -> Brackets:
     """Rows (cap, max leverage, maintenance rate in percent, cum), money in whole units; each floor is the last cap."""
-    found = []
-    floor_e8 = 0
-    for cap, leverage, percent, cum in rows:
-        rate_e12 = int(Decimal(percent) * (E12 // 100))
-        found.append(Bracket(floor_e8, cap * E8, leverage, rate_e12, cum * E8))
-        floor_e8 = cap * E8
-    return BracketTable(symbol, tuple(found))
+    caps = tuple(cap * E8 for cap, _, _, _ in rows)
+    return Brackets(
+        floor_e8=(0, *caps[:-1]),
+        cap_e8=caps,
+        rate_e12=tuple(int(Decimal(percent) * (E12 // 100)) for _, _, percent, _ in rows),
+        cum_e8=tuple(cum * E8 for _, _, _, cum in rows),
+        max_leverage=tuple(leverage for _, leverage, _, _ in rows),
+    )
 
 
 BTCUSDT_BRACKETS: Final = _brackets(
-    "BTCUSDT",
     (
         (300_000, 150, "0.40", 0),
         (800_000, 100, "0.50", 300),
@@ -191,11 +189,9 @@ BTCUSDT_BRACKETS: Final = _brackets(
         (800_000_000, 3, "15", 41_482_000),
         (1_200_000_000, 2, "25", 121_482_000),
         (1_800_000_000, 1, "50", 421_482_000),
-    ),
+    )
 )
-
 ETHUSDT_BRACKETS: Final = _brackets(
-    "ETHUSDT",
     (
         (50_000, 125, "0.40", 0),
         (600_000, 100, "0.50", 50),
@@ -209,10 +205,9 @@ ETHUSDT_BRACKETS: Final = _brackets(
         (530_000_000, 3, "15", 27_506_450),
         (800_000_000, 2, "25", 80_506_450),
         (1_200_000_000, 1, "50", 280_506_450),
-    ),
+    )
 )
-
-BTCUSD_PERP_BRACKETS: Final = _brackets("BTCUSD_PERP", ((50, 125, "0.40", 0),))
+BTCUSD_PERP_BRACKETS: Final = _brackets(((50, 125, "0.40", 0),))
 
 _USDM_TABLES: Final = (
     (
@@ -262,7 +257,12 @@ _FUNDING: Final = FundingRules(
 _MARK: Final = MarkRules(
     components=Fact(("index_and_last_funding", "index_and_average_basis", "last_price"), "FAQ/360033525071"),
     combiner=Fact("median", "FAQ/360033525071"),
-    basis_window_ns=since(("2025-09-18", 30 * SECOND_NS, "announcement 2025-09-16; 60 s and 150 s windows before")),
+    basis_window_ns=Dated(
+        (
+            (_START, assumed(60 * SECOND_NS, "announcement 2025-09-16 calls 60 s and 150 s windows the earlier ones")),
+            (date_ns("2025-09-18"), Fact(30 * SECOND_NS, "announcement 2025-09-16")),
+        )
+    ),
     cap_e12=Fact(None, "FAQ/360033525071"),
 )
 

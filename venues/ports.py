@@ -1,0 +1,288 @@
+"""The ports to the outside world: clock, randomness, files, transport. The only module that may touch any of them.
+
+Theory of operation. Everything that decides something is a plain synchronous object which is told the time and handed
+its bytes. What reads a clock, draws entropy, opens a file to keep or a socket takes it as one of the small protocols
+below; the ``System...`` classes are the real ones, and a test or a simulation passes its own (``VirtualClock``,
+``MemoryFiles``). That is what makes a live session replayable and lets days of it run in seconds. A test bans
+``time``, ``random``, ``uuid`` and ``socket`` everywhere else.
+
+Times are integers in nanoseconds. ``wall_ns`` is UTC since 1970 and may step; ``monotonic_ns`` never goes back and
+has no meaning between processes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import ssl
+import time
+from pathlib import Path
+from typing import BinaryIO, Final, Protocol
+
+from venues.errors import LocalError
+
+CONNECT_SECONDS: Final = 10
+READ_BYTES: Final = 1 << 16
+
+
+# -- clock
+
+class Clock(Protocol):
+    """Tells the time and lets it pass."""
+
+    def wall_ns(self) -> int: ...
+
+    def monotonic_ns(self) -> int: ...
+
+    async def sleep_ns(self, duration_ns: int) -> None: ...
+
+
+class SystemClock:
+    """The machine's clocks and the event loop's sleep."""
+
+    def wall_ns(self) -> int:
+        """UTC now, in nanoseconds since 1970."""
+        return time.time_ns()
+
+    def monotonic_ns(self) -> int:
+        """Nanoseconds of a clock that never steps."""
+        return time.monotonic_ns()
+
+    async def sleep_ns(self, duration_ns: int) -> None:
+        """Return after at least ``duration_ns``; at once for 0 and below."""
+        await asyncio.sleep(max(0, duration_ns) / 1e9)  # the loop wants seconds
+
+
+class VirtualClock:
+    """A clock that moves only when told to, and jumps through its own sleeps."""
+
+    def __init__(self, start_ns: int = 0) -> None:
+        self.now_ns = start_ns
+
+    def wall_ns(self) -> int:
+        """The virtual instant."""
+        return self.now_ns
+
+    def monotonic_ns(self) -> int:
+        """The virtual instant."""
+        return self.now_ns
+
+    def advance_ns(self, duration_ns: int) -> None:
+        """Move on. Raises ``LocalError`` for a negative duration: virtual time does not go back."""
+        if duration_ns < 0:
+            raise LocalError(f"a virtual clock cannot go back by {-duration_ns} ns")
+        self.now_ns += duration_ns
+
+    async def sleep_ns(self, duration_ns: int) -> None:
+        """Move on at once, then let other tasks run."""
+        self.advance_ns(max(0, duration_ns))
+        await asyncio.sleep(0)
+
+
+# -- randomness
+
+class Entropy(Protocol):
+    """Where seeds, nonces and ids come from. Simulated randomness is keyed (``matching.arith.draw``), not drawn here."""
+
+    def token(self, length: int) -> bytes: ...
+
+
+class SystemEntropy:
+    """The operating system's."""
+
+    def token(self, length: int) -> bytes:
+        """``length`` unpredictable bytes."""
+        return secrets.token_bytes(length)
+
+
+class CountingEntropy:
+    """A predictable sequence, for tests and replays: 1, 2, 3 ... as big-endian numbers."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def token(self, length: int) -> bytes:
+        """The next number in ``length`` bytes."""
+        self.count += 1
+        return self.count.to_bytes(length, "big")
+
+
+# -- files
+
+class Files(Protocol):
+    """Files that must be all there or not at all."""
+
+    def read(self, path: Path) -> bytes: ...
+
+    def write_whole(self, path: Path, content: bytes) -> None: ...
+
+    def append(self, path: Path) -> AppendFile: ...
+
+
+class AppendFile(Protocol):
+    """A file that only grows. ``sync`` returns when what was appended is on the disk, or raises."""
+
+    def append(self, content: bytes) -> None: ...
+
+    def sync(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class SystemFiles:
+    """The file system. Failing to reach the disk is an ``OSError`` and never tried again silently."""
+
+    def read(self, path: Path) -> bytes:
+        """The whole content."""
+        return path.read_bytes()
+
+    def write_whole(self, path: Path, content: bytes) -> None:
+        """Replace a file so that a crash leaves the old or the new one: write beside it, sync, rename, sync folder."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+        try:
+            with beside.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            beside.replace(path)
+        except BaseException:
+            beside.unlink(missing_ok=True)
+            raise
+        _sync_folder(path.parent)
+
+    def append(self, path: Path) -> SystemAppendFile:
+        """Open for appending; created when absent."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return SystemAppendFile(path)
+
+
+class SystemAppendFile:
+    """An open file of the file system."""
+
+    def __init__(self, path: Path) -> None:
+        is_new = not path.exists()
+        self._file: BinaryIO = path.open("ab")
+        if is_new:
+            _sync_folder(path.parent)
+
+    def append(self, content: bytes) -> None:
+        """Hand bytes to the operating system; they are safe after ``sync``."""
+        self._file.write(content)
+
+    def sync(self) -> None:
+        """Wait until everything appended is on the disk."""
+        self._file.flush()
+        os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        """Flush to the operating system and close."""
+        self._file.close()
+
+
+def _sync_folder(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+class MemoryFiles:
+    """Files in a dictionary, for tests. ``synced`` is what would survive a crash."""
+
+    def __init__(self) -> None:
+        self.contents: dict[Path, bytes] = {}
+        self.synced: dict[Path, bytes] = {}
+
+    def read(self, path: Path) -> bytes:
+        """The whole content; ``FileNotFoundError`` when absent."""
+        if path not in self.contents:
+            raise FileNotFoundError(str(path))
+        return self.contents[path]
+
+    def write_whole(self, path: Path, content: bytes) -> None:
+        """Replace a file."""
+        self.contents[path] = self.synced[path] = content
+
+    def append(self, path: Path) -> MemoryAppendFile:
+        """Open for appending; created when absent."""
+        self.contents.setdefault(path, b"")
+        return MemoryAppendFile(self, path)
+
+
+class MemoryAppendFile:
+    """An open file of ``MemoryFiles``."""
+
+    def __init__(self, files: MemoryFiles, path: Path) -> None:
+        self._files = files
+        self._path = path
+
+    def append(self, content: bytes) -> None:
+        """Add bytes."""
+        self._files.contents[self._path] += content
+
+    def sync(self) -> None:
+        """Make what was appended survive a crash."""
+        self._files.synced[self._path] = self._files.contents[self._path]
+
+    def close(self) -> None:
+        """Nothing to release."""
+
+
+# -- transport
+
+class Stream(Protocol):
+    """A byte stream to a peer. ``receive`` returns b"" at its end."""
+
+    async def send(self, content: bytes) -> None: ...
+
+    async def receive(self) -> bytes: ...
+
+    async def close(self) -> None: ...
+
+
+class Transport(Protocol):
+    """Opens byte streams. Protocols on top (HTTP, websocket) are sans-I/O objects fed from them."""
+
+    async def connect(self, host: str, port: int, *, tls: bool) -> Stream: ...
+
+
+class SystemTransport:
+    """TCP, with TLS verified against the system's certificates. Plain TCP goes to this machine only."""
+
+    async def connect(self, host: str, port: int, *, tls: bool) -> SystemStream:
+        """A connected stream. Raises ``OSError`` (refused, unreachable), ``TimeoutError`` after 10 seconds, and
+        ``LocalError`` for a connection without TLS to another machine."""
+        if not tls and host not in ("127.0.0.1", "::1", "localhost"):
+            raise LocalError(f"{host}:{port}: a connection without TLS may only go to this machine")
+        context = ssl.create_default_context() if tls else None
+        async with asyncio.timeout(CONNECT_SECONDS):
+            reader, writer = await asyncio.open_connection(host, port, ssl=context)
+        return SystemStream(reader, writer)
+
+
+class SystemStream:
+    """A connected socket. Reads are bounded; writes wait while the peer does not read."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+
+    async def send(self, content: bytes) -> None:
+        """Hand bytes to the socket, waiting for room."""
+        self._writer.write(content)
+        await self._writer.drain()
+
+    async def receive(self) -> bytes:
+        """The next bytes, at most 64 KiB; b"" when the peer has closed."""
+        return await self._reader.read(READ_BYTES)
+
+    async def close(self) -> None:
+        """Close both directions."""
+        self._writer.close()
+        try:
+            await self._writer.wait_closed()
+        except OSError:
+            return  # the peer was faster, or had reset the connection: closed all the same
