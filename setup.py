@@ -34,6 +34,7 @@ DIRECTIVES = {
     "wraparound": False,
     "nonecheck": False,
     "cdivision": True,  # so // and % truncate: kernels divide through floor_div and mul_div only
+    "show_performance_hints": False,  # most are in code that runs once
     "cpow": True,  # otherwise ** between C integers and floats differs from the uncompiled file
 }
 
