@@ -35,6 +35,7 @@ KERNEL_MODULES = (
     "matching.kernel",
     "sim.strategy",
     "sim.loop",
+    "sim.bench.compiled_maker",
 )
 REBUILD = "python setup.py build_ext --inplace"
 STAMP = "perpsim-build"

@@ -38,8 +38,8 @@ class CompiledMaker(Strategy):
         best_bid: cython.longlong = self.book.best_ticks(BUY)
         best_ask: cython.longlong = self.book.best_ticks(SELL)
         reserve: cython.double = 0.5 * (best_bid + best_ask) - self.skew_per_lot * position
-        bid: cython.longlong = floor(reserve - self.half_ticks)
-        ask: cython.longlong = ceil(reserve + self.half_ticks)
+        bid: cython.longlong = cython.cast(cython.longlong, floor(reserve - self.half_ticks))
+        ask: cython.longlong = cython.cast(cython.longlong, ceil(reserve + self.half_ticks))
         self.steps += 1
         self.quote(self.bids, BUY, min(bid, best_bid), position < self.position_max_lots)
         self.quote(self.asks, SELL, max(ask, best_ask), position > -self.position_max_lots)
