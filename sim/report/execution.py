@@ -119,12 +119,21 @@ def weighted_mean(values: F64, weights: I64) -> float | None:
     return float((values * weights).sum() / total) if total > 0 else None
 
 
-def slippage(fills: pl.DataFrame, orders: pl.DataFrame, mid: MidTrack) -> dict[str, Any]:
-    """What taking cost against the mid at the instant the order was sent, weighted by size, over taker fills.
+@dataclass(frozen=True, slots=True)
+class TakerCosts:
+    """Cost of each measured taker fill: ``lots``, ``ticks`` and ``bps`` of equal length."""
+
+    lots: I64
+    ticks: F64
+    bps: F64
+
+
+def taker_costs(fills: pl.DataFrame, orders: pl.DataFrame, mid: MidTrack) -> TakerCosts:
+    """What each taker fill cost against the mid at the instant its order was sent.
 
     Of a fill at p of an order sent at s: ``side * (p - mid(s))`` in ticks, and over mid(s) in basis points; it holds the
-    half spread, the walk through the book and what the market moved during order entry. Keys: ``fills`` measured,
-    ``ticks``, ``bps`` (None when there were none).
+    half spread, the walk through the book and what the market moved during order entry. Fills whose mid at s is not known
+    are left out, as are fills that the venue forced.
     """
     sent = orders.filter(pl.col("seq") == pl.col("seq").min().over("lane", "order_no"))
     sent = sent.select("lane", "order_no", "ts_sent_ns").unique(["lane", "order_no"])
@@ -134,11 +143,14 @@ def slippage(fills: pl.DataFrame, orders: pl.DataFrame, mid: MidTrack) -> dict[s
     before = mid.at(times)
     cost = np.where(side == codes.BUY, 1.0, -1.0) * (ticks - before)
     known = ~np.isnan(cost)
-    return {
-        "fills": int(known.sum()),
-        "ticks": weighted_mean(cost[known], lots[known]),
-        "bps": weighted_mean(1e4 * cost[known] / before[known], lots[known]),
-    }
+    return TakerCosts(lots[known], cost[known], 1e4 * cost[known] / before[known])
+
+
+def slippage(fills: pl.DataFrame, orders: pl.DataFrame, mid: MidTrack) -> dict[str, Any]:
+    """Average of ``taker_costs`` weighted by size. Keys: ``fills`` measured, ``ticks``, ``bps`` (None without any)."""
+    cost = taker_costs(fills, orders, mid)
+    ticks, bps = weighted_mean(cost.ticks, cost.lots), weighted_mean(cost.bps, cost.lots)
+    return {"fills": len(cost.lots), "ticks": ticks, "bps": bps}
 
 
 def queue_quantiles(fills: pl.DataFrame) -> dict[str, Any]:

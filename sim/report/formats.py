@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 E8 = 100_000_000
 NS_PER_S = 1_000_000_000
 THIN = "\u202f"  # narrow no-break space between a figure and its unit
+MINUS = "\u2212"
+DASH = "\u2013"  # what is shown where a figure is not defined
 
 _UNITS = ((86_400 * NS_PER_S, "d"), (3_600 * NS_PER_S, "h"), (60 * NS_PER_S, "min"), (NS_PER_S, "s"))
 _SMALL_UNITS = ((NS_PER_S, "s"), (1_000_000, "ms"), (1_000, "µs"), (1, "ns"))
@@ -16,7 +18,7 @@ def money_text(amount_e8: int, decimals: int = 2, signed: bool = False) -> str:
     """An amount at 1e-8 with thousands separators, rounded half away from zero to ``decimals`` (0 to 8) places."""
     step = 10 ** (8 - decimals)
     whole, part = divmod((abs(amount_e8) + step // 2) // step, 10**decimals)
-    sign = "\u2212" if amount_e8 < 0 and (whole or part) else "+" if signed and (whole or part) else ""
+    sign = MINUS if amount_e8 < 0 and (whole or part) else "+" if signed and (whole or part) else ""
     return f"{sign}{whole:,}.{part:0{decimals}d}" if decimals else f"{sign}{whole:,}"
 
 
@@ -31,34 +33,36 @@ def money_decimals(*amounts_e8: int) -> int:
 
 def count_text(value: int) -> str:
     """A count with thousands separators."""
-    return f"{value:,}".replace("-", "\u2212")
+    return f"{value:,}".replace("-", MINUS)
 
 
 def number_text(value: float | None, decimals: int = 2, signed: bool = False) -> str:
-    """A float with fixed decimals and a true minus sign; an en dash for None."""
+    """A float with fixed decimals and a true minus sign, none on what rounds to zero; an en dash for None."""
     if value is None:
-        return "\u2013"
-    text = f"{value:+,.{decimals}f}" if signed else f"{value:,.{decimals}f}"
-    return text.replace("-", "\u2212")
+        return DASH
+    text = f"{abs(value):,.{decimals}f}"
+    if not any(digit in text for digit in "123456789"):
+        return text
+    return (MINUS if value < 0 else "+" if signed else "") + text
 
 
 def percent_text(share: float | None, decimals: int = 1, signed: bool = False) -> str:
     """A share of one as a percentage; an en dash for None."""
-    return "\u2013" if share is None else f"{number_text(100 * share, decimals, signed)}{THIN}%"
+    return DASH if share is None else f"{number_text(100 * share, decimals, signed)}{THIN}%"
 
 
 def rate_bps_text(rate_e12: int) -> str:
     """A rate at 1e-12 in basis points, without trailing zeros (200_000_000 -> 2 bps)."""
     text = f"{rate_e12 / 1e8:.4f}".rstrip("0").rstrip(".")
-    return f"{text.replace('-', chr(0x2212))}{THIN}bps"
+    return f"{text.replace('-', MINUS)}{THIN}bps"
 
 
 def duration_text(duration_ns: float | None) -> str:
     """A span of time in its two largest units (1 d 4 h, 3 min 20 s, 250 ms); an en dash for None."""
     if duration_ns is None:
-        return "\u2013"
+        return DASH
     total = abs(round(duration_ns))
-    sign = "\u2212" if duration_ns < 0 and total else ""
+    sign = MINUS if duration_ns < 0 and total else ""
     if total < 60 * NS_PER_S:
         for unit, name in _SMALL_UNITS:
             if total >= unit or unit == 1:

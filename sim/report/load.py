@@ -200,8 +200,9 @@ def _instrument(manifest: Mapping[str, Any], place: int, raw: Any) -> Instrument
             raise RunFolderError(f"manifest.json: {where}{name} is no decimal number: {raw[name]!r}") from None
         if not sizes[name] > 0:
             raise RunFolderError(f"manifest.json: {where}{name} must be positive, found {raw[name]!r}")
-    name = str(raw.get("name", names["symbol"]))
-    return InstrumentInfo(index=place, name=name, inverse=_field(raw, "inverse", bool, where), **names, **sizes)
+    texts = {"name": str(raw.get("name", names["symbol"])), **names}
+    fields: dict[str, Any] = {"index": place, "inverse": _field(raw, "inverse", bool, where), **texts, **sizes}
+    return InstrumentInfo(**fields)
 
 
 def _account(place: int, raw: Any) -> AccountInfo:
