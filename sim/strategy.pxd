@@ -14,6 +14,13 @@ cdef enum:
     CLOSED = 5
     PENDING_AMEND = 1
     PENDING_CANCEL = 2
+    EV_FILLED_WHOLE = 15
+    ANSWER_AMEND = 32
+    ANSWER_CANCEL = 64
+    TRIGGERS = 32
+
+cdef short[::1] TRANSITIONS
+cdef long long ABSENT
 
 @cython.final
 @cython.freelist(256)
@@ -23,8 +30,8 @@ cdef class Order:
     cdef readonly long long sent_ns, acked_ns, acked_venue_ns, closed_ns, value_ticks_lots
     cdef readonly bint reduce_only, external, is_open, is_closed, is_cancelable
     cdef public long long tag
-    cdef long long slot
-    cdef void _become(self, long long status) noexcept
+    cdef long long slot, row
+    cdef void _become(self, long long row) noexcept
 
 @cython.final
 @cython.freelist(64)
@@ -96,7 +103,7 @@ cdef class Context:
     cdef double[::1] tick_num
     cdef double[::1] tick_den
     cpdef Book book(self, long long i)
-    cpdef long long position(self, long long i) except? -1
+    cpdef long long position(self, long long i)
     cpdef Order submit(self, long long i, long long side, long long ticks, long long lots,
                        long long tif=*, long long type=*, bint reduce_only=*)
     cpdef Order buy(self, long long i, long long ticks, long long lots, long long tif=*)
@@ -109,6 +116,7 @@ cdef class Context:
     cdef keep(self, Order order)
     cdef send(self, Order order)
     cdef _close(self, Order order, long long ts_ns)
+    cdef _apply_fill(self, Order order)
     cdef _apply_account(self, long long kind, long long market)
 
 cdef class Strategy:

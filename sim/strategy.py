@@ -18,22 +18,28 @@ from venues.errors import LifecycleDefect
 if not cython.compiled:
     from matching.codes import *  # noqa: F403
 
-    INTENT, SENT, UNKNOWN, HELD, OPEN, CLOSED = 0, 1, 2, 3, 4, 5
+    INTENT, SENT, UNKNOWN, HELD, OPEN, CLOSED = range(6)
     PENDING_AMEND, PENDING_CANCEL = 1, 2
+    EV_FILLED_WHOLE, ANSWER_AMEND, ANSWER_CANCEL, TRIGGERS = 15, 32, 64, 32
+
+TRANSITIONS = lifecycle.flat_table()
 
 SIDE_NAMES = ("BUY", "SELL")
 MAX_TICKS = (1 << 31) - 1
 NEVER_NS = (1 << 63) - 1
+ABSENT = -(1 << 62)  # codes.NO_PRICE
 
 
 class Order:
     """One order of ours, kept up to date from delivered events; it stays valid after it has closed."""
 
-    def _become(self, status):
-        self.status = status
-        self.is_open = status == OPEN
-        self.is_closed = status == CLOSED
-        self.is_cancelable = status == OPEN and self.pending == 0
+    def _become(self, row):
+        """Take a row of the lifecycle's table; ``pending`` is set before."""
+        self.row = row
+        self.status = row if row < CLOSED else CLOSED
+        self.is_open = row == OPEN
+        self.is_closed = row >= CLOSED
+        self.is_cancelable = row == OPEN and self.pending == 0
 
     @property
     def leaves_lots(self):
@@ -164,7 +170,7 @@ class Book:
         """True while the book is synchronised and both sides have a price."""
         bid: cython.longlong = self.core.best_ticks(self.instrument, BUY)
         ask: cython.longlong = self.core.best_ticks(self.instrument, SELL)
-        return self.core.is_valid(self.instrument) and bid != NO_PRICE and ask != NO_PRICE
+        return self.core.is_valid(self.instrument) and bid > ABSENT and ask > ABSENT
 
     @property
     def mid_ticks(self):
@@ -211,7 +217,7 @@ class Book:
         return self.core.funding_view(self.instrument)[2]
 
     def _price(self, ticks):
-        return None if ticks == NO_PRICE else ticks * self.tick_num / self.tick_den
+        return None if ticks == ABSENT else ticks * self.tick_num / self.tick_den
 
     def __repr__(self):
         return f"<Book of instrument {self.instrument}: {self.best_bid_ticks} / {self.best_ask_ticks} ticks>"
@@ -307,7 +313,7 @@ class Context:
         order.type = type
         order.reduce_only = reduce_only
         order.external = False
-        order.status = SENT
+        order.status = order.row = SENT
         order.pending = order.reason = 0
         order.is_open = order.is_closed = order.is_cancelable = False
         order.sent_ns = self.now_ns
@@ -387,12 +393,15 @@ class Context:
     def flush(self):
         """Send what was decided during a compute delay, in order (called by the run)."""
         waiting, self.commands = self.commands, []
-        for kind, order, ticks, lots in waiting:
+        for kind, item, ticks, lots in waiting:
+            order: Order = item
             if kind == 0:
                 self.send(order)
-            elif order.slot >= 0 and kind == 1:
+            elif order.is_closed:
+                order.pending = 0  # it closed while we were computing: there is nothing left to ask for
+            elif kind == 1:
                 self.core.cancel(self.lane, order.slot, order.number)
-            elif order.slot >= 0:
+            else:
                 self.core.amend(self.lane, order.slot, order.number, ticks, lots)
 
     def defer(self, on):
@@ -418,6 +427,10 @@ class Context:
             raise IndexError(self._no_instrument(i))
         return self.runtime.add_bars(self.lane, i, every)
 
+    def cancel_timer(self, number):
+        """Forget a timer that ``every`` or ``at`` made. False if there is none of that number."""
+        return self.runtime.cancel_timer(number)
+
     def log(self, message, **values):
         """Write a line to the run folder's ``log.jsonl``, stamped with ``now_ns``."""
         self.runtime.log(self.lane, self.now_ns, message, values)
@@ -435,44 +448,48 @@ class Context:
         """
         core: Core = self.core
         kind: cython.longlong = core.ev_kind
-        market: cython.longlong = core.ev_market
         if kind >= EV_FUNDING:
-            self._apply_account(kind, market)
+            self._apply_account(kind, core.ev_market)
             return None
         order: Order = self.find(core.ev_slot, core.ev_order_no)
+        trigger: cython.longlong = kind
         if kind == EV_FILLED:
-            order.filled_lots += core.ev_lots
-            order.value_ticks_lots += core.ev_ticks * core.ev_lots
-            self.wallet_e8[self.wallet_of[market]] += core.ev_realized_e8 - core.ev_fee_e8
-            if order.side == BUY:
-                self.position_lots[market] += core.ev_lots
-            else:
-                self.position_lots[market] -= core.ev_lots
+            self._apply_fill(order)
             if core.ev_leaves == 0:
-                order.reason = R_FILLED
-                self._close(order, core.ev_deliver)
-            return order
-        if order.status == CLOSED and kind != EV_CANCEL_REJECTED and kind != EV_AMEND_REJECTED:
-            raise LifecycleDefect(order.number, "CLOSED", lifecycle.event_name(kind), "the order has closed before")
+                trigger = EV_FILLED_WHOLE
+        elif kind == EV_AMENDED:
+            order.ticks = core.ev_ticks
+            order.lots = core.ev_lots
+        entry: cython.longlong = TRANSITIONS[(order.row * 4 + order.pending) * TRIGGERS + trigger]
+        if entry < 0:
+            raise LifecycleDefect(order.number, order.status_name, lifecycle.event_name(kind), "not in the table")
+        effects: cython.longlong = entry >> 4
+        if effects & ANSWER_CANCEL:
+            order.pending &= ~PENDING_CANCEL
+        if effects & ANSWER_AMEND:
+            order.pending &= ~PENDING_AMEND
+        was_closed: cython.bint = order.is_closed
+        order._become(entry & 15)
         if kind == EV_ACCEPTED:
             order.acked_ns = core.ev_deliver
             order.acked_venue_ns = core.ev_ts
-            order._become(OPEN)
-        elif kind == EV_CANCELED or kind == EV_EXPIRED or kind == EV_REJECTED:
-            order.reason = core.ev_reason
+        elif order.is_closed and not was_closed:
+            order.reason = R_FILLED if kind == EV_FILLED else core.ev_reason
             self._close(order, core.ev_deliver)
-        elif kind == EV_CANCEL_REJECTED:
-            order.pending &= ~PENDING_CANCEL
-            order._become(order.status)
-        elif kind == EV_AMENDED:
-            order.pending &= ~PENDING_AMEND
-            order.ticks = core.ev_ticks
-            order.lots = core.ev_lots
-            order._become(order.status)
-        elif kind == EV_AMEND_REJECTED:
-            order.pending &= ~PENDING_AMEND
-            order._become(order.status)
+        elif was_closed and order.pending == 0:
+            self.late.pop(order.number, None)
         return order
+
+    def _apply_fill(self, order):
+        core: Core = self.core
+        market: cython.longlong = core.ev_market
+        order.filled_lots += core.ev_lots
+        order.value_ticks_lots += core.ev_ticks * core.ev_lots
+        self.wallet_e8[self.wallet_of[market]] += core.ev_realized_e8 - core.ev_fee_e8
+        if order.side == BUY:
+            self.position_lots[market] += core.ev_lots
+        else:
+            self.position_lots[market] -= core.ev_lots
 
     def _apply_account(self, kind, market):
         core: Core = self.core
@@ -488,8 +505,8 @@ class Context:
 
     def _close(self, order, ts_ns):
         order.closed_ns = ts_ns
-        order._become(CLOSED)
-        self.slots[order.slot] = None
+        if order.slot >= 0:
+            self.slots[order.slot] = None
         if order.pending:
             self.late[order.number] = order
 
@@ -500,7 +517,7 @@ class Context:
             order = self.slots[slot]
             if order is not None and order.number == number:
                 return order
-        order = self.late.get(number)
+        order = self.late.get(number) if number > 0 else None
         return self.adopt() if order is None else order
 
     def adopt(self):
