@@ -1,4 +1,4 @@
-"""``perpsim bench``: how fast this machine replays and quotes, beside hftbacktest and NautilusTrader on the same events.
+"""``perpsim bench``: how fast this machine replays and quotes, beside other engines on the same events.
 
 ``run_bench`` is the command's body; every figure is measured in a process of its own (``sim.bench.tasks``).
 """

@@ -4,13 +4,12 @@ plain Python with the same results. Types of attributes stand in compiled_maker.
 
 import cython
 
-from sim.strategy import Context, Order, Strategy
+from sim.strategy import Order, Strategy
 
 if not cython.compiled:
     from math import ceil, floor
 
     from matching.codes import *
-    from sim.strategy import Book
 
 SLOTS_MAX = 8
 

@@ -1,10 +1,8 @@
-"""The benchmark's feeds: plain event columns read into memory, made where none are given, and turned into book columns.
+"""The benchmark's feeds: event columns brought into a lake, held in memory, and turned into other engines' columns.
 
-Two layouts occur. *Plain columns* (``DIR/cols/*.npy``) hold one level change or print a row: ``exch_ts local_ts`` (ns),
-``kind`` (1 depth, 2 trade, 4 snapshot), ``side`` (1 bid or buyer, -1 ask or seller), ``px_tick``, ``qty_lot``. *Book
-columns* (``DIR/*.npy``) are what NautilusTrader's objects need: ``ts`` (ns), ``kind`` (0 level, 1 trade), ``action``
-(1 add, 2 update, 3 delete, 4 clear), ``side`` (1 bid or buyer, 2 ask or seller), ``px``, ``qty``, ``flags`` (128 last
-row of a message, 32 snapshot), ``seq``.
+Two layouts of columns occur, both described in ``recorders.columns``: *plain* (``DIR/cols/*.npy``, hftbacktest's side
+of the benchmark reads them too) and *tagged* (``DIR/*.npy`` with an action for every level change, which
+NautilusTrader's objects need).
 """
 
 from __future__ import annotations
@@ -15,84 +13,68 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from matching import codes
-from matching.feed import FeedWindow, messages_from_rows
+from matching.feed import FeedSource, FeedWindow
+from recorders.columns import import_columns
+from recorders.lake import Lake
+from venues import Instrument, known_instrument
+from venues.errors import InputError
 
 Column = npt.NDArray[Any]
 PLAIN = ("exch_ts", "local_ts", "kind", "side", "px_tick", "qty_lot")
-BOOK = ("ts", "kind", "action", "side", "px", "qty", "flags", "seq")
-PLAIN_KINDS = {1: codes.DEPTH, 2: codes.TRADE, 4: codes.SNAPSHOT}
+VENUE, SYMBOL = "neutral", "BTCUSDT"
 LAST, SNAPSHOT = 128, 32
-ADD, UPDATE, DELETE, CLEAR = 1, 2, 3, 4
+ADD, UPDATE, DELETE = 1, 2, 3
 
 
-class FeedError(ValueError):
-    """A feed folder that cannot be used; the message names the folder and the column."""
-
-
-def _load(folder: Path, names: tuple[str, ...]) -> dict[str, Column]:
-    missing = [name for name in names if not (folder / f"{name}.npy").is_file()]
-    if missing:
-        raise FeedError(f"{folder}: no column {', '.join(f'{name}.npy' for name in missing)}")
-    columns = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in names}
-    lengths = {len(column) for column in columns.values()}
-    if len(lengths) != 1 or lengths == {0}:
-        raise FeedError(f"{folder}: columns must be of one length above 0, these are of {sorted(lengths)}")
-    return columns
+def instrument() -> Instrument:
+    """What all benchmark feeds are of: a linear perpetual, tick 0.1, lot 0.001."""
+    return known_instrument(VENUE, SYMBOL)
 
 
 def rows_of(folder: Path) -> int:
-    """Number of rows of a feed in either layout."""
-    if (folder / "cols").is_dir():
-        return len(_load(folder / "cols", PLAIN)["kind"])
-    return len(_load(folder, BOOK)["ts"])
+    """Number of rows of a feed in either layout. Raises ``InputError`` when the folder holds neither."""
+    for place in (folder / "cols" / "kind.npy", folder / "kind.npy"):
+        if place.is_file():
+            return len(np.load(place, mmap_mode="r"))
+    raise InputError("holds no event columns (cols/kind.npy or kind.npy)", source=str(folder))
 
 
-def is_plain(folder: Path) -> bool:
-    return (folder / "cols").is_dir()
+def lake_of(folder: Path, lake: Path) -> Lake:
+    """The feed of ``folder`` as a lake at ``lake``; imported on the first call, taken as it is on later ones."""
+    if not (lake / VENUE / SYMBOL).is_dir():
+        import_columns(folder, lake, instrument())
+    return Lake(lake)
 
 
-def read_plain(folder: Path) -> FeedWindow:
-    """Plain columns as one window in memory."""
-    columns = _load(folder / "cols", PLAIN)
-    kinds = np.zeros(256, np.uint8)
-    for code, kind in PLAIN_KINDS.items():
-        kinds[code] = kind
-    return messages_from_rows(
-        np.array(columns["exch_ts"], np.int64),
-        np.array(columns["local_ts"], np.int64),
-        kinds[columns["kind"]],
-        np.where(columns["side"] > 0, codes.BUY, codes.SELL).astype(np.uint8),
-        np.array(columns["px_tick"], np.int32),
-        np.array(columns["qty_lot"], np.int32),
-    )
+class MemoryFeed:
+    """A feed's windows held in memory, so that reading them costs nothing."""
+
+    def __init__(self, source: FeedSource) -> None:
+        self.first_ns, self.last_ns = source.first_ns, source.last_ns
+        self.windows: list[FeedWindow] = []
+        while (window := source.next_window()) is not None:
+            self.windows.append(window)
+        self.rows = sum(window.rows for window in self.windows)
+        self.at = 0
+
+    def next_window(self) -> FeedWindow | None:
+        if self.at == len(self.windows):
+            return None
+        self.at += 1
+        return self.windows[self.at - 1]
+
+    def again(self) -> MemoryFeed:
+        """The same feed from its start."""
+        self.at = 0
+        return self
 
 
-def read_book(folder: Path) -> FeedWindow:
-    """Book columns as one window in memory; data arrive when they happen. The leading snapshot replaces the book."""
-    columns = _load(folder, BOOK)
-    keep = np.asarray(columns["action"]) != CLEAR
-    flags = np.asarray(columns["flags"])[keep]
-    level = np.where(flags & SNAPSHOT, codes.SNAPSHOT, codes.DEPTH)
-    kind = np.where(np.asarray(columns["kind"])[keep] == 1, codes.TRADE, level).astype(np.uint8)
-    ts = np.asarray(columns["ts"], np.int64)[keep]
-    return messages_from_rows(
-        ts,
-        ts,
-        kind,
-        (np.asarray(columns["side"])[keep] - 1).astype(np.uint8),
-        np.asarray(columns["px"])[keep].astype(np.int32),
-        np.asarray(columns["qty"])[keep].astype(np.int32),
-    )
+def _load(folder: Path, names: tuple[str, ...]) -> dict[str, Column]:
+    return {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in names}
 
 
-def read(folder: Path) -> FeedWindow:
-    """A feed of either layout as one window in memory."""
-    return read_plain(folder) if is_plain(folder) else read_book(folder)
-
-
-def write_book(source: Path, target: Path) -> None:
-    """Plain columns as book columns: what happens at the venue, stamped with its time."""
+def write_tagged(source: Path, target: Path) -> None:
+    """Plain columns as tagged columns: what happens at the venue, stamped with its time."""
     columns = _load(source / "cols", PLAIN)
     kind, ticks = np.asarray(columns["kind"]), np.asarray(columns["px_tick"], np.int64)
     lots, ts = np.asarray(columns["qty_lot"], np.int64), np.asarray(columns["exch_ts"], np.int64)

@@ -72,7 +72,7 @@ class SkewedMaker(Strategy):
 
 
 class TouchMaker(Strategy):
-    """Every ``interval`` cancels both quotes and joins the best bid and ask; a side at the position limit is left out."""
+    """Every ``interval`` cancels both quotes and joins the best bid and ask, but not beyond the position limit."""
 
     def __init__(self, lots: int = 10, position_max_lots: int = 1000, interval: str = "100ms") -> None:
         self.lots = lots
