@@ -1,0 +1,574 @@
+"""The run file: one TOML document that says everything a run depends on.
+
+``load_config`` reads a TOML file, a mapping or a ``RunConfig``, applies ``--set`` overrides and checks everything against
+the models below. Unknown keys are errors that name the nearest known one. The JSON schema of the file is published in
+docs/run.schema.json (``perpsim schema`` prints it). Relative paths are relative to the run file.
+
+Durations are written ``"100ms"``, instants as ISO 8601 (UTC), money and rates as decimals, which are read exactly.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    PlainSerializer,
+    ValidationError,
+    WithJsonSchema,
+    model_validator,
+)
+from pydantic_core import CoreSchema, ErrorDetails, PydanticCustomError
+
+from sim.units import duration_ns, duration_text, instant_ns, instant_text
+from venues.errors import InputError
+
+BASE_KEY: Final = "base_dir"  # context key: the folder that relative paths start from
+
+
+def _duration(value: Any) -> int:
+    return duration_ns(value)
+
+
+def _instant(value: Any) -> int:
+    return instant_ns(value)
+
+
+def _decimal(value: Any) -> Any:
+    """Rates may be written in basis points: ``"2 bps"``."""
+    if isinstance(value, str) and value.strip().endswith("bps"):
+        return Decimal(value.strip().removesuffix("bps").strip()) / 10_000
+    return value
+
+
+def _plain(value: Any) -> Any:
+    """Parameters of user classes are ordinary floats, not the decimals that the file is read with."""
+    if isinstance(value, Decimal):
+        return float(value)
+    if isinstance(value, Mapping):
+        return {key: _plain(inner) for key, inner in value.items()}
+    return [_plain(inner) for inner in value] if isinstance(value, list) else value
+
+
+Params = Annotated[dict[str, Any], BeforeValidator(_plain)]
+Duration = Annotated[
+    int,
+    BeforeValidator(_duration),
+    PlainSerializer(duration_text),
+    WithJsonSchema({"type": ["string", "integer"], "examples": ["100ms", "1.5s"], "description": "a duration"}),
+]
+Instant = Annotated[
+    int,
+    BeforeValidator(_instant),
+    PlainSerializer(instant_text),
+    WithJsonSchema({"type": ["string", "integer"], "examples": ["2023-04-05T00:00:00Z"], "description": "an instant"}),
+]
+_NUMBER_SCHEMA: Final = {"type": ["number", "string"]}
+Money = Annotated[Decimal, PlainSerializer(str), WithJsonSchema(_NUMBER_SCHEMA)]
+Rate = Annotated[
+    Decimal,
+    BeforeValidator(_decimal),
+    PlainSerializer(str),
+    WithJsonSchema(_NUMBER_SCHEMA | {"examples": [0.0002, "2 bps"]}),
+]
+
+
+def _positive(value: int) -> int:
+    if value < 1:
+        raise PydanticCustomError("positive", "must be longer than nothing")
+    return value
+
+
+PositiveDuration = Annotated[Duration, AfterValidator(_positive)]
+
+
+class Part(BaseModel):
+    """A table of the run file: unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
+class ShortForm(Part):
+    """A table that may be written as one string, the value of its key ``SHORT``."""
+
+    @classmethod
+    def short_key(cls) -> str:
+        raise NotImplementedError
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_text(cls, value: Any) -> Any:
+        return {cls.short_key(): value} if isinstance(value, str | int) and not isinstance(value, bool) else value
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        table = handler(core_schema)
+        return {"anyOf": [{"type": "string"}, table]}
+
+
+class LegConfig(ShortForm):
+    """Latency of one leg. A duration alone is a constant; otherwise exactly one of the sources.
+
+    ``file``: recorded latencies (CSV or Parquet) with columns ``time`` and ``value`` in ``unit``, interpolated in time;
+    ``feed``: the recording's own feed latency times ``scale`` plus ``offset``; ``quantiles``: a table of durations at
+    equal steps of probability, drawn by seed; ``fit``: quantiles of a distribution through ``p50`` and ``p99``;
+    ``model``: ``module:Class`` or ``file.py:Class`` with ``latency(ts_ns, draw_u64) -> ns``.
+    """
+
+    constant: Duration | None = None
+    file: str | None = None
+    time: str = "ts_ns"
+    value: str = "latency_ns"
+    unit: Literal["ns", "us", "ms", "s"] = "ns"
+    feed: bool = False
+    scale: Decimal = Decimal(1)
+    offset: Duration = 0
+    quantiles: list[Duration] | None = None
+    fit: Literal["lognormal", "exponential"] | None = None
+    p50: Duration | None = None
+    p99: Duration | None = None
+    model: str | None = None
+    params: Params = {}
+
+    @classmethod
+    def short_key(cls) -> str:
+        return "constant"
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        given = [name for name in ("constant", "file", "quantiles", "fit", "model") if getattr(self, name) is not None]
+        given += ["feed"] if self.feed else []
+        if len(given) != 1:
+            raise PydanticCustomError(
+                "latency", "needs exactly one of constant, file, feed, quantiles, fit, model; given: {given}",
+                {"given": ", ".join(given) or "none"},
+            )  # fmt: skip
+        if self.fit == "lognormal" and (self.p50 is None or self.p99 is None or not 0 < self.p50 <= self.p99):
+            raise PydanticCustomError("latency", "fit = lognormal needs 0 < p50 <= p99")
+        if self.fit == "exponential" and (self.p50 is None or self.p50 <= 0):
+            raise PydanticCustomError("latency", "fit = exponential needs p50")
+        return self
+
+
+class LatencyConfig(Part):
+    """Order entry (us to the venue) and response (venue to us). Feed latency is what the recording has."""
+
+    entry: LegConfig
+    response: LegConfig
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_text(cls, value: Any) -> Any:
+        if value == "none":
+            value = "0ms"
+        return {"entry": value, "response": value} if isinstance(value, str | int) else value
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {"anyOf": [{"type": "string", "examples": ["10ms", "none"]}, handler(core_schema)]}
+
+
+class FeesConfig(ShortForm):
+    """Fees as rates of value (negative: rebate); the card's base tier where not given. ``model``: see sim/fees.py."""
+
+    maker: Rate | None = None
+    taker: Rate | None = None
+    tier: str = ""
+    model: str | None = None
+    params: Params = {}
+
+    @classmethod
+    def short_key(cls) -> str:
+        return "model"
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if (self.maker is None) != (self.taker is None) or (self.model is None) == (self.maker is None):
+            raise PydanticCustomError("fees", "needs maker and taker, or a model")
+        return self
+
+
+class VenueConfig(Part):
+    """One venue of the run; every lane has an account of its own there."""
+
+    name: str = Field(min_length=1, description="the name used in this run; also the rule card's unless card is given")
+    card: str | None = None
+    latency: LatencyConfig | None = None
+    fees: FeesConfig | None = None
+    deposit: dict[str, Money] = Field({}, description="asset = amount that every lane's account starts with")
+    insurance: dict[str, Money] = Field({}, description="asset = balance of the insurance fund; unlimited if not given")
+
+
+class QueueConfig(ShortForm):
+    """Queue model: how the queue ahead of a resting order moves. ``n`` is the exponent of the power family."""
+
+    model: str = "power3"
+    n: float = Field(3.0, gt=0)
+    params: Params = {}
+
+    @classmethod
+    def short_key(cls) -> str:
+        return "model"
+
+
+class InstrumentConfig(Part):
+    """One instrument. Its grids come from the lake, then from what is documented; the keys below them override."""
+
+    symbol: str = Field(min_length=1)
+    venue: str | None = Field(None, description="a [[venue]] name; may be left out when there is only one")
+    lake: str | None = None
+    feed_venue: str | None = Field(None, description="the venue's name in the lake, if it differs from the rule card's")
+    base: str | None = None
+    quote: str | None = None
+    settle: str | None = None
+    inverse: bool | None = None
+    tick_size: Money | None = None
+    lot_size: Money | None = None
+    contract_size: Money | None = None
+    min_lots: int | None = Field(None, ge=1)
+    max_lots: int | None = Field(None, ge=1)
+    book: Literal["l2", "l1"] = "l2"
+    queue: QueueConfig = QueueConfig()
+    exchange: Literal["partial", "nopartial"] = "partial"
+    mark: str | None = Field(None, description='"recorded", "mid", or a table file')
+    funding: str | None = Field(None, description='"recorded", "none", or a table file')
+    margin: str | None = Field(None, description='"card", "none", or a bracket file')
+    leverage: int | None = Field(None, ge=1)
+    window_ticks: int = Field(1 << 18, description="ladder size in ticks, a power of two; it follows the price")
+
+
+class FeedConfig(Part):
+    """Where the market data come from, and which part of them runs."""
+
+    lake: str | None = None
+    from_: Instant | None = Field(None, alias="from")
+    to: Instant | None = None
+
+
+class StrategyConfig(ShortForm):
+    """``class`` is ``module:Class`` or ``file.py:Class``; params go to its constructor by name."""
+
+    class_: str = Field(alias="class")
+    params: Params = {}
+
+    @classmethod
+    def short_key(cls) -> str:
+        return "class"
+
+
+class DataConfig(Part):
+    """A table of signals: each row is handed to ``on_data(name, row)`` when its time has come."""
+
+    name: str = Field(min_length=1)
+    path: str
+    time: str = "ts_ns"
+
+
+class ComputeConfig(ShortForm):
+    """How long the strategy takes for a callback: constant, or drawn by seed between ``min`` and ``max``."""
+
+    delay: Duration | None = None
+    min: Duration | None = None
+    max: Duration | None = None
+
+    @classmethod
+    def short_key(cls) -> str:
+        return "delay"
+
+    @model_validator(mode="after")
+    def _one_form(self) -> Self:
+        ranged = self.min is not None and self.max is not None and self.min <= self.max
+        if (self.delay is None) != ranged or (self.delay is not None and (self.min, self.max) != (None, None)):
+            raise PydanticCustomError("compute", "needs delay alone, or min and max with min <= max")
+        return self
+
+
+class SamplesConfig(Part):
+    """How often (venue time) best quotes, and accounts and positions, are sampled into the run folder."""
+
+    bbo: PositiveDuration = 100_000_000
+    accounts: PositiveDuration = 1_000_000_000
+
+
+class ReportConfig(Part):
+    html: bool = True
+
+
+class RunConfig(Part):
+    """The whole run file."""
+
+    name: str = Field("run", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="start of the run folder's name")
+    seed: int = Field(0, ge=0, lt=1 << 63)
+    out: str = Field("runs", description="folder in which run folders are made")
+    strategy: StrategyConfig | None = None
+    lanes: list[StrategyConfig] = Field([], description="several strategies over one pass, an account each")
+    feed: FeedConfig = FeedConfig()
+    venue: list[VenueConfig] = Field(min_length=1)
+    instrument: list[InstrumentConfig] = Field(min_length=1)
+    data: list[DataConfig] = []
+    compute: ComputeConfig | None = None
+    samples: SamplesConfig = SamplesConfig()
+    report: ReportConfig = ReportConfig()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        names = [venue.name for venue in self.venue]
+        if len(set(names)) < len(names):
+            raise PydanticCustomError("venue", "two venues have the same name")
+        for place, instrument in enumerate(self.instrument):
+            if instrument.venue is None and len(names) > 1:
+                raise PydanticCustomError(
+                    "venue", "instrument {place} ({symbol}): say which venue it is on: {names}",
+                    {"place": place, "symbol": instrument.symbol, "names": ", ".join(names)},
+                )  # fmt: skip
+            if instrument.venue is not None and instrument.venue not in names:
+                raise PydanticCustomError(
+                    "venue", "instrument {place} ({symbol}): no venue '{venue}'{hint}",
+                    {"place": place, "symbol": instrument.symbol, "venue": instrument.venue,
+                     "hint": _near(instrument.venue, names)},
+                )  # fmt: skip
+        if self.strategy is not None and self.lanes:
+            raise PydanticCustomError("strategy", "give strategy, or lanes, not both")
+        start, stop = self.feed.from_, self.feed.to
+        if start is not None and stop is not None and start >= stop:
+            raise PydanticCustomError("feed", "from must be before to")
+        return self
+
+    def venue_of(self, instrument: InstrumentConfig) -> int:
+        """The place in ``venue`` of the venue that an instrument is on."""
+        return next(i for i, venue in enumerate(self.venue) if instrument.venue in (None, venue.name))
+
+
+# -- reading
+
+
+def load_config(
+    source: str | Path | Mapping[str, Any] | RunConfig,
+    overrides: Sequence[str] = (),
+    *,
+    seed: int | None = None,
+    out: str | None = None,
+) -> tuple[RunConfig, Path]:
+    """The checked configuration and the folder that its relative paths start from.
+
+    ``overrides`` are ``key=value`` with the value in TOML (or plain text), applied in order. Raises ``InputError``.
+    """
+    raw, name, base = read_raw(source)
+    for override in overrides:
+        apply_override(raw, override)
+    if seed is not None:
+        raw["seed"] = seed
+    if out is not None:
+        raw["out"] = out
+    return check_config(raw, name), base
+
+
+def read_raw(source: str | Path | Mapping[str, Any] | RunConfig) -> tuple[dict[str, Any], str, Path]:
+    """The document as plain data, its name for messages, and its folder."""
+    if isinstance(source, RunConfig):
+        return source.model_dump(mode="json", by_alias=True, exclude_unset=True), "run configuration", Path.cwd()
+    if isinstance(source, Mapping):
+        return _deep_copy(source), "run configuration", Path.cwd()
+    path = Path(source)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "is not UTF-8 text"
+        raise InputError(f"cannot be read: {why}", source=str(path)) from None
+    try:
+        return tomllib.loads(text, parse_float=Decimal), str(path), path.resolve().parent
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"is not valid TOML: {error}", source=str(path)) from None
+
+
+def check_config(raw: Mapping[str, Any], name: str) -> RunConfig:
+    """Plain data as a ``RunConfig``. Raises ``InputError`` with every mistake, each with its key."""
+    try:
+        return RunConfig.model_validate(raw)
+    except ValidationError as error:
+        found = [_explain(detail) for detail in error.errors(include_url=False)]
+    raise InputError("; ".join(dict.fromkeys(found)), source=name) from None
+
+
+def apply_override(raw: dict[str, Any], override: str) -> None:
+    """Put one ``key=value`` into the document. Lists are addressed by number, or by an entry's name or symbol."""
+    key, equals, text = override.partition("=")
+    if not equals or not key.strip():
+        raise InputError("must be written key=value, such as strategy.params.size=2", source=f"--set {override}")
+    node: Any = raw
+    path = key.strip().split(".")
+    for at, part in enumerate(path):
+        last = at == len(path) - 1
+        if isinstance(node, list):
+            part_index = _entry(node, part, override)
+            if last:
+                node[part_index] = _value(text)
+            else:
+                node = node[part_index]
+        elif last:
+            node[part] = _value(text)
+        else:
+            node = _descend(node, part, path[at + 1], override)
+
+
+def _descend(node: dict[str, Any], part: str, following: str, override: str) -> Any:
+    inside = node.setdefault(part, {})
+    if isinstance(inside, str) and part == "strategy":
+        inside = node[part] = {"class": inside}
+    if not isinstance(inside, dict | list):
+        raise InputError(f"{part} is a value, it has no key {following!r}", source=f"--set {override}")
+    return inside
+
+
+def _entry(entries: list[Any], part: str, override: str) -> int:
+    if part.isdigit() and int(part) < len(entries):
+        return int(part)
+    names = [entry.get("name") or entry.get("symbol") for entry in entries if isinstance(entry, dict)]
+    if part in names:
+        return names.index(part)
+    known = ", ".join(str(name) for name in names if name)
+    raise InputError(f"no entry {part!r}; there are {known} (or 0 to {len(entries) - 1})", source=f"--set {override}")
+
+
+def _value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}", parse_float=Decimal)["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _deep_copy(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _deep_copy(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_deep_copy(inner) for inner in value]
+    return value
+
+
+# -- messages
+
+
+def _explain(detail: ErrorDetails) -> str:
+    where = _where(detail["loc"])
+    if detail["type"] == "extra_forbidden":
+        key = str(detail["loc"][-1])
+        return f"{where}: unknown key{_near(key, _known_keys(detail['loc'][:-1]))}"
+    if detail["type"] == "missing":
+        return f"{where}: is missing"
+    message = detail["msg"].removeprefix("Value error, ")
+    return f"{where}: {message}" if where else message
+
+
+def _where(loc: Sequence[int | str]) -> str:
+    text = ""
+    for part in loc:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
+    return text
+
+
+def _known_keys(loc: Sequence[int | str]) -> list[str]:
+    model: type[BaseModel] = RunConfig
+    for part in loc:
+        if isinstance(part, str):
+            model = _model_at(model, part) or model
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
+def _model_at(model: type[BaseModel], key: str) -> type[BaseModel] | None:
+    for name, field in model.model_fields.items():
+        if key in (name, field.alias):
+            return next((found for found in _models_in(field.annotation)), None)
+    return None
+
+
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for inner in getattr(annotation, "__args__", ()):
+        yield from _models_in(inner)
+
+
+def _near(word: str, known: Sequence[str]) -> str:
+    found = difflib.get_close_matches(word, known, n=2, cutoff=0.5)
+    return f"; did you mean {' or '.join(map(repr, found))}?" if found else f" (known: {', '.join(known)})"
+
+
+# -- writing
+
+
+def schema_text() -> str:
+    """The JSON schema of the run file, as published."""
+    schema = RunConfig.model_json_schema(by_alias=True)
+    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "perpsim run file"}
+    return json.dumps(schema, indent=2, sort_keys=True) + "\n"
+
+
+def resolved(config: RunConfig) -> dict[str, Any]:
+    """The configuration as plain data with every default in place, ready for ``toml_text``."""
+    dumped: dict[str, Any] = config.model_dump(mode="json", by_alias=True, exclude_none=True)
+    for venue, model in zip(dumped["venue"], config.venue, strict=True):
+        if model.latency is not None:
+            venue["latency"] = model.latency.model_dump(mode="json", exclude_defaults=True)
+    without_empty: dict[str, Any] = _without_empty(dumped)
+    return without_empty
+
+
+def _without_empty(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_empty(inner) for key, inner in value.items() if inner not in ({}, [])}
+    return [_without_empty(inner) for inner in value] if isinstance(value, list) else value
+
+
+def toml_text(document: Mapping[str, Any]) -> str:
+    """Plain data (tables, lists, strings, numbers, booleans) as TOML."""
+    return "\n".join(_toml_table(document, "")).lstrip("\n") + "\n"
+
+
+def _toml_table(table: Mapping[str, Any], path: str) -> Iterator[str]:
+    nested = {key: value for key, value in table.items() if _is_table(value) or _is_tables(value)}
+    for key, value in table.items():
+        if key not in nested:
+            yield f"{_toml_key(key)} = {_toml_value(value)}"
+    for key, value in nested.items():
+        name = f"{path}.{_toml_key(key)}".lstrip(".")
+        for entry in value if isinstance(value, list) else [value]:
+            yield f"\n[[{name}]]" if isinstance(value, list) else f"\n[{name}]"
+            yield from _toml_table(entry, name)
+
+
+def _is_table(value: Any) -> bool:
+    return isinstance(value, Mapping) and bool(value)
+
+
+def _is_tables(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(entry, Mapping) for entry in value)
+
+
+def _toml_key(key: str) -> str:
+    plain = key.replace("_", "").replace("-", "")
+    return key if plain.isascii() and plain.isalnum() else json.dumps(key)
+
+
+def _toml_value(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float | Decimal):
+        return str(value)
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False)
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{_toml_key(str(k))} = {_toml_value(v)}" for k, v in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(_toml_value(entry) for entry in value) + "]"
+    raise InputError(f"a value of type {type(value).__name__} cannot be written to a run file", source="run configuration")
