@@ -1,4 +1,5 @@
 # Types of kernel.py for compiled code; the meaning of everything is documented there.
+cimport cython
 from matching.arith cimport c_mul_div as mul_div, draw, ln1p, power
 from matching.codes cimport *
 from matching.ledger cimport Ledger
@@ -19,6 +20,7 @@ cdef enum:  # as in kernel.py, where they say what they are
 cdef long long NEVER, NO_PRICE
 
 
+@cython.final
 cdef class LatencyTable:
     cdef public int mode
     cdef long long base
@@ -30,6 +32,7 @@ cdef class LatencyTable:
     cdef long long _series(self, long long ts) noexcept nogil
 
 
+@cython.final
 cdef class QueueModel:
     cdef public int code
     cdef public double exponent
@@ -38,6 +41,7 @@ cdef class QueueModel:
     cdef double after_depth(self, double front, double cum, double previous, double quantity) noexcept nogil
 
 
+@cython.final
 cdef class BookView:
     cdef int[::1] lots
     cdef long long width, base
@@ -59,9 +63,12 @@ cdef class BookView:
     cdef void set_base(self, long long ticks) noexcept nogil
     cdef long long put(self, int side, long long ticks, int lots) noexcept nogil
     cdef long long put_far(self, int side, long long ticks, int lots)
+    cdef bint hides_best(self)
+    cdef bint is_quoted(self, int side, long long ticks) noexcept nogil
+    cdef list drop_far(self, int side, long long ticks, int lots)
     cdef void settle_best(self, int side, long long column) noexcept nogil
     cdef long long next_worse(self, int side, long long column) noexcept nogil
-    cdef void move(self, long long ticks)
+    cdef void move(self)
     cdef void begin_depth(self, long long update_id) noexcept nogil
     cdef bint accept_quote(self, long long update_id, long long bid_ticks, long long ask_ticks) noexcept nogil
     cdef void apply_rows(self, const unsigned char[::1] side, const int[::1] ticks, const int[::1] lots, long long first, long long end) noexcept nogil
@@ -69,11 +76,14 @@ cdef class BookView:
     cdef void clear(self) noexcept nogil
 
 
+@cython.final
 cdef class Market:
     cdef Core core
     cdef readonly int index, venue_index
     cdef BookView venue, local
     cdef QueueModel queue
+    cdef object fee_model
+    cdef bint own_fees
     cdef LatencyTable entry, response
     cdef readonly int exchange
     cdef readonly long long tick_e8_num, tick_e8_den
@@ -108,7 +118,7 @@ cdef class Market:
     cdef long long print_no
     # mark and funding, venue side
     cdef long long mark_e8, rate_e12, next_funding, boundary, mid_next
-    cdef long long kept_mark, kept_rate
+    cdef long long kept_mark, kept_rate, booked
     cdef long long[::1] boundary_lots
     cdef long long[::1] plan_ts, plan_kind, plan_a, plan_b
     cdef Py_ssize_t plan_at
@@ -126,6 +136,15 @@ cdef class Market:
     cdef void _print(self, int aggressor, long long ticks, long long lots) noexcept nogil
     cdef void _print_at(self, int slot, long long lots) noexcept nogil
     cdef void _quote(self, Py_ssize_t j) noexcept nogil
+    cdef void _quote_side(self, int side, long long ticks, int lots) noexcept nogil
+    cdef void _settle_unknown(self, int side) noexcept nogil
+    cdef void _outer_row(self, int side, long long ticks, int lots, long long update_id) noexcept nogil
+    cdef void _outer_level(self, int side, long long ticks, int lots)
+    cdef void _forget_taken(self, int side, long long ticks) noexcept nogil
+    cdef void _bring(self, int slot)
+    cdef void _announce(self, long long mark, long long rate, long long next_funding) noexcept nogil
+    cdef void _charge_now(self, long long rate, long long mark, long long boundary) noexcept nogil
+    cdef void _charge(self, int lane, long long lots, long long rate, long long mark, long long boundary) noexcept nogil
     cdef void _snapshot(self, Py_ssize_t j) noexcept nogil
     cdef void _other(self, Py_ssize_t j, int kind) noexcept nogil
     cdef void _cross_both(self) noexcept nogil
@@ -143,7 +162,8 @@ cdef class Market:
     cdef void _remove_taken(self, Py_ssize_t k) noexcept nogil
     cdef long long lane_best(self, int lane, int side) noexcept nogil
     cdef long long _reducible(self, int lane, int side) noexcept nogil
-    cdef void _fill_maker(self, int slot, long long lots, int cause) noexcept nogil
+    cdef long long _fill_maker(self, int slot, long long lots, int cause) noexcept nogil
+    cdef long long _book_fill(self, int slot, long long ticks, long long lots, int liquidity) noexcept nogil
     cdef void _fill_taker(self, int slot, long long ticks, long long lots) noexcept nogil
     cdef void _close(self, int slot, int event, int reason) noexcept nogil
     cdef void arrive(self, int slot) noexcept nogil
@@ -170,6 +190,7 @@ cdef class Market:
     cdef bint _reach(self, long long ticks) noexcept nogil
 
 
+@cython.final
 cdef class Core:
     cdef readonly int n_markets, n_lanes
     cdef readonly Ledger ledger
@@ -200,7 +221,7 @@ cdef class Core:
     cdef long long[::1] log
     cdef Py_ssize_t log_rows, log_capacity
     cdef long long log_base
-    cdef object _log_owner
+    cdef object _log_owner, _log_spare
     # listening
     cdef unsigned char[::1] lane_mask
     cdef unsigned char[::1] lane_private
@@ -214,7 +235,7 @@ cdef class Core:
     cdef Py_ssize_t msg_at
     # the private event just popped
     cdef readonly int ev_lane, ev_market, ev_slot, ev_kind, ev_reason, ev_liquidity, ev_cause, ev_side
-    cdef readonly long long ev_order_no, ev_ts, ev_deliver, ev_ticks, ev_lots, ev_leaves, ev_fee_e8, ev_front, ev_realized_e8, ev_sent
+    cdef readonly long long ev_order_no, ev_ts, ev_deliver, ev_ticks, ev_lots, ev_leaves, ev_fee_e8, ev_front, ev_realized_e8, ev_sent, ev_position, ev_wallet_e8
     cdef int ev_release
     # samples
     cdef long long bbo_every, account_every, bbo_next, account_next
@@ -258,6 +279,7 @@ cdef class Core:
     cpdef long long msg_aux(self, Py_ssize_t column)
     cpdef bint listens(self, int lane, int market, int bit)
     cdef Market _market(self, int index)
+    cdef void _run_clients_behind(self)
     cdef int _run_clients(self, long long until_ns, long long end, bint ended)
     cdef void _show_message(self, object market)
     cdef _follow_up(self, int kind, int lane, int slot, long long order_no, long long ticks, long long lots)

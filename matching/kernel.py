@@ -137,7 +137,7 @@ class LatencyTable:
         if i + 1 == self.count or self.values[i] < 0 or self.values[i + 1] < 0:
             return self.values[i]
         return self.values[i] + mul_div(
-            self.values[i + 1] - self.values[i], ts - self.times[i], 1, self.times[i + 1] - self.times[i]
+            self.values[i + 1] - self.values[i], ts - self.times[i], self.times[i + 1] - self.times[i], 0
         )
 
 
@@ -190,7 +190,7 @@ class QueueModel:
         back: cython.double = previous - front
         p: cython.double
         moved: cython.double
-        if self.code == QUEUE_RISK_AVERSE or change < 0.0 or front + back == 0.0:
+        if self.code == QUEUE_RISK_AVERSE or change < 0.0 or front <= 0.0:
             return front if front < quantity else quantity
         p = self.probability(front, back)
         moved = back - p * change
@@ -220,6 +220,7 @@ class BookView:
         self.lots = _view(owner)
         self.width = width
         self.base = 0
+        self.off[0] = self.off[1] = -(1 << 62)  # no price is inside before the base is set
         self.best[0] = self.best[1] = -1
         self.low[0] = self.low[1] = width
         self.limit[0] = self.limit[1] = width
@@ -301,9 +302,33 @@ class BookView:
         previous = self.far.pop((side, ticks), 0)
         if lots:
             self.far[(side, ticks)] = lots
-            if self.column(side, ticks) > self.best[side]:
+            if self.best[side] < 0 or self.column(side, ticks) > self.best[side]:
                 self.recentre = True
         return previous
+
+    def hides_best(self):
+        """Whether a level outside the ladder is better than all of its side inside."""
+        return any(self.best[side] < 0 or self.column(side, ticks) > self.best[side] for side, ticks in self.far)
+
+    def is_quoted(self, side, ticks):
+        """Whether a remembered best quote, newer than the depth message at hand, speaks of this level."""
+        k: cython.Py_ssize_t
+        for k in range(self.quotes):
+            if side == BUY and ticks >= self.quote_bid[k]:
+                return True
+            if side == SELL and ticks <= self.quote_ask[k]:
+                return True
+        return False
+
+    def drop_far(self, side, ticks, lots):
+        """A best quote was stated: far levels that are better go (on a best-quote-only feed all others). Returns them."""
+        better = [
+            other for s, other in self.far
+            if s == side and (not lots or (other > ticks) == (side == BUY) or self.l1_only) and (other != ticks or not lots)
+        ]  # fmt: skip
+        for other in better:
+            del self.far[(side, other)]
+        return better
 
     def clear(self):
         side: cython.int
@@ -367,8 +392,11 @@ class BookView:
     def quote_side(self, side, ticks, lots):
         """State the best of one side: better levels go (on a best-quote-only feed all others do)."""
         column: cython.longlong
-        if not self.based:
+        if lots and not self.based:
             self.set_base(ticks)
+        with cython.gil:
+            if self.far:
+                self.drop_far(side, ticks, lots)
         column = self.column(side, ticks) if lots else -1
         while self.best[side] >= 0 and (self.best[side] > column or (self.l1_only and self.best[side] != column)):
             self.lots[side * self.width + self.best[side]] = 0
@@ -385,7 +413,7 @@ class BookView:
             s = side[r]
             column = self.off[s] + (1 - 2 * s) * cython.cast(cython.longlong, ticks[r])
             if column < 0 or column >= self.limit[s]:
-                if column < 0 or column >= self.width:
+                if (column < 0 or column >= self.width) and not self.is_quoted(s, ticks[r]):
                     self.put(s, ticks[r], lots[r])
                 continue
             self.lots[s * self.width + column] = lots[r]
@@ -397,11 +425,18 @@ class BookView:
             elif column == self.best[s]:
                 self.settle_best(s, column)
 
-    def move(self, ticks):
-        """Rebuild the ladder around ``ticks`` (or the best price that is known, if ``ticks`` is absent)."""
+    def move(self):
+        """Rebuild the ladder around the best prices, wider if they need it."""
         levels = self.levels()
-        self.clear()
-        self.set_base(ticks)
+        width, centre = self.frame()
+        self._owner = np.zeros(2 * width, dtype=np.int32)
+        self.lots = _view(self._owner)
+        self.width = width
+        self.best[0] = self.best[1] = -1
+        self.low[0] = self.low[1] = width
+        self.limit[0] = self.limit[1] = width
+        self.far.clear()
+        self.set_base(centre)
         for side, price, quantity in levels:
             self.put(side, price, quantity)
         self.recentre = False
@@ -416,12 +451,18 @@ class BookView:
         out.sort()
         return out
 
-    def centre(self):
-        """The price around which the ladder should stand: the best bid, else the best ask."""
+    def frame(self):
+        """(width, centre) of a ladder that holds the best of both sides, with room around them."""
         prices = [[], []]
         for side, ticks, _ in self.levels():
             prices[side].append(ticks)
-        return max(prices[0]) if prices[0] else min(prices[1]) if prices[1] else self.base + (self.width >> 1)
+        edges = [choose(own) for choose, own in zip((max, min), prices) if own]
+        width = self.width
+        if not edges:
+            return width, self.base + (width >> 1)
+        while width < MAX_WIDTH and max(edges) - min(edges) > width >> 1:
+            width *= 2
+        return width, (max(edges) + min(edges)) >> 1
 
 
 class Market:
@@ -442,6 +483,8 @@ class Market:
         self.local = BookView(width, options["l1_only"])
         self.queue = QueueModel(options["queue_model"], options["queue_param"], options["custom_queue"])
         self.entry = self.response = LatencyTable.constant(0)
+        self.fee_model = options["fee_model"]
+        self.own_fees = self.fee_model is not None
         self.exchange = options["exchange"]
         self.post_only_reject = options["post_only_reject"]
         self.fok_reject = options["fok_reject"]
@@ -465,7 +508,7 @@ class Market:
         self.account = _view(np.array(account, dtype=np.int64))
         self.boundary_lots = _view(np.zeros(lanes, dtype=np.int64))
         self.mark_e8 = self.rate_e12 = self.next_funding = self.boundary = 0
-        self.kept_mark = self.kept_rate = 0
+        self.kept_mark = self.kept_rate = self.booked = 0
         self.mid_next = NEVER
         self.set_plan([], [], [], [])
         self.local_mark_e8 = self.local_index_e8 = self.local_rate_e12 = self.local_next_funding = 0
@@ -558,7 +601,7 @@ class Market:
         cell: cython.longlong
         previous: cython.int
         lots: cython.int
-        if not self.venue.valid:
+        if not self.venue.valid or self.venue.l1_only:
             return
         self.venue.begin_depth(self.ref[j])
         for r in range(self.row_start[j], self.row_start[j + 1]):
@@ -567,7 +610,7 @@ class Market:
             lots = self.qty_lots[r]
             if column < 0 or column >= self.venue.limit[s]:
                 if column < 0 or column >= self.venue.width:
-                    self.venue.put(s, self.px_ticks[r], lots)
+                    self._outer_row(s, self.px_ticks[r], lots, self.ref[j])
                 continue
             cell = s * self.venue.width + column
             previous = self.venue.lots[cell]
@@ -577,10 +620,10 @@ class Market:
                     self.venue.low[s] = column
                 if column > self.venue.best[s]:
                     self.venue.best[s] = column
-                    if column >= self.cross[s]:
-                        self._own_level(s, column, previous, lots)
-                        self._cross_orders(s, column)
-                        continue
+                if column >= self.cross[s]:  # also below the best: a lane may have taken the better levels whole
+                    self._own_level(s, column, previous, lots)
+                    self._cross_orders(s, column)
+                    continue
             elif column == self.venue.best[s]:
                 self.venue.settle_best(s, column)
             if column <= self.watch_high[s] and column >= self.watch_low[s]:
@@ -592,12 +635,33 @@ class Market:
     def _level(self, side, ticks, lots):
         """One absolute level of the venue's book outside the hot loop: best quotes."""
         column: cython.longlong = self.venue.column(side, ticks)
-        previous: cython.longlong = self.venue.put(side, ticks, lots)
+        previous: cython.longlong
         if column < 0 or column >= self.venue.width:
+            with cython.gil:
+                self._outer_level(side, ticks, lots)
             return
+        previous = self.venue.put(side, ticks, lots)
         self._own_level(side, column, previous, lots)
-        if lots != 0 and column == self.venue.best[side] and column >= self.cross[side] and previous == 0:
+        if lots != 0 and column >= self.cross[side]:
             self._cross_orders(side, column)
+
+    def _outer_row(self, side, ticks, lots, update_id):
+        """A depth row outside the ladder: rare, so slow and exact. No order of ours rests there."""
+        with cython.gil:
+            if self.venue.is_quoted(side, ticks):
+                return
+            if not self.venue.based:
+                self.venue.set_base(ticks)
+                self._level(side, ticks, lots)
+            else:
+                self._outer_level(side, ticks, lots)
+            self.venue.begin_depth(update_id)  # the columns of its limits may have moved
+
+    def _outer_level(self, side, ticks, lots):
+        if self.venue.put_far(side, ticks, lots) != lots:
+            self._forget_taken(side, ticks)
+        if self.venue.recentre:
+            self._recentre()
 
     def _own_level(self, side, column, previous, lots):
         """A level was stated: move the queues of own orders there, drop what lanes took of it."""
@@ -698,14 +762,15 @@ class Market:
         if -self.core.o_front[slot] < 0.5:
             return
         executed = cython.cast(cython.longlong, 0.5 - self.core.o_front[slot])
-        if self.exchange == EXCHANGE_NOPARTIAL or executed > left:
-            executed = left
+        self.core.o_front[slot] = 0.0
+        if self.exchange == EXCHANGE_NOPARTIAL:
+            self._fill_maker(slot, left, CAUSE_QUEUE)
+            return
         if self.shared_row[lane] != self.print_no:
             self.shared_row[lane] = self.print_no
             self.shared_lots[lane] = 0
-        self.shared_lots[lane] += executed
-        self._fill_maker(slot, executed, CAUSE_QUEUE)
-        self.core.o_front[slot] = 0.0
+        # no more than the print itself: a power below 1 can put ``front`` far before the head
+        self.shared_lots[lane] += self._fill_maker(slot, min(executed, left, seen), CAUSE_QUEUE)
 
     def _quote(self, j):
         """A best quote newer than everything applied acts as depth rows for its levels and deletes better ones."""
@@ -713,33 +778,67 @@ class Market:
         side: cython.int
         price: cython.longlong[2]
         size: cython.int[2]
-        column: cython.longlong
-        best: cython.longlong
         if not cython.compiled:
             price, size = [0, 0], [0, 0]
-        price[0] = -(1 << 40)
+        price[0] = -(1 << 40)  # a side without a row is empty: nothing older can say otherwise
         price[1] = 1 << 40
         size[0] = size[1] = 0
         for r in range(self.row_start[j], self.row_start[j + 1]):
-            price[self.side[r]] = self.px_ticks[r]
-            size[self.side[r]] = self.qty_lots[r]
-        if not self.venue.accept_quote(self.ref[j], price[0], price[1]):
+            side = self.side[r]
+            if self.qty_lots[r] != 0 and (side == BUY) == (self.px_ticks[r] > price[side]):  # the best, of a snapshot
+                price[side] = self.px_ticks[r]
+                size[side] = self.qty_lots[r]
+        if self.kind[j] == SNAPSHOT:
+            self.venue.valid = True
+            self.venue.last_id = self.ref[j]
+        elif not self.venue.accept_quote(self.ref[j], price[0], price[1]):
             return
         for side in range(2):
-            if not self.venue.based:
-                self.venue.set_base(price[side])
-            column = self.venue.column(side, price[side]) if size[side] else -1
-            best = self.venue.best[side]
-            while best >= 0 and (best > column or (self.venue.l1_only and best != column)):
-                self._level(side, self.venue.ticks_at(side, best), 0)
-                if self.venue.best[side] == best:
-                    break
-                best = self.venue.best[side]
-            if size[side]:
-                self._level(side, price[side], size[side])
+            self._quote_side(side, price[side], size[side])
         if self.venue.recentre:
             with cython.gil:
                 self._recentre()
+
+    def _quote_side(self, side, ticks, lots):
+        """The best of one side: better levels go, and on a best-quote-only feed worse ones are no longer displayed."""
+        column: cython.longlong
+        best: cython.longlong
+        if lots and not self.venue.based:
+            self.venue.set_base(ticks)
+        with cython.gil:
+            if self.venue.far:
+                for other in self.venue.drop_far(side, ticks, lots):
+                    self._forget_taken(side, other)
+        column = self.venue.column(side, ticks) if lots else -1
+        best = self.venue.best[side]
+        while best >= 0 and best > column:
+            self._level(side, self.venue.ticks_at(side, best), 0)
+            best = self.venue.best[side]
+        if self.venue.l1_only and best >= 0 and best != column:
+            self.venue.lots[side * self.venue.width + best] = 0  # not a change of its quantity: queues stay
+            self.venue.settle_best(side, best)
+            if self.mark[side * self.venue.width + best] & 2:
+                self._drop_taken(side, self.venue.ticks_at(side, best), 0)
+        if lots:
+            self._level(side, ticks, lots)
+        if self.venue.l1_only and self.resting[side] > 0:
+            self._settle_unknown(side)
+
+    def _settle_unknown(self, side):
+        """Own orders better than the best of a best-quote-only feed have nobody ahead of them."""
+        at: cython.longlong
+        slot: cython.int
+        first: cython.int
+        for at in range(self.own_best[side], self.venue.best[side], -1):
+            first = self.head[side * self.venue.width + at]
+            slot = first
+            while slot >= 0:
+                if self.core.o_front[slot] == -1e18:
+                    self.core.o_front[slot] = 0.0
+                    self.core.o_cum[slot] = 0
+                slot = self.core.o_next[slot]
+                if slot == first:
+                    break
 
     def _snapshot(self, j):
         """Replace the venue's book: old cells are negated, rows restate theirs, what stays negative has gone."""
@@ -751,7 +850,8 @@ class Market:
         low: cython.longlong
         high: cython.longlong
         with cython.gil:
-            self.venue.far.clear()
+            before = self.venue.far
+            self.venue.far = {}
         self.venue.valid = False
         for side in range(2):
             for column in range(self.venue.low[side], self.venue.best[side] + 1):
@@ -789,21 +889,41 @@ class Market:
         self.venue.quotes = 0
         self.venue.last_id = self.ref[j]
         with cython.gil:
-            if self.venue.far and min(self.venue.best[0], self.venue.best[1]) < 0:
-                self.venue.recentre = True
+            for side, ticks in set(before) | set(self.venue.far):
+                if before.get((side, ticks)) != self.venue.far.get((side, ticks)):
+                    self._forget_taken(side, ticks)
+            self.venue.recentre = self.venue.hides_best()
             if self.venue.recentre:
                 self._recentre()
         self._cross_both()
 
     def _cross_both(self):
+        """Fill every own order that its lane's view of the other side reaches, best first."""
         side: cython.int
+        at: cython.longlong
+        slot: cython.int
+        after: cython.int
+        final: cython.int
         for side in range(2):
-            if self.venue.best[side] >= self.cross[side]:
-                self._cross_orders(side, self.venue.best[side])
+            at = self.own_best[side]
+            while at >= 0 and self.resting[side] > 0 and self.venue.best[1 - side] >= self.cross[1 - side]:
+                slot = self.head[side * self.venue.width + at]
+                if slot >= 0:
+                    final = self.core.o_prev[slot]
+                    while True:
+                        after = self.core.o_next[slot]
+                        if self._crosses(slot):
+                            self._fill_maker(slot, self.core.o_lots[slot] - self.core.o_filled[slot], CAUSE_CROSS)
+                        if slot == final:
+                            break
+                        slot = after
+                at -= 1
 
     def _other(self, j, kind):
         a: cython.Py_ssize_t = self.ref[j] - self.aux_base
-        if kind == SNAPSHOT:
+        if kind == SNAPSHOT and self.venue.l1_only:
+            self._quote(j)
+        elif kind == SNAPSHOT:
             self._snapshot(j)
         elif kind == MARK:
             self._mark_message(self.aux[a, 0], self.aux[a, 2], self.aux[a, 3])
@@ -811,8 +931,7 @@ class Market:
             self.venue.valid = False
             self.venue.quotes = 0
         elif kind == FUNDING:
-            self._take_boundary(self.aux[a, 2])
-            self.book_funding(self.aux[a, 0], self.aux[a, 1] if self.aux[a, 1] else self.mark_e8, self.aux[a, 2])
+            self._charge_now(self.aux[a, 0], self.aux[a, 1] if self.aux[a, 1] else self.mark_e8, self.aux[a, 2])
 
     # -- the client's view ---------------------------------------------------------------------------------------
 
@@ -843,14 +962,14 @@ class Market:
             j = self.local_order[at]
             if self.ts_recv[j] > limit:
                 break
-            if self.kind[j] == DEPTH and self.local.valid:
+            if self.kind[j] == DEPTH and self.local.valid and not self.local.l1_only:
                 self.local.begin_depth(self.ref[j])
                 self.local.apply_rows(
                     self.side, self.px_ticks, self.qty_lots, self.row_start[j], self.row_start[j + 1]
                 )
                 if self.local.recentre:
                     with cython.gil:
-                        self.local.move(self.local.centre())
+                        self.local.move()
             else:
                 self._apply_local(j)
             at += 1
@@ -867,7 +986,7 @@ class Market:
         price: cython.longlong[2]
         size: cython.int[2]
         a: cython.Py_ssize_t
-        if k == SNAPSHOT or (k == DEPTH and self.local.valid):
+        if (k == SNAPSHOT or (k == DEPTH and self.local.valid)) and not self.local.l1_only:
             if k == SNAPSHOT:
                 self.local.clear()
                 self.local.quotes = 0
@@ -879,16 +998,21 @@ class Market:
             else:
                 self.local.begin_depth(self.ref[j])
             self.local.apply_rows(self.side, self.px_ticks, self.qty_lots, self.row_start[j], self.row_start[j + 1])
-        elif k == BBO:
+        elif k == BBO or k == SNAPSHOT:
             if not cython.compiled:
                 price, size = [0, 0], [0, 0]
             price[0] = -(1 << 40)
             price[1] = 1 << 40
             size[0] = size[1] = 0
             for r in range(self.row_start[j], self.row_start[j + 1]):
-                price[self.side[r]] = self.px_ticks[r]
-                size[self.side[r]] = self.qty_lots[r]
-            if self.local.accept_quote(self.ref[j], price[0], price[1]):
+                side = self.side[r]
+                if self.qty_lots[r] != 0 and (side == BUY) == (self.px_ticks[r] > price[side]):
+                    price[side] = self.px_ticks[r]
+                    size[side] = self.qty_lots[r]
+            if k == SNAPSHOT:
+                self.local.valid = True
+                self.local.last_id = self.ref[j]
+            if k == SNAPSHOT or self.local.accept_quote(self.ref[j], price[0], price[1]):
                 for side in range(2):
                     self.local.quote_side(side, price[side], size[side])
         elif k == GAP:
@@ -902,7 +1026,7 @@ class Market:
             self.local_next_funding = self.aux[a, 3]
         if self.local.recentre:
             with cython.gil:
-                self.local.move(self.local.centre())
+                self.local.move()
 
     # -- own orders in the book ----------------------------------------------------------------------------------
 
@@ -1028,6 +1152,15 @@ class Market:
         self.mark[side * self.venue.width + column] &= 1
         self._unwatch(side, column)
 
+    def _forget_taken(self, side, ticks):
+        """As _drop_taken for a level outside the ladder, which nobody watches."""
+        k: cython.Py_ssize_t = 0
+        while k < self.taken_count:
+            if self.taken_side[k] == side and self.taken_ticks[k] == ticks:
+                self._remove_taken(k)
+            else:
+                k += 1
+
     def _remove_taken(self, k):
         final: cython.Py_ssize_t = self.taken_count - 1
         self.lane_taken[self.taken_lane[k]] -= 1
@@ -1080,7 +1213,10 @@ class Market:
             self.core.ledger.order_removed(account, self.index, self.core.o_side[slot], self.core.o_ticks[slot], lots)
 
     def _fill_maker(self, slot, lots, cause):
-        """A resting order executes at its own price; what a reduce-only order could not reduce expires."""
+        """A resting order executes at its own price; what a reduce-only order could not reduce expires.
+
+        Returns the lots that executed.
+        """
         lane: cython.int = self.core.o_lane[slot]
         side: cython.int = self.core.o_side[slot]
         front: cython.longlong
@@ -1094,7 +1230,7 @@ class Market:
                 lots = reducible
         if lots > 0:
             self._reserve(slot, False, lots)
-            fee = self.core.ledger.fill(self.account[lane], self.index, side, self.core.o_ticks[slot], lots, LIQ_MAKER)
+            fee = self._book_fill(slot, self.core.o_ticks[slot], lots, LIQ_MAKER)
             self.core.o_filled[slot] += lots
             if self.core.o_front[slot] == -1e18:
                 front = -1
@@ -1109,11 +1245,21 @@ class Market:
             )  # fmt: skip
         if cut:
             self._close(slot, EV_EXPIRED, R_REDUCE_ONLY)
+        return lots
+
+    def _book_fill(self, slot, ticks, lots, liquidity):
+        """Book a fill in the ledger; returns the fee, by the card's rates or by the run's own fee model."""
+        account: cython.longlong = self.account[self.core.o_lane[slot]]
+        fee: cython.longlong
+        if not self.own_fees:
+            return self.core.ledger.fill(account, self.index, self.core.o_side[slot], ticks, lots, liquidity)
+        with cython.gil:
+            fee = _ask_fee(self.fee_model, self.core.o_side[slot], ticks, lots, liquidity)
+        self.core.ledger.fill_with_fee(account, self.index, self.core.o_side[slot], ticks, lots, fee)
+        return fee
 
     def _fill_taker(self, slot, ticks, lots):
-        fee: cython.longlong = self.core.ledger.fill(
-            self.account[self.core.o_lane[slot]], self.index, self.core.o_side[slot], ticks, lots, LIQ_TAKER
-        )
+        fee: cython.longlong = self._book_fill(slot, ticks, lots, LIQ_TAKER)
         self.core.o_filled[slot] += lots
         if self.core.o_filled[slot] == self.core.o_lots[slot]:
             self.core.o_state[slot] = CLOSED
@@ -1184,7 +1330,11 @@ class Market:
         tif: cython.int = self.core.o_tif[slot]
         kind: cython.int = self.core.o_type[slot]
         left: cython.longlong = self.core.o_lots[slot] - self.core.o_filled[slot]
-        crosses: cython.bint = self._crosses(slot)
+        crosses: cython.bint
+        if kind == MARKET and self._fillable(slot) < left:
+            with cython.gil:
+                self._bring(slot)
+        crosses = self._crosses(slot)
         if tif == GTX and crosses:
             if self.post_only_reject and not amended:
                 self._close(slot, EV_REJECTED, R_POST_ONLY)
@@ -1212,6 +1362,15 @@ class Market:
             self._close(slot, EV_EXPIRED, R_IOC_REMAINDER)
         else:
             self._rest(slot)
+
+    def _bring(self, slot):
+        """A market order wants more than the ladder shows: widen it over far levels of the other side, nearest first."""
+        side = 1 - self.core.o_side[slot]
+        left = self.core.o_lots[slot] - self.core.o_filled[slot]
+        while self._fillable(slot) < left:
+            hidden = [ticks for s, ticks in self.venue.far if s == side]
+            if not hidden or not self._widen(max(hidden) if side == BUY else min(hidden)):
+                return
 
     def _walk(self, slot):
         """Take displayed levels from the best on, each as one fill at its own price."""
@@ -1270,6 +1429,11 @@ class Market:
             reason = R_LOT_SIZE
         elif not self._reach(ticks):
             reason = R_PRICE_BAND
+        elif self.core.o_flags[slot] & FLAG_REDUCE_ONLY:  # the position may have shrunk since it was sent
+            left = min(left, self._reducible(self.core.o_lane[slot], self.core.o_side[slot]))
+            lots = self.core.o_filled[slot] + left
+            if left <= 0:
+                reason = R_REDUCE_ONLY
         if reason == R_NONE and self.margin_on and not self.core.o_flags[slot] & FLAG_REDUCE_ONLY:
             self._reserve(slot, False, old_left)
             reason = self.core.ledger.check_open(
@@ -1298,8 +1462,7 @@ class Market:
             return self._widen(ticks)
 
     def _widen(self, ticks):
-        centre = self.venue.centre()
-        width = self.venue.width
+        width, centre = self.venue.frame()
         while width < MAX_WIDTH and abs(ticks - centre) >= width // 2 - 1:
             width *= 2
         if abs(ticks - centre) >= width // 2 - 1:
@@ -1308,7 +1471,8 @@ class Market:
         return True
 
     def _recentre(self):
-        self._rebuild(self.venue.width, self.venue.centre())
+        width, centre = self.venue.frame()
+        self._rebuild(width, centre)
         self._cross_both()
 
     def _rebuild(self, width, centre):
@@ -1372,20 +1536,24 @@ class Market:
 
     def _mark_message(self, mark, rate, next_funding):
         """A recorded mark. Its rate belongs to the boundary that it names, until a message names a later one."""
+        if self.funding_from_marks and next_funding > 0:
+            self._announce(mark, rate, next_funding)
         if not self.mid_mark:
-            self.set_mark(mark)
-        if not self.funding_from_marks or next_funding <= 0:
+            self.set_mark(mark)  # after the charge, which belongs to an earlier instant and counts in the margin
+
+    def _announce(self, mark, rate, next_funding):
+        """A boundary that is booked, or older than one that has passed, is never taken up again."""
+        if next_funding <= self.booked:
             return
-        if next_funding > self.next_funding:
-            if self.boundary != 0:
-                self.book_funding(self.kept_rate, self.kept_mark, self.boundary)
-                self.boundary = 0
-            self.next_funding = next_funding
-        if next_funding == self.next_funding:
-            self.kept_rate = rate
-            self.kept_mark = mark
-            if next_funding <= self.now and self.boundary == 0:
-                self._take_boundary(next_funding)
+        if self.boundary != 0 and next_funding > self.boundary:
+            self.book_funding(self.kept_rate, self.kept_mark, self.boundary)
+        elif self.boundary != 0 and next_funding < self.boundary:
+            return
+        self.next_funding = next_funding
+        self.kept_rate = rate
+        self.kept_mark = mark
+        if next_funding <= self.now and self.boundary == 0:
+            self._take_boundary(next_funding)
 
     def _take_boundary(self, boundary):
         lane: cython.int
@@ -1396,21 +1564,29 @@ class Market:
     def book_funding(self, rate, mark, boundary):
         """Charge the positions held at ``boundary``; positive rate: longs pay (amount is what the lane receives)."""
         lane: cython.int
-        lots: cython.longlong
-        amount: cython.longlong
         self.boundary = 0
+        self.booked = boundary
         for lane in range(self.core.n_lanes):
-            lots = self.boundary_lots[lane]
-            if lots == 0:
-                continue
-            if mark <= 0:
-                with cython.gil:
-                    self.core.fail_no_mark(self.index, boundary)
-                return
-            amount = self.core.ledger.funding(self.account[lane], self.index, lots, mark, rate)
-            self.core.emit_account(
-                lane, self.index, EV_FUNDING, R_NONE, boundary, mark, lots, amount, rate, 0, 0, self.now
-            )
+            if self.boundary_lots[lane] != 0:
+                self._charge(lane, self.boundary_lots[lane], rate, mark, boundary)
+
+    def _charge_now(self, rate, mark, boundary):
+        """Charge the positions of this instant (tables); a boundary that marks have announced stays pending."""
+        lane: cython.int
+        lots: cython.longlong
+        for lane in range(self.core.n_lanes):
+            lots = self.core.ledger.position(self.account[lane], self.index)
+            if lots != 0:
+                self._charge(lane, lots, rate, mark, boundary)
+
+    def _charge(self, lane, lots, rate, mark, boundary):
+        amount: cython.longlong
+        if mark <= 0:
+            with cython.gil:
+                self.core.fail_no_mark(self.index, boundary)
+            return
+        amount = self.core.ledger.funding(self.account[lane], self.index, lots, mark, rate)
+        self.core.emit_account(lane, self.index, EV_FUNDING, R_NONE, boundary, mark, lots, amount, rate, 0, 0, self.now)
 
     def next_internal(self):
         """The next instant at which something happens here without a message: boundary, table row, mid sample."""
@@ -1422,6 +1598,8 @@ class Market:
     def do_internal(self, ts):
         mark: cython.longlong
         self.now = ts
+        if self.funding_from_marks and self.boundary == 0 and ts == self.next_funding:
+            self._take_boundary(ts)  # before the other things of this instant can change a position
         if ts == self.mid_next:
             self.mid_next += SECOND_NS
             mark = self.mid_e8()
@@ -1431,12 +1609,9 @@ class Market:
             if self.plan_kind[self.plan_at] == MARK:
                 self.set_mark(self.plan_a[self.plan_at])
             else:
-                self._take_boundary(ts)
                 mark = self.plan_b[self.plan_at]
-                self.book_funding(self.plan_a[self.plan_at], mark if mark else self.mark_e8, ts)
+                self._charge_now(self.plan_a[self.plan_at], mark if mark else self.mark_e8, ts)
             self.plan_at += 1
-        if self.funding_from_marks and self.boundary == 0 and ts == self.next_funding:
-            self._take_boundary(ts)
 
     def cancel_lane(self, lane, reason):
         """Close every resting order of a lane here, best first on each side."""
@@ -1465,6 +1640,8 @@ class Market:
         side = SELL if lots > 0 else BUY
         opposite = 1 - side
         limit = ledger.bankruptcy_ticks(account, self.index)
+        for far in [ticks for s, ticks in self.venue.far if s == opposite and (ticks >= limit) == (side == SELL)]:
+            self._widen(far)
         column = self.venue.best[opposite] if self.venue.valid else -1
         left = abs(lots)
         while column >= 0 and left > 0:
@@ -1497,6 +1674,13 @@ class Market:
             lane, self.index, EV_LIQUIDATED, R_LIQUIDATION, self.now, ledger.last_ticks, abs(lots), 0,
             ledger.last_realized_e8, side, CAUSE_LIQUIDATION, self.now,
         )  # fmt: skip
+
+
+@cython.cfunc
+def _ask_fee(
+    model: object, side: cython.int, ticks: cython.longlong, lots: cython.longlong, liquidity: cython.int
+) -> cython.longlong:
+    return int(model.fee_e8(side, ticks, lots, liquidity))
 
 
 @cython.cfunc
@@ -1557,7 +1741,7 @@ class Core:
         self.pv_row = _view(np.zeros(64, dtype=np.int64))
         self.log_rows = self.log_base = 0
         self.log_capacity = 0
-        self._log_owner = np.zeros(0, dtype=np.int64)
+        self._log_owner, self._log_spare = np.zeros(0, dtype=np.int64), None
         self._grow_log()
         self.lane_mask = _view(np.zeros(n_lanes * n_markets, dtype=np.uint8))
         self.lane_private = _view(np.zeros(n_lanes, dtype=np.uint8))
@@ -1602,9 +1786,12 @@ class Core:
         self, market, venue=0, queue_model=QUEUE_RISK_AVERSE, queue_param=1.0, exchange=EXCHANGE_PARTIAL,
         l1_only=False, mark_source=MARK_RECORDED, post_only_reject=False, fok_reject=False, min_lots=1,
         max_lots=(1 << 31) - 1, window_ticks=1 << 20, custom_queue=None, margin=False, funding_from_marks=False,
-        tick_e8=(1, 1),
+        tick_e8=(1, 1), fee_model=None,
     ):  # fmt: skip
-        """Describe one market; lanes must be configured before. ``tick_e8`` = (num, den) of one tick at mark scale."""
+        """Describe one market; lanes must be configured before. ``tick_e8`` = (num, den) of one tick at mark scale.
+
+        ``fee_model``: an object with ``fee_e8(side, ticks, lots, liquidity) -> int`` instead of the ledger's rates.
+        """
         if any(accounts is None for accounts in self.lane_accounts):
             raise ValueError("core: configure every lane before the markets")
         options = {
@@ -1612,6 +1799,7 @@ class Core:
             "mark_source": mark_source, "post_only_reject": post_only_reject, "fok_reject": fok_reject,
             "min_lots": min_lots, "max_lots": max_lots, "window_ticks": window_ticks, "custom_queue": custom_queue,
             "margin": margin, "funding_from_marks": funding_from_marks, "tick_e8": tick_e8,
+            "fee_model": fee_model,
         }  # fmt: skip
         account = [accounts[venue] for accounts in self.lane_accounts]
         for lane in range(self.n_lanes):
@@ -1621,6 +1809,8 @@ class Core:
 
     def set_latency(self, venue, entry, response):
         """Order entry and response latency of every market of a venue (LatencyTable)."""
+        if any(value < 0 for value in response.values):
+            raise ValueError("core: a response latency cannot be negative (only a request can be refused)")
         for market in self.markets:
             if market is None:
                 raise ValueError("core: configure every market before the latencies")
@@ -1693,6 +1883,7 @@ class Core:
         h = max(min(h, self._next_private()), self.now)
         self.horizon = h
         if self._run_venue() == NEED_DATA:
+            self._run_clients_behind()
             return NEED_DATA
         if self.error is not None:
             raise self.error
@@ -1708,6 +1899,15 @@ class Core:
                 self._market(k).run_local(h - 1, False)
             return WAKE_PRIVATE
         return self._run_clients(until_ns, end, ended)
+
+    def _run_clients_behind(self):
+        """Where a window is used up, let the client see what nothing still unknown can precede."""
+        k: cython.Py_ssize_t
+        market: Market
+        for k in range(self.n_markets):
+            market = self._market(k)
+            if market.size > 0 and market.venue_at >= market.size:
+                market.run_local(min(self.horizon - 1, market.ts_event[market.size - 1]), False)
 
     def _run_clients(self, until_ns, end, ended):
         k: cython.Py_ssize_t
@@ -2176,6 +2376,8 @@ class Core:
         self.ev_realized_e8 = self.log[at + L_REALIZED]
         self.ev_side = self.log[at + L_SIDE]
         self.ev_sent = self.log[at + L_SENT]
+        self.ev_position = self.log[at + L_POSITION]
+        self.ev_wallet_e8 = self.log[at + L_WALLET]
         if self.ev_order_no > 0 and (
             self.ev_kind == EV_REJECTED or self.ev_kind == EV_CANCELED or self.ev_kind == EV_EXPIRED
             or (self.ev_kind == EV_FILLED and self.ev_leaves == 0)
@@ -2189,7 +2391,7 @@ class Core:
         capacity = max(4096, 2 * self.log_capacity)
         grown = np.zeros(capacity * L_WIDTH, dtype=np.int64)
         grown[: self.log_rows * L_WIDTH] = self._log_owner[: self.log_rows * L_WIDTH]
-        self._log_owner = grown
+        self._log_owner, self._log_spare = grown, None
         self.log = _view(grown)
         self.log_capacity = capacity
 
@@ -2344,15 +2546,21 @@ class Core:
         }  # fmt: skip
 
     def drain_log(self, everything=False):
-        """Log records as columns (LOG_COLUMNS); keeps the undelivered ones unless ``everything`` (end of the run)."""
+        """Log records as columns (LOG_COLUMNS); keeps the undelivered ones unless ``everything`` (end of the run).
+
+        The columns are views into a buffer that is used again from the next ``drain_log`` on: copy what must last.
+        """
         stop = self.log_rows
         if not everything:
             for k in range(self.pv_first, self.pv_end):
                 stop = min(stop, self.pv_row[k & self.pv_mask] - self.log_base)
         table = self._log_owner[: stop * L_WIDTH].reshape(stop, L_WIDTH)
-        out = {name: table[:, c].copy() for c, name in enumerate(LOG_COLUMNS)}
-        rest = self._log_owner[stop * L_WIDTH : self.log_rows * L_WIDTH].copy()
-        self._log_owner[: len(rest)] = rest
+        out = {name: table[:, c] for c, name in enumerate(LOG_COLUMNS)}
+        rest = self._log_owner[stop * L_WIDTH : self.log_rows * L_WIDTH]
+        spare = self._log_spare if self._log_spare is not None else np.zeros_like(self._log_owner)
+        spare[: len(rest)] = rest
+        self._log_owner, self._log_spare = spare, self._log_owner
+        self.log = _view(spare)
         self.log_rows -= stop
         self.log_base += stop
         if everything:

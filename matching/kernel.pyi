@@ -17,6 +17,9 @@ class LatencyModel(Protocol):
 class ProbabilityModel(Protocol):
     def probability(self, front: float, back: float, /) -> float: ...
 
+class FeeModel(Protocol):
+    def fee_e8(self, side: int, ticks: int, lots: int, liquidity: int, /) -> int: ...
+
 class LatencyTable:
     mode: int
     @staticmethod
@@ -68,6 +71,8 @@ class Core:
     ev_front: int
     ev_realized_e8: int
     ev_sent: int
+    ev_position: int
+    ev_wallet_e8: int
     fills: int
     rejects: int
     orders: int
@@ -91,6 +96,7 @@ class Core:
         margin: bool = ...,
         funding_from_marks: bool = ...,
         tick_e8: tuple[int, int] = ...,
+        fee_model: FeeModel | None = ...,
     ) -> None: ...
     def set_latency(self, venue: int, entry: LatencyTable, response: LatencyTable) -> None: ...
     def set_plan(
