@@ -1,0 +1,53 @@
+"""What is kept: importers of recordings, the normalised lake, tables of marks, funding rates and margin brackets.
+
+    import_binance(files, lake)      captured lines -> lake; one report a recording and instrument
+    import_columns(folder, lake, i)  plain event columns -> lake
+    Lake(path).source(...)           a feed in windows, from any instant, for the kernels
+    load_funding_table(path) ...     tables that a run is given
+    MergedSource(source, messages)   a feed with a table's messages put in
+
+Names are imported on first use, so that ``import recorders`` does not pay for Parquet.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from recorders.binance import import_binance
+    from recorders.columns import import_columns
+    from recorders.lake import Lake
+    from recorders.merging import MergedSource
+    from recorders.report import RecordingReport
+    from recorders.tables import load_brackets, load_funding_table, load_mark_table
+
+_HOMES: Final = {
+    "import_binance": "recorders.binance",
+    "import_columns": "recorders.columns",
+    "Lake": "recorders.lake",
+    "MergedSource": "recorders.merging",
+    "RecordingReport": "recorders.report",
+    "load_brackets": "recorders.tables",
+    "load_funding_table": "recorders.tables",
+    "load_mark_table": "recorders.tables",
+}
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'recorders' has no attribute {name!r}")
+    return getattr(importlib.import_module(home), name)
+
+
+__all__ = [
+    "Lake",
+    "MergedSource",
+    "RecordingReport",
+    "import_binance",
+    "import_columns",
+    "load_brackets",
+    "load_funding_table",
+    "load_mark_table",
+]

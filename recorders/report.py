@@ -98,6 +98,12 @@ class Problems:
         if count <= NAMED_MAX:
             self.named.append(Problem(file, line, kind, why))
 
+    def merge(self, other: Problems) -> None:
+        """Take over what another list holds."""
+        for kind, count in other.counts.items():
+            self.counts[kind] = self.counts.get(kind, 0) + count
+        self.named += other.named
+
     def as_list(self) -> list[dict[str, Any]]:
         return [{**asdict(problem), "text": str(problem)} for problem in self.named]
 
