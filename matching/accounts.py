@@ -1,8 +1,8 @@
 """The columns of the ledger and the arithmetic on them; ``ledger.py`` documents the rules and holds the public face.
 
-``Accounts`` owns every array, checks what it is configured with, and books executions. Its methods with a leading underscore
-are the kernel's: indices are taken as checked, amounts that do not fit int64 come back as ``INVALID``, and a booking that
-cannot be made whole is not made at all.
+``Accounts`` owns every array, checks what it is configured with, and books executions. Its methods with a leading
+underscore are the kernel's: indices are taken as checked, amounts that do not fit int64 come back as ``INVALID``, and
+a booking that cannot be made whole is not made at all.
 """
 
 import hashlib
@@ -113,22 +113,26 @@ class Accounts:
         *,
         fee_rounding: int = 3,
         funding_rounding: int = 3,
-        entry_scale: int = 10_000,
+        entry_scale: int = 100,
     ) -> None:
         """Say what market ``m`` is. ``brackets``: a ``Brackets``, or anything with its fields; None turns margin off.
 
-        ``entry_scale``: for inverse markets, the fraction of 1e-8 at which entry value is kept. Roundings are those of
-        ``matching.arith`` (3 = HALF_EVEN). Every account's leverage there becomes 1. Raises ValueError, also when
-        positions or open orders exist.
+        ``entry_scale``: for inverse markets, the fraction of 1e-8 at which entry value is kept; 100 leaves room for
+        positions worth 9 * 10**8 coins. Roundings are those of ``matching.arith`` (3 = HALF_EVEN). Every account's
+        leverage there becomes 1. Raises ValueError, also when positions or open orders exist.
         """
         where = f"Ledger.configure_market({m})"
         if not 0 <= m < self.n_markets or not 0 <= asset < self.n_assets:
             raise ValueError(f"{where}: market or asset {asset} does not exist")
         den = entry_scale if inverse else value_den
         for name, value, most in (
-            ("value_num", value_num, 1 << 62), ("value_den", value_den, 1 << 40), ("lot_den", lot_den, 1 << 40),
-            ("lot_num", lot_num, 1 << 62), ("entry_scale", entry_scale, 10**8), ("lot_num * entry_den", lot_num * den, 1 << 62),
-        ):  # fmt: skip
+            ("value_num", value_num, 1 << 62),
+            ("value_den", value_den, 1 << 40),
+            ("lot_num", lot_num, 1 << 62),
+            ("lot_den", lot_den, 1 << 40),
+            ("entry_scale", entry_scale, 10**8),
+            ("lot_num * entry_den", lot_num * den, 1 << 62),
+        ):
             if not 0 < value <= most:
                 raise ValueError(f"{where}: {name} is {value}, wanted 1 to {most}")
         rates = (("maker", maker_rate_e12), ("taker", taker_rate_e12), ("liquidation", liquidation_rate_e12))
@@ -428,7 +432,8 @@ class Accounts:
         size: cython.longlong = self.positions[i] if self.positions[i] >= 0 else -self.positions[i]
         if size == 0 or self.marks[m] == 0:
             return 0
-        return mul_div(self._gain(i, m, self._value_at_mark(m, size, self.entry_den[m])), 1, self.entry_den[m], HALF_EVEN)
+        worth: cython.longlong = self._value_at_mark(m, size, self.entry_den[m])
+        return mul_div(self._gain(i, m, worth), 1, self.entry_den[m], HALF_EVEN)
 
     def _equity(self, account, asset):
         m: cython.longlong

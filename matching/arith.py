@@ -97,35 +97,35 @@ def _require_uint64(*values):
 def mul_div(a, b, c, rounding):
     """a * b / c rounded (FLOOR, CEIL, TRUNC or HALF_EVEN), exact inside; ``INVALID`` if it does not fit int64."""
     if cython.compiled:
-        return c_mul_div(a, b, c, rounding)
+        return c_mul_div(a, b, c, rounding)  # noqa: F821
     return _mul_div(a, b, c, rounding)
 
 
 def mul3_div(a, b, c, d, e, rounding):
     """a * b * c / (d * e), rounded once. ``INVALID`` if the result leaves int64 or |a*b*c| reaches 2**127."""
     if cython.compiled:
-        return c_mul3_div(a, b, c, d, e, rounding)
+        return c_mul3_div(a, b, c, d, e, rounding)  # noqa: F821
     return _mul3_div(a, b, c, d, e, rounding)
 
 
 def add_exact(a, b):
     """a + b, or ``INVALID`` if it does not fit or one of them is ``INVALID``."""
     if cython.compiled:
-        return c_add_exact(a, b)
+        return c_add_exact(a, b)  # noqa: F821
     return _add_exact(a, b)
 
 
 def sub_exact(a, b):
     """a - b, or ``INVALID`` if it does not fit or one of them is ``INVALID``."""
     if cython.compiled:
-        return c_sub_exact(a, b)
+        return c_sub_exact(a, b)  # noqa: F821
     return _sub_exact(a, b)
 
 
 def floor_div(a, b):
     """a / b toward minus infinity for every sign, which ``//`` is not once compiled."""
     if cython.compiled:
-        return c_floor_div(a, b)
+        return c_floor_div(a, b)  # noqa: F821
     return _floor_div(a, b)
 
 
@@ -316,6 +316,6 @@ def draw(seed, instrument, order_no, leg):
 def below(bits, n):
     """A number in [0, n) from 64 random bits: floor(bits * n / 2^64). Uneven by less than n / 2^64; n = 0 gives 0."""
     if cython.compiled:
-        return c_below(bits, n)
+        return c_below(bits, n)  # noqa: F821
     _require_uint64(bits, n)
     return bits * n >> 64

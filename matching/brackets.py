@@ -1,9 +1,9 @@
 """Margin brackets: a venue's table of maintenance rates and leverages by position size, checked before it is used.
 
-Binance (support page 360033525271 and ``GET /fapi/v1/leverageBracket``): a position of notional N in bracket k has the
-maintenance margin N * rate_k - cum_k, where cum_k = floor_k * (rate_k - rate_(k-1)) + cum_(k-1) makes it continuous
-where two brackets meet, and may use at most the bracket's leverage. A table that breaks the recurrence would make margin
-jump when a mark crosses an edge, so it is refused here, with the row.
+Binance (support page 360033525271 and ``GET /fapi/v1/leverageBracket``): a position of notional N in bracket k has
+the maintenance margin N * rate_k - cum_k, where cum_k = floor_k * (rate_k - rate_(k-1)) + cum_(k-1) makes it
+continuous where two brackets meet, and may use at most the bracket's leverage. A table that breaks the recurrence
+would make margin jump when a mark crosses an edge, so it is refused here, with the row.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Brackets:
                 raise ValueError(f"brackets: {name} has {len(values)} rows, floor_e8 has {rows}")
             for row, value in enumerate(values, 1):
                 if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 1 << 63:
-                    raise ValueError(f"brackets row {row}: {name} is {value!r}, wanted a whole number from 0 to 2**63-1")
+                    raise ValueError(f"brackets row {row}: {name} is {value!r}, wanted a whole number below 2**63")
         if not 1 <= rows <= BRACKETS_MAX:
             raise ValueError(f"brackets: {rows} rows, wanted 1 to {BRACKETS_MAX}")
         if self.floor_e8[0] or self.cum_e8[0]:
@@ -58,7 +58,9 @@ class Brackets:
         if k == 0:
             return
         if self.floor_e8[k] != self.cap_e8[k - 1]:
-            raise ValueError(f"brackets row {row}: floor_e8 {self.floor_e8[k]} is not the cap above it, {self.cap_e8[k - 1]}")
+            raise ValueError(
+                f"brackets row {row}: floor_e8 {self.floor_e8[k]} is not row {k}'s cap, {self.cap_e8[k - 1]}"
+            )
         if self.rate_e12[k] < self.rate_e12[k - 1]:
             raise ValueError(f"brackets row {row}: rate_e12 {self.rate_e12[k]} falls below row {k}")
         if self.max_leverage[k] > self.max_leverage[k - 1]:

@@ -1,41 +1,44 @@
 """The ledger: positions, wallets and margin of many accounts over many markets, in exact 64-bit integers.
 
-Theory of operation. Everything is an array indexed [account, market], [account, asset] or [asset]; one method books one
-event of the venue and touches nothing else. Money is at 1e-8 of the asset (``_e8``), rates at 1e-12 (``_e12``), mark prices
-at 1e-8, prices and sizes in ticks and lots. Products go through a 128-bit intermediate. A result that does not fit int64
-books nothing and sets ``failed`` (``failure()`` says where), which the caller turns into an error: nothing ever wraps.
+Theory of operation. Everything is an array indexed [account, market], [account, asset] or [asset]; one method books
+one event of the venue and touches nothing else. Money is at 1e-8 of the asset (``_e8``), rates at 1e-12 (``_e12``),
+mark prices at 1e-8, prices and sizes in ticks and lots. Products go through a 128-bit intermediate. A result that
+does not fit int64 books nothing and sets ``failed`` (``failure()`` says where), which the caller turns into an error:
+nothing ever wraps.
 
 Value. The settlement value of ``lots`` at ``ticks``, in 1e-8 of the asset, and at a mark price:
 
     linear    ticks * lots * value_num / value_den           lots * mark_e8 * lot_num / lot_den
     inverse   lots * value_num / (ticks * value_den)         lots * lot_num * 1e8 / (mark_e8 * lot_den)
 
-Entry value. What is stored is not an average price but the value paid, in units of 1e-8 / ``entry_den``. Linear markets
-have entry_den = value_den, so it is exact. Inverse ones have 10**4 (``entry_scale``): each fill's value is rounded half-even
-at 1e-12 of the coin. A fill that reduces a position takes out entry * closed / position, rounded half-even to that unit
-(all of it when it closes), so no rounding is ever lost; one that passes through zero closes, then opens with the rest.
+Entry value. What is stored is not an average price but the value paid, in units of 1e-8 / ``entry_den``. Linear
+markets have entry_den = value_den, so it is exact. Inverse ones have 100 (``entry_scale``): each fill's value is
+rounded half-even at 1e-10 of the coin. A fill that reduces a position takes out entry * closed / position, rounded
+half-even to that unit (all of it when it closes), so what one close rounds off the next one carries; one that passes
+through zero closes, then opens with the rest.
 
-Rounding to 1e-8, once per event of the venue: fee = value * rate and funding = value at mark * rate, each from the exact
-product and half-even unless the market says otherwise (Binance shows 8 decimals, the direction is not documented);
-realised PnL, the difference of exit and entry value, half-even; initial and maintenance margin up.
+Rounding to 1e-8, once per event of the venue: fee = value * rate and funding = value at mark * rate, each from the
+exact product and half-even unless the market says otherwise (Binance shows 8 decimals, the direction is not
+documented); realised PnL, the difference of exit and entry value, half-even; initial and maintenance margin up.
 
 Zero sum. Whatever a wallet receives somebody pays: ``market_pnl`` (the other side of realised PnL), ``venue_fees``,
 ``funding_pool`` and ``insurance``. Their sum with all wallets is what was deposited, always (``total_e8``).
 
-Margin (cross, per asset; Binance support 360033525271, developers.binance.com "Notional and Leverage Brackets"). Equity is
-wallet plus unrealised PnL at mark. Maintenance is notional * rate - cum of the position's bracket. Initial margin is
-reserved for the position with its open orders, max(|position + bids|, |position - asks|) at mark / leverage: the venue's
-netting is not documented and this cannot be too small. Liquidation when equity < maintenance (the page also says "margin
-ratio >= 100 %", which differs where both are equal). A market without brackets has no margin: its wallet may go anywhere.
-With margin a wallet is below zero only while positions of the asset are open; once flat the insurance fund covers it.
+Margin (cross, per asset; Binance support 360033525271, developers.binance.com "Notional and Leverage Brackets").
+Equity is wallet plus unrealised PnL at mark. Maintenance is notional * rate - cum of the position's bracket. Initial
+margin is reserved for the position with its open orders, max(|position + bids|, |position - asks|) at mark /
+leverage: the venue's netting is not documented and this cannot be too small. Liquidation when equity < maintenance
+(the page also says "margin ratio >= 100 %", which differs where both are equal). A market without brackets has no
+margin: its wallet may go anywhere. With margin a wallet is below zero only while positions of the asset are open;
+once flat the insurance fund covers it.
 """
 
 import cython
 
 if not cython.compiled:
     from matching.accounts import (
-        FAILED_FUNDING,
         FAILED_FILL,
+        FAILED_FUNDING,
         FAILED_INDEX,
         FAILED_LIQUIDATION,
         FAILED_MARGIN,
@@ -59,9 +62,10 @@ class Ledger(Accounts):
     # -- fills and deleveraging
 
     def fill(self, account, m, side, ticks, lots, liquidity):
-        """Book an execution at the market's own fee rates (LIQ_NONE: no fee). Returns the fee; see ``last_realized_e8``.
+        """Book an execution at the market's own fee rates (LIQ_NONE: no fee). Returns the fee.
 
-        The reservation of a resting order is not touched: ``order_removed`` is.
+        ``last_realized_e8`` is the profit it realised. The reservation of a resting order is not touched here:
+        ``order_removed`` does that.
         """
         if self._slot(account, m) < 0:
             return 0
@@ -89,7 +93,9 @@ class Ledger(Accounts):
         sets ``failed`` and returns False if a position is smaller than ``lots``. (Binance support 360033525471.)
         """
         other: cython.longlong = SELL if side == BUY else BUY
-        if lots <= 0 or not self._can_reduce(bankrupt, m, side, lots) or not self._can_reduce(counterparty, m, other, lots):
+        reducible: cython.bint = self._can_reduce(bankrupt, m, side, lots)
+        reducible = reducible and self._can_reduce(counterparty, m, other, lots)
+        if lots <= 0 or not reducible:
             self._fail(FAILED_LIQUIDATION, bankrupt, m)
             return False
         if counterparty != -1:
@@ -191,9 +197,10 @@ class Ledger(Accounts):
         notional: cython.longlong = self._value_at_mark(m, after, 1) if after < LOTS_LIMIT else INVALID
         if notional == INVALID or notional > self.max_notionals[i]:
             return R_LEVERAGE
-        margin: cython.longlong = sub_exact(self._initial(account, self.market_asset[m]), self._initial_at(i, m, before))
+        asset: cython.longlong = self.market_asset[m]
+        margin: cython.longlong = sub_exact(self._initial(account, asset), self._initial_at(i, m, before))
         margin = add_exact(margin, mul_div(notional, 1, self.leverages[i], CEIL))
-        equity: cython.longlong = self._equity(account, self.market_asset[m])
+        equity: cython.longlong = self._equity(account, asset)
         if margin == INVALID or equity == INVALID:
             self._fail(FAILED_MARGIN, account, m)
             return R_MARGIN
@@ -296,7 +303,8 @@ class Ledger(Accounts):
             if ticks == INVALID or ticks > MAX_TICKS:
                 return MAX_TICKS
         else:
-            size = mul_div(self.positions[i], self.value_num[m] if self.positions[i] > 0 else -self.value_num[m], 1, TRUNC)
+            size = self.positions[i] if self.positions[i] > 0 else -self.positions[i]
+            size = mul_div(size, self.value_num[m], 1, TRUNC)
             ticks = mul_div(others, 1, size, CEIL if self.positions[i] > 0 else FLOOR)
             if size == INVALID:
                 self._fail(FAILED_LIQUIDATION, account, m)
@@ -389,10 +397,11 @@ class Ledger(Accounts):
     def liquidation_price_e8(self, account, m):
         """The mark at which the position is liquidated if nothing else moves, at 1e-8; 0 if none (or no margin).
 
-        Binance's formula (support b3c689c1f50a44cabb3a84e663b81d93), one-way mode, wallet W, other positions' maintenance
-        TMM and profit UPNL, entry value V, direction d, size Q: linear (W - TMM + UPNL + cum - d V) / (Q (rate - d));
-        inverse Q C (rate + d) / (W - TMM + UPNL + cum + d V). Maintenance is the largest of notional * rate - cum over
-        the brackets, so of the brackets' prices a long takes the highest and a short the lowest.
+        Binance's formula (support b3c689c1f50a44cabb3a84e663b81d93), one-way mode, with wallet W, the other positions'
+        maintenance TMM and profit UPNL, entry value V, direction d, size Q: linear
+        (W - TMM + UPNL + cum - d V) / (Q (rate - d)); inverse Q C (rate + d) / (W - TMM + UPNL + cum + d V) (derived).
+        Maintenance is the largest of notional * rate - cum over the brackets, so of the brackets' prices a long takes
+        the highest and a short the lowest.
         """
         k: cython.longlong
         price: cython.longlong
