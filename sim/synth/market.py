@@ -12,9 +12,9 @@ part of the market's own. Around it a book of price levels lives from four kinds
   towards a size typical of its distance.
 
 The mechanism follows Glosten and Milgrom (1985) in who trades and Cont, Stoikov and Talreja (2010) in how levels live
-and die; sizes, rates and distances are set so that the feed resembles a recording of BTCUSDT in a calm hour (spread of
-one tick nine times in ten, some fifteen prints a second). It is made for demonstrations and tests: it is no claim about
-any real market, and a strategy's profit in it means nothing.
+and die; sizes, rates and distances are set so that the feed resembles a recording of BTCUSDT in a calm hour (a spread
+of mostly one tick, some fifteen prints a second). It is made for demonstrations and tests: it is no claim about any
+real market, and a strategy's profit in it means nothing.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class SyntheticMarket:
     order_lots: int
     taker_lots: int
     pair: str = ""
-    volatility_e9: int = 11_000
+    volatility_e9: int = 9_000
     action_gap_us: int = 24_000
     levels: int = 1000
 
@@ -77,10 +77,10 @@ class SyntheticMarket:
             )
 
 
-BTCUSDT: Final = SyntheticMarket("binance_usdm", "BTCUSDT", "BTC", 281_500, 10, 2, 1, 3, 2400, 420, 26)
-ETHUSDT: Final = SyntheticMarket("binance_usdm", "ETHUSDT", "ETH", 187_000, 1, 2, 1, 3, 21_000, 4200, 300)
+BTCUSDT: Final = SyntheticMarket("binance_usdm", "BTCUSDT", "BTC", 281_500, 10, 2, 1, 3, 1200, 240, 120)
+ETHUSDT: Final = SyntheticMarket("binance_usdm", "ETHUSDT", "ETH", 187_000, 1, 2, 1, 3, 12_000, 2400, 1200)
 BTCUSD_PERP: Final = SyntheticMarket(
-    "binance_coinm", "BTCUSD_PERP", "BTC", 281_480, 1, 1, 1, 0, 900, 160, 14, pair="BTCUSD", action_gap_us=36_000
+    "binance_coinm", "BTCUSD_PERP", "BTC", 281_480, 1, 1, 1, 0, 400, 80, 40, pair="BTCUSD", action_gap_us=36_000
 )
 
 
