@@ -1,7 +1,8 @@
 """Statistics, terminal table and HTML report of a finished run.
 
-Everything here reads a run folder (or an object with a ``path`` to one) and writes nothing but ``report.html``. Heavy
-libraries (polars, plotly, rich) are imported when a function that needs them is called, never on import of this package.
+Everything here reads a run folder (or an object with a ``path`` to one) and writes nothing but ``report.html``.
+Heavy libraries (polars, plotly, rich) are imported when a function that needs them is called, never on import of
+this package.
 """
 
 from __future__ import annotations
@@ -32,17 +33,18 @@ def load_run(run: str | Path | HasRunPath) -> RunData:
 
 
 def statistics(run: str | Path | HasRunPath) -> dict[str, Any]:
-    """The usual figures of a run as a dict that ``json`` can write (see ``sim.report.statistics`` for definitions)."""
+    """The usual figures of a run as a dict that ``json`` can write (see ``sim.report.figures`` for
+    definitions)."""
+    from sim.report.figures import run_statistics
     from sim.report.load import load_run as load
-    from sim.report.statistics import run_statistics
 
     return run_statistics(load(run))
 
 
 def print_table(run: str | Path | HasRunPath, console: Console | None = None) -> None:
     """Print banner, accounts and instruments to ``console`` (default: standard output, plain when not a terminal)."""
+    from sim.report.figures import run_statistics
     from sim.report.load import load_run as load
-    from sim.report.statistics import run_statistics
     from sim.report.table import print_run
 
     data = load(run)

@@ -1,8 +1,8 @@
 """The realism banner: what a result assumes, said before the result.
 
-The run loop fills ``BannerFacts`` and stores ``banner_lines(facts)`` in the manifest; table and report print the lines as
-they are, so that a reader of either sees the same words. A line has level ``warn`` when the run departs from what the
-venue does (a proxy, something switched off, a gap, an unverified statement) and ``info`` otherwise.
+The run loop fills ``BannerFacts`` and stores ``banner_lines(facts)`` in the manifest; table and report print the
+lines as they are, so that a reader of either sees the same words. A line has level ``warn`` when the run departs
+from what the venue does (a proxy, something switched off, a gap, an unverified statement) and ``info`` otherwise.
 """
 
 from __future__ import annotations
@@ -54,9 +54,10 @@ class VenueFacts:
 class InstrumentFacts:
     """What is assumed of one instrument.
 
-    ``mark`` ``funding`` ``margin`` name the source in words; their ``_exact`` flags are False for a proxy or for none.
-    ``funding_boundaries`` counts the boundaries inside the run, ``funding_covered`` those with a known rate.
-    ``gap_ns`` is the time in which the book was not known; ``orders_open_in_gap`` the own orders that rested through one.
+    ``mark`` ``funding`` ``margin`` name the source in words; their ``_exact`` flags are False for a proxy or for
+    none. ``funding_boundaries`` counts the boundaries inside the run, ``funding_covered`` those with a known rate.
+    ``gap_ns`` is the time in which the book was not known; ``orders_open_in_gap`` the own orders that rested
+    through one.
     """
 
     name: str
@@ -81,7 +82,8 @@ class InstrumentFacts:
 
 @dataclass(frozen=True, slots=True)
 class BannerFacts:
-    """All that the banner is made of; ``span_ns`` is the venue time the run covers, ``feed_delay_ns`` the fixed delay D."""
+    """All that the banner is made of; ``span_ns`` is the venue time the run covers, ``feed_delay_ns`` the fixed
+    delay D."""
 
     venues: Sequence[VenueFacts]
     instruments: Sequence[InstrumentFacts]
@@ -102,12 +104,16 @@ def banner_lines(facts: BannerFacts) -> list[BannerLine]:
     lines += _grouped("Mark price", instruments, lambda i: i.mark, lambda i: _level(i.mark_exact))
     lines += _grouped("Funding", instruments, _funding_text, _funding_level)
     lines += _grouped("Margin", instruments, lambda i: i.margin, lambda i: _level(i.margin_exact))
-    lines += _grouped("Gaps", instruments, lambda i: _gap_text(i, facts.span_ns), lambda i: "warn" if i.gaps else "info")
+    lines += _grouped(
+        "Gaps", instruments, lambda i: _gap_text(i, facts.span_ns), lambda i: "warn" if i.gaps else "info"
+    )
     clocked = [i for i in instruments if i.clock_correction]
     lines += _grouped("Receive clock", clocked, lambda i: i.clock_correction, lambda i: "info")
     if facts.feed_delay_ns:
         lines.append(BannerLine("Feed delay", f"the venue is simulated {duration_text(facts.feed_delay_ns)} behind"))
-    lines.append(BannerLine("Market impact", "own orders do not move the recorded market beyond what they took", "info"))
+    lines.append(
+        BannerLine("Market impact", "own orders do not move the recorded market beyond what they took", "info")
+    )
     for venue in venues:
         lines += [BannerLine("Unverified", f"{venue.name}: {text}", "warn") for text in venue.assumptions]
     lines += [BannerLine("Note", text, "warn") for text in facts.notes]
@@ -127,7 +133,7 @@ def _grouped(
     for thing in things:
         names.setdefault((text_of(thing), level_of(thing)), []).append(str(getattr(thing, "name", "")))
     if len(names) == 1:
-        (text, level), = names
+        ((text, level),) = names
         return [BannerLine(topic, text, level)]
     return [BannerLine(topic, f"{', '.join(who)}: {text}", level) for (text, level), who in names.items()]
 
@@ -163,5 +169,7 @@ def _gap_text(instrument: InstrumentFacts, span_ns: int) -> str:
     share = f", {percent_text(instrument.gap_ns / span_ns)} of the run" if span_ns else ""
     noun = "gap" if instrument.gaps == 1 else "gaps"
     rested = instrument.orders_open_in_gap
-    orders = f"; {rested} own order{'' if rested == 1 else 's'} rested through, fills there are unknown" if rested else ""
+    orders = (
+        f"; {rested} own order{'' if rested == 1 else 's'} rested through, fills there are unknown" if rested else ""
+    )
     return f"{instrument.gaps} {noun}, book unknown for {duration_text(instrument.gap_ns)}{share}{orders}"

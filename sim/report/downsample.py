@@ -11,10 +11,11 @@ Mask = npt.NDArray[np.bool_]
 
 
 def extremes(values: F64, points: int) -> I64:
-    """Ascending places of at most ``points`` values: the lowest and highest of each of equal stretches, and both ends.
+    """Ascending places of at most ``points`` values: the lowest and highest of each of equal stretches, and both
+    ends.
 
-    NaN is ignored within a stretch; a stretch of NaN alone keeps one. All places are returned when there are no more than
-    ``points``. ``points`` must be at least 4.
+    NaN is ignored within a stretch; a stretch of NaN alone keeps one. All places are returned when there are no
+    more than ``points``. ``points`` must be at least 4.
     """
     count = len(values)
     if count <= points:
@@ -28,7 +29,8 @@ def extremes(values: F64, points: int) -> I64:
 
 
 def evenly(count: int, points: int, keep: Mask | None = None) -> I64:
-    """Ascending places of about ``points`` of ``count`` things, evenly spread, and all of those marked in ``keep``."""
+    """Ascending places of about ``points`` of ``count`` things, evenly spread, and all of those marked in
+    ``keep``."""
     if count <= points:
         return np.arange(count, dtype=np.int64)
     chosen = np.linspace(0, count - 1, points).round().astype(np.int64)

@@ -78,8 +78,7 @@ def duration_text(duration_ns: float | None) -> str:
 
 
 def _short(value: float) -> str:
-    text = f"{value:.3g}" if value < 1000 else f"{value:.0f}"
-    return text
+    return f"{value:.3g}" if value < 1000 else f"{value:.0f}"
 
 
 def instant_text(time_ns: int, seconds: bool = True) -> str:

@@ -1,7 +1,8 @@
 """The report as one HTML file: banner, figures, charts; plotly and all data inline, nothing fetched from anywhere.
 
-A content security policy in the file forbids network access, so that opening a result can tell nobody about it. Lines and
-markers are thinned (``downsample``) to a budget that depends on how many accounts and instruments share the file.
+A content security policy in the file forbids network access, so that opening a result can tell nobody about it.
+Lines and markers are thinned (``downsample``) to a budget that depends on how many accounts and instruments share
+the file.
 """
 
 from __future__ import annotations
@@ -19,11 +20,20 @@ import numpy as np
 
 from sim.report import rows as texts
 from sim.report.execution import code_names
-from sim.report.formats import MINUS, count_text, duration_text, instant_text, number_text, percent_text, period_text, plural
+from sim.report.figures import is_forced, run_statistics
+from sim.report.formats import (
+    MINUS,
+    count_text,
+    duration_text,
+    instant_text,
+    number_text,
+    percent_text,
+    period_text,
+    plural,
+)
 from sim.report.load import RunData
 from sim.report.registry import ChartSpec, Figure, Scope, all_charts, is_builtin
 from sim.report.rows import Figures, Row
-from sim.report.statistics import is_forced, run_statistics
 
 SCOPES_MAX = 12  # accounts, and lanes x instruments, that get charts; all are in the tables
 FULL_DETAIL = 3  # scopes with the full number of points; more share the same budget
@@ -34,23 +44,38 @@ GAP_KINDS = code_names("GAP_")
 POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
 DEFINITIONS = (
     ("Net PnL", "Equity at the end minus deposits; equity is the wallet plus unrealised PnL at mark."),
-    ("Price, fees, funding, liquidation", "Realised (before fees) and unrealised PnL; fees paid less rebates; funding received"
-     " less paid; realised PnL and fees of fills forced by the venue. They sum to the net PnL to the last digit."),
-    ("Sharpe, Sortino", "Mean over deviation (downside deviation) of simple returns on the stated grid, times the square root"
-     " of grid intervals in 365 days; risk-free rate 0. Over hours this describes smoothness, not a year."),
-    ("Drawdown", "Distance of equity below its highest value so far; the share is of that peak; the time runs until equity is"
-     " back at the peak."),
+    (
+        "Price, fees, funding, liquidation",
+        "Realised (before fees) and unrealised PnL; fees paid less rebates; funding received"
+        " less paid; realised PnL and fees of fills forced by the venue. They sum to the net PnL to the last digit.",
+    ),
+    (
+        "Sharpe, Sortino",
+        "Mean over deviation (downside deviation) of simple returns on the stated grid, times the square root"
+        " of grid intervals in 365 days; risk-free rate 0. Over hours this describes smoothness, not a year.",
+    ),
+    (
+        "Drawdown",
+        "Distance of equity below its highest value so far; the share is of that peak; the time runs until equity is"
+        " back at the peak.",
+    ),
     ("Turnover", "Value of all fills over the deposit."),
     ("Fill ratio", "Lots filled over lots of accepted orders."),
     ("Maker share", "Value of fills that rested in the book over the value of all fills."),
     ("Average holding", "Time between opening and closing a lot, first in first out, averaged over closed lots."),
     ("Hit rate", "Share of fills reducing the position that realised a profit before fees."),
-    ("Markout", "Mid of the venue's book after the fill, minus the fill price, in the fill's favour, weighted by size."),
+    (
+        "Markout",
+        "Mid of the venue's book after the fill, minus the fill price, in the fill's favour, weighted by size.",
+    ),
     ("Slippage", "Price of taker fills against the mid when the order was sent, weighted by size; positive is a cost."),
     ("Queue position", "Lots of others that the queue model held to be ahead of the order at the moment of its fill."),
-    ("Latency", "Entry: from sending to the venue's book. Response: from the venue to the client. Feed: receive time minus the"
-     " venue's time, clock corrected."),
-)  # fmt: skip
+    (
+        "Latency",
+        "Entry: from sending to the venue's book. Response: from the venue to the client. Feed: receive time minus the"
+        " venue's time, clock corrected.",
+    ),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +160,9 @@ def _page(run: RunData) -> tuple[str, dict[str, Any]]:
         _banner(run),
         *(f'<p class="problem">{escape(problem)}</p>' for problem in problems),
         _section("Accounts", accounts, _account_table(statistics), _keys(run), len(run.accounts)),
-        _section("Instruments", instruments, _instrument_table(run, statistics), _keys(run), len(statistics["instruments"])),
+        _section(
+            "Instruments", instruments, _instrument_table(run, statistics), _keys(run), len(statistics["instruments"])
+        ),
         f'<section><div class="head"><h2>Feed</h2></div><div class="grid">{whole}</div>{_gaps(run)}</section>',
         _definitions(),
         "</main>",
@@ -148,7 +175,9 @@ def _share_of_budget(count: int) -> tuple[int, int]:
     return max(int(POINTS * scale), 200), max(int(MARKS * scale), 200)
 
 
-def _account_panels(run: RunData, statistics: Figures, specs: Sequence[ChartSpec], figures: dict[str, Any]) -> list[Panel]:
+def _account_panels(
+    run: RunData, statistics: Figures, specs: Sequence[ChartSpec], figures: dict[str, Any]
+) -> list[Panel]:
     points, marks = _share_of_budget(min(len(run.accounts), SCOPES_MAX))
     panels: list[Panel] = []
     for place, (account, own) in enumerate(zip(run.accounts, statistics["accounts"], strict=True)):
@@ -171,7 +200,9 @@ def _instrument_panels(
         instrument = run.instruments[own["instrument"]]
         scope = Scope(run, own, lane=own["lane"], instrument=instrument, points=points, marks=marks)
         key = f"instrument-{place}"
-        panels.append(Panel(key, own["name"], f'<div class="grid">{_cards(specs, "instrument", scope, key, figures)}</div>'))
+        panels.append(
+            Panel(key, own["name"], f'<div class="grid">{_cards(specs, "instrument", scope, key, figures)}</div>')
+        )
     return panels
 
 
@@ -235,7 +266,12 @@ def _tiles(account: Figures) -> str:
         ("Net PnL", texts.pnl_text(account, split["equity_change_e8"]), asset, _of_deposit(account)),
         ("Price", texts.pnl_text(account, split["price_e8"]), asset, "realised and unrealised, before fees"),
         ("Fees", texts.pnl_text(account, split["fee_e8"]), asset, "rebates less fees paid"),
-        ("Funding", texts.pnl_text(account, split["funding_e8"]), asset, plural(account["funding_payments"], "payment")),
+        (
+            "Funding",
+            texts.pnl_text(account, split["funding_e8"]),
+            asset,
+            plural(account["funding_payments"], "payment"),
+        ),
         ("Sharpe, annualised", number_text(account["sharpe"]), "", texts.returns_text(account)),
         ("Largest drawdown", *_drawdown_tile(account)),
         ("Fills", count_text(account["fills"]), "", f"{number_text(account['turnover'], 1)}× the deposit traded"),
@@ -244,7 +280,9 @@ def _tiles(account: Figures) -> str:
         forced = plural(account["liquidation_fills"], "forced fill")
         values.append(("Liquidation", texts.pnl_text(account, split["liquidation_e8"]), asset, forced))
     else:
-        values.append(("Highest margin ratio", percent_text(account["margin_ratio_max"], 2), "", "liquidation at 100 %"))
+        values.append(
+            ("Highest margin ratio", percent_text(account["margin_ratio_max"], 2), "", "liquidation at 100 %")
+        )
     return f'<div class="tiles">{"".join(_tile(*value) for value in values)}</div>'
 
 
@@ -258,7 +296,8 @@ def _tile(label: str, value: str, unit: str, detail: str) -> str:
 
 
 def _of_deposit(account: Figures) -> str:
-    return f"{percent_text(account['return_share'], 2, signed=True)} of {texts.balance_text(account, account['deposit_e8'])}"
+    deposit = texts.balance_text(account, account["deposit_e8"])
+    return f"{percent_text(account['return_share'], 2, signed=True)} of {deposit}"
 
 
 def _drawdown_tile(account: Figures) -> tuple[str, str, str]:
@@ -279,7 +318,9 @@ def _section(title: str, panels: Sequence[Panel], table: str, keys: str, count: 
     bodies = "".join(
         f'<div id="{panel.key}"{" hidden" if place else ""}>{panel.body}</div>' for place, panel in enumerate(panels)
     )
-    parts = [table, bodies] if len(panels) > 1 else [bodies, table]  # several are compared first, a single one is shown first
+    parts = (
+        [table, bodies] if len(panels) > 1 else [bodies, table]
+    )  # several are compared first, a single one is shown first
     return f'<section><div class="head"><h2>{escape(title)}</h2>{choice}{keys}</div>{"".join(parts)}</section>'
 
 
@@ -303,8 +344,10 @@ def _account_table(statistics: Figures) -> str:
 
 def _instrument_table(run: RunData, statistics: Figures) -> str:
     named = texts.named_instruments(run, statistics["instruments"])
-    return _side_by_side(named, texts.INSTRUMENT_ROWS) if len(named) <= TABLE_COLUMNS else _one_row_each(
-        named, texts.INSTRUMENT_COLUMNS
+    return (
+        _side_by_side(named, texts.INSTRUMENT_ROWS)
+        if len(named) <= TABLE_COLUMNS
+        else _one_row_each(named, texts.INSTRUMENT_COLUMNS)
     )
 
 
@@ -319,13 +362,14 @@ def _side_by_side(things: Sequence[Figures], rows: Sequence[Row]) -> str:
         + "</tr>"
         for label, text_of in rows
     )
-    return f'<div class="card table-card"><table><thead><tr><th></th>{header}</tr></thead><tbody>{lines}</tbody></table></div>'
+    return _table(f"<th></th>{header}", lines)
 
 
 def _listed(thing: Figures, rows: Sequence[Row]) -> str:
     """The figures of a single account or instrument, in columns as the width allows."""
     lines = "".join(
-        f'<div{" class=part" if label.startswith(" ") else ""}><span>{escape(label.strip())}</span><b>{escape(text_of(thing))}</b></div>'
+        f"<div{' class=part' if label.startswith(' ') else ''}>"
+        f"<span>{escape(label.strip())}</span><b>{escape(text_of(thing))}</b></div>"
         for label, text_of in rows
     )
     return f'<div class="card listed"><h3>{escape(str(thing["name"]))}</h3><div class="columns">{lines}</div></div>'
@@ -334,27 +378,34 @@ def _listed(thing: Figures, rows: Sequence[Row]) -> str:
 def _one_row_each(things: Sequence[Figures], rows: Sequence[Row]) -> str:
     header = "".join(f"<th>{escape(label)}</th>" for label, _ in rows)
     lines = "".join(
-        f"<tr><td>{escape(str(thing['name']))}</td>" + "".join(f"<td>{escape(text_of(thing))}</td>" for _, text_of in rows) + "</tr>"
+        f"<tr><td>{escape(str(thing['name']))}</td>"
+        + "".join(f"<td>{escape(text_of(thing))}</td>" for _, text_of in rows)
+        + "</tr>"
         for thing in things
     )
-    return f'<div class="card table-card"><table><thead><tr><th></th>{header}</tr></thead><tbody>{lines}</tbody></table></div>'
+    return _table(f"<th></th>{header}", lines)
+
+
+def _table(header: str, lines: str, more: str = "") -> str:
+    table = f"<table><thead><tr>{header}</tr></thead><tbody>{lines}</tbody></table>"
+    return f'<div class="card table-card">{table}{more}</div>'
 
 
 def _gaps(run: RunData) -> str:
-    """The gaps of all feeds as a table, or a sentence that there are none."""
+    """The gaps of all feeds as a table; nothing when there are none (the chart above says so)."""
     if run.gaps.is_empty():
         return ""
     lines = "".join(
         f"<tr><td>{escape(run.instruments[instrument].name)}</td><td>{instant_text(start)}</td>"
         f"<td>{escape(duration_text(end - start))}</td><td>{escape(GAP_KINDS.get(kind, str(kind)))}</td>"
         f"<td>{escape(_lost_text(first, last))}</td></tr>"
-        for instrument, kind, start, end, first, last in run.gaps.head(GAPS_LISTED).select(
-            "instrument", "kind", "start_ns", "end_ns", "first_lost_id", "last_lost_id"
-        ).iter_rows()
+        for instrument, kind, start, end, first, last in run.gaps.head(GAPS_LISTED)
+        .select("instrument", "kind", "start_ns", "end_ns", "first_lost_id", "last_lost_id")
+        .iter_rows()
     )
-    more = f'<p class="note">The first {GAPS_LISTED} of {count_text(len(run.gaps))} gaps.</p>' if len(run.gaps) > GAPS_LISTED else ""
-    head = "<tr><th>Gap in</th><th>From</th><th>Book unknown for</th><th>Kind</th><th>Lost update ids</th></tr>"
-    return f'<div class="card table-card gaps"><table><thead>{head}</thead><tbody>{lines}</tbody></table>{more}</div>'
+    head = "".join(f"<th>{title}</th>" for title in ("Gap in", "From", "Book unknown for", "Kind", "Lost update ids"))
+    listed = f'<p class="note">The first {GAPS_LISTED} of {count_text(len(run.gaps))} gaps.</p>'
+    return _table(head, lines, listed if len(run.gaps) > GAPS_LISTED else "")
 
 
 def _lost_text(first: int, last: int) -> str:

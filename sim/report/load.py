@@ -1,8 +1,8 @@
 """Reading a run folder: every file and column checked before anything is computed from it.
 
-A run folder holds ``manifest.json`` and the Parquet files listed in ``COLUMNS``. Prices are integer ticks, sizes integer
-lots, money integers at 1e-8 of the asset (``_e8``), rates at 1e-12 (``_e12``), times integer nanoseconds UTC (``_ns``);
-sides, events, reasons, causes and liquidity flags are the integers of ``matching.codes``.
+A run folder holds ``manifest.json`` and the Parquet files listed in ``COLUMNS``. Prices are integer ticks, sizes
+integer lots, money integers at 1e-8 of the asset (``_e8``), rates at 1e-12 (``_e12``), times integer nanoseconds
+UTC (``_ns``); sides, events, reasons, causes and liquidity flags are the integers of ``matching.codes``.
 """
 
 from __future__ import annotations
@@ -65,8 +65,9 @@ class RunFolderError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class InstrumentInfo:
-    """An instrument as of the run. ``tick_size`` in quote per base, ``lot_size`` in base (linear) or contracts (inverse),
-    ``contract_size`` in base (linear) or quote (inverse) per unit of size; ``settle`` is the asset money is kept in."""
+    """An instrument as of the run. ``tick_size`` in quote per base, ``lot_size`` in base (linear) or contracts
+    (inverse), ``contract_size`` in base (linear) or quote (inverse) per unit of size; ``settle`` is the asset money
+    is kept in."""
 
     index: int
     name: str
@@ -86,7 +87,8 @@ class InstrumentInfo:
         return self.base if not self.inverse and self.contract_size == 1 else "contracts"
 
     def value_e8(self, ticks: int, lots: int) -> int:
-        """Value of ``lots`` at ``ticks`` in the settlement asset at 1e-8, rounded half to even (a statistic, no booking)."""
+        """Value of ``lots`` at ``ticks`` in the settlement asset at 1e-8, rounded half to even (a statistic, no
+        booking)."""
         size = Fraction(self.lot_size) * Fraction(self.contract_size) * lots
         price = Fraction(self.tick_size) * ticks
         return round((size / price if self.inverse else size * price) * 100_000_000)
@@ -106,7 +108,8 @@ class AccountInfo:
 
 @dataclass(frozen=True, slots=True)
 class RunData:
-    """A run folder in memory. Frames hold the columns of ``COLUMNS``, integers as Int64, sorted by time where they have one."""
+    """A run folder in memory. Frames hold the columns of ``COLUMNS``, integers as Int64, sorted by time where they
+    have one."""
 
     path: Path
     manifest: Mapping[str, Any]
@@ -139,15 +142,19 @@ class RunData:
 def load_run(run: str | Path | HasRunPath) -> RunData:
     """Read and check the run folder at ``run`` (a path, or an object whose ``path`` is one).
 
-    Raises RunFolderError when a file is missing or unreadable, a column is missing or of the wrong type, or a row names an
-    instrument that the manifest does not list.
+    Raises RunFolderError when a file is missing or unreadable, a column is missing or of the wrong type, or a row
+    names an instrument that the manifest does not list.
     """
     folder = Path(run if isinstance(run, (str, Path)) else run.path)
     if not folder.is_dir():
-        raise RunFolderError(f"{folder}: no such run folder (a run writes one under runs/; see its last line of output)")
+        raise RunFolderError(
+            f"{folder}: no such run folder (a run writes one under runs/; see its last line of output)"
+        )
     manifest = _read_manifest(folder / "manifest.json")
     frames = {name: _read_frame(folder / f"{name}.parquet", name) for name in COLUMNS}
-    instruments = tuple(_instrument(manifest, place, raw) for place, raw in enumerate(_field(manifest, "instruments", list)))
+    instruments = tuple(
+        _instrument(manifest, place, raw) for place, raw in enumerate(_field(manifest, "instruments", list))
+    )
     accounts = tuple(_account(place, raw) for place, raw in enumerate(_field(manifest, "accounts", list)))
     for name, frame in frames.items():
         _check_instruments(folder / f"{name}.parquet", frame, len(instruments))
@@ -211,7 +218,9 @@ def _account(place: int, raw: Any) -> AccountInfo:
         raise RunFolderError(f"manifest.json: accounts[{place}] must be an object, found {raw!r}")
     integers = {name: _field(raw, name, int, where) for name in ("lane", "account", "deposit_e8")}
     venue = _field(raw, "venue", str, where)
-    return AccountInfo(venue=venue, asset=_field(raw, "asset", str, where), name=str(raw.get("name", venue)), **integers)
+    return AccountInfo(
+        venue=venue, asset=_field(raw, "asset", str, where), name=str(raw.get("name", venue)), **integers
+    )
 
 
 def _read_frame(path: Path, name: str) -> pl.DataFrame:
@@ -223,7 +232,9 @@ def _read_frame(path: Path, name: str) -> pl.DataFrame:
         raise RunFolderError(f"{path}: not a readable Parquet file ({error}); run the backtest again") from None
     missing = [column for column in COLUMNS[name] if column not in frame.columns]
     if missing:
-        raise RunFolderError(f"{path}: column {', '.join(missing)} missing; this folder is of another version of perpsim")
+        raise RunFolderError(
+            f"{path}: column {', '.join(missing)} missing; this folder is of another version of perpsim"
+        )
     casts: list[pl.Expr] = []
     for column, kind in COLUMNS[name].items():
         dtype = frame.schema[column]

@@ -1,9 +1,9 @@
 """The charts of a report as a list that anyone may extend.
 
-A chart is a function from a ``Scope`` (the run and the account or instrument in question) to a ``Figure``, or to a string
-when there is nothing to draw: the string is what the reader sees instead, so it says why in words. Built-in charts are
-registered by ``sim.report.charts``; an installed package adds its own by an entry point of the group ``perpsim.charts``
-that names a ``ChartSpec``.
+A chart is a function from a ``Scope`` (the run and the account or instrument in question) to a ``Figure``, or to a
+string when there is nothing to draw: the string is what the reader sees instead, so it says why in words. Built-in
+charts are registered by ``sim.report.charts``; an installed package adds its own by an entry point of the group
+``perpsim.charts`` that names a ``ChartSpec``.
 
 Figures are plotly figures as plain dicts (``traces``, ``layout``). Colours are written as tokens, so that one figure
 serves light and dark: ``"$buy"`` stands for the colour ``--buy`` of ``report.css``, and ``"$buy-soft"`` for its fill.
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any, Literal
 
@@ -26,9 +27,9 @@ ENTRY_POINTS = "perpsim.charts"
 class Scope:
     """What a chart is about.
 
-    ``account`` is set for charts of kind ``account``, ``lane`` and ``instrument`` for kind ``instrument``; ``figures`` are
-    the statistics of that account, instrument, or the run. ``points`` bounds the samples a line should have and ``marks``
-    the markers, so that a report of many scopes stays small.
+    ``account`` is set for charts of kind ``account``, ``lane`` and ``instrument`` for kind ``instrument``;
+    ``figures`` are the statistics of that account, instrument, or the run. ``points`` bounds the samples a line
+    should have and ``marks`` the markers, so that a report of many scopes stays small.
     """
 
     run: RunData
@@ -42,8 +43,8 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A plotly figure: ``traces`` and ``layout`` as plotly.js takes them (numpy arrays allowed in traces), ``height`` in
-    pixels, ``note`` a sentence on what is shown and how it was computed."""
+    """A plotly figure: ``traces`` and ``layout`` as plotly.js takes them (numpy arrays allowed in traces),
+    ``height`` in pixels, ``note`` a sentence on what is shown and how it was computed."""
 
     traces: Sequence[Mapping[str, Any]]
     layout: Mapping[str, Any] = field(default_factory=dict)
@@ -53,8 +54,8 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class ChartSpec:
-    """One chart: ``key`` (unique, used as an id), ``title``, the ``kind`` of scope it is drawn for, ``wide`` for the whole
-    width of the page, and ``draw``."""
+    """One chart: ``key`` (unique, used as an id), ``title``, the ``kind`` of scope it is drawn for, ``wide`` for
+    the whole width of the page, and ``draw``."""
 
     key: str
     title: str
@@ -87,8 +88,7 @@ def chart(
 
 def all_charts() -> tuple[list[ChartSpec], list[str]]:
     """Built-in charts, then installed ones; and a sentence for each installed one that could not be loaded."""
-    import sim.report.charts  # registers the built-in charts
-
+    import_module("sim.report.charts")
     problems: list[str] = []
     for point in entry_points(group=ENTRY_POINTS):
         try:
@@ -103,4 +103,4 @@ def all_charts() -> tuple[list[ChartSpec], list[str]]:
 
 def is_builtin(spec: ChartSpec) -> bool:
     """Whether the chart is one of ours: an error in ours is raised, one in a plug-in is shown in its place."""
-    return spec.draw.__module__ == "sim.report.charts"
+    return spec.draw.__module__.startswith("sim.report.charts.")

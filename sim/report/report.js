@@ -57,6 +57,13 @@
     return base;
   }
 
+  // Plotly leaves out a trace that it cannot draw without a word; a chart with one missing is not drawn.
+  function requireDrawn(element, traces) {
+    const full = element._fullData || [];
+    const missing = traces.filter((trace, k) => trace.visible !== "legendonly" && !(full[k] && full[k].visible === true));
+    if (!traces.length || missing.length) throw new Error(missing.length + " of " + traces.length + " traces were not drawn");
+  }
+
   async function draw(element) {
     const style = getComputedStyle(root);
     const figure = structuredClone(figures[element.id]);
@@ -64,6 +71,7 @@
     try {
       await Plotly.react(element, colored(figure.traces, style), layout, config);
       if (!element.dataset.linked && figure.layout.xaxis && figure.layout.xaxis.type === "date") link(element);
+      requireDrawn(element, figure.traces);
       element.dataset.status = "drawn";
     } catch (error) {
       element.dataset.status = "failed";

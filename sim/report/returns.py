@@ -1,9 +1,9 @@
 """Figures of an equity curve: returns on a regular grid, Sharpe and Sortino ratios, drawdown.
 
-Annualisation. Perpetual futures trade around the clock, so a year has 365 days of 24 h. Returns are taken on a grid of
-whole multiples of one interval since the epoch; a ratio of mean to deviation of those returns is multiplied by
-``sqrt(365 d / interval)``. The risk-free rate is zero. A ratio from a run of hours says how smooth the run was; it is no
-forecast of a year, and the table says over how many returns it was taken.
+Annualisation. Perpetual futures trade around the clock, so a year has 365 days of 24 h. Returns are taken on a grid
+of whole multiples of one interval since the epoch; a ratio of mean to deviation of those returns is multiplied by
+``sqrt(365 d / interval)``. The risk-free rate is zero. A ratio from a run of hours says how smooth the run was; it
+is no forecast of a year, and the table says over how many returns it was taken.
 """
 
 from __future__ import annotations
@@ -25,8 +25,9 @@ RETURNS_NEEDED = 10
 
 
 def return_interval_ns(first_ns: int, last_ns: int, sample_ns: int) -> int:
-    """The longest of 1 d, 1 h, 5 min, 1 min, 10 s, 1 s that gives at least 100 returns between the two instants and is no
-    shorter than the sampling interval ``sample_ns``; where none does, the shortest that is not below ``sample_ns``."""
+    """The longest of 1 d, 1 h, 5 min, 1 min, 10 s, 1 s that gives at least 100 returns between the two instants and
+    is no shorter than the sampling interval ``sample_ns``; where none does, the shortest that is not below
+    ``sample_ns``."""
     usable = [interval for interval in RETURN_INTERVALS_NS if interval >= sample_ns] or [RETURN_INTERVALS_NS[0]]
     for interval in usable:
         if (last_ns - first_ns) // interval >= RETURNS_WANTED:
@@ -41,18 +42,22 @@ def sample_interval_ns(ts_ns: I64) -> int:
     return int(steps.min()) if len(steps) else 0
 
 
-def grid_returns(ts_ns: I64, equity_e8: I64, start_e8: int, first_ns: int, last_ns: int, interval_ns: int) -> F64 | None:
+def grid_returns(
+    ts_ns: I64, equity_e8: I64, start_e8: int, first_ns: int, last_ns: int, interval_ns: int
+) -> F64 | None:
     """Simple returns E(t) / E(t - interval) - 1 between neighbouring grid instants.
 
-    ``ts_ns`` and ``equity_e8`` (same length, ascending times) are the samples; the equity at a grid instant is that of the
-    last sample at or before it, and ``start_e8`` before the first. Returns None when fewer than ``RETURNS_NEEDED`` returns
-    fit or equity is not positive somewhere, because a return on nothing has no meaning.
+    ``ts_ns`` and ``equity_e8`` (same length, ascending times) are the samples; the equity at a grid instant is that
+    of the last sample at or before it, and ``start_e8`` before the first. Returns None when fewer than
+    ``RETURNS_NEEDED`` returns fit or equity is not positive somewhere, because a return on nothing has no meaning.
     """
     grid = np.arange(-(-first_ns // interval_ns) * interval_ns, last_ns + 1, interval_ns, dtype=np.int64)
     if len(grid) < RETURNS_NEEDED + 1:
         return None
     place = np.searchsorted(ts_ns, grid, side="right") - 1
-    levels = np.where(place >= 0, equity_e8[np.maximum(place, 0)] if len(equity_e8) else start_e8, start_e8).astype(np.float64)
+    levels = np.where(place >= 0, equity_e8[np.maximum(place, 0)] if len(equity_e8) else start_e8, start_e8).astype(
+        np.float64
+    )
     if (levels <= 0).any():
         return None
     return np.asarray(levels[1:] / levels[:-1] - 1.0)
@@ -76,9 +81,10 @@ def sortino_ratio(returns: F64, interval_ns: int) -> float | None:
 class Drawdown:
     """Falls of an equity curve below its running peak (the starting equity counts as the first peak).
 
-    ``largest_e8``: largest fall from the running peak, in units of 1e-8, >= 0. ``largest_share``: largest fall over the
-    peak it fell from (None where a peak is not positive); it need not be the same fall. ``longest_ns``: longest time from
-    leaving a peak until equity is back at it, or until the end; ``recovered`` tells whether that longest one ended.
+    ``largest_e8``: largest fall from the running peak, in units of 1e-8, >= 0. ``largest_share``: largest fall over
+    the peak it fell from (None where a peak is not positive); it need not be the same fall. ``longest_ns``: longest
+    time from leaving a peak until equity is back at it, or until the end; ``recovered`` tells whether that longest
+    one ended.
     """
 
     largest_e8: int
@@ -102,7 +108,9 @@ def drawdown(ts_ns: I64, equity_e8: I64, start_e8: int, first_ns: int) -> Drawdo
     times = np.concatenate(([first_ns], ts_ns))
     at_peak = np.concatenate(([True], fall == 0))
     last_peak = np.maximum.accumulate(np.where(at_peak, np.arange(len(times)), 0))
-    ends_span = np.concatenate((at_peak[1:], [True])) & ~at_peak  # last sample below the peak before a recovery or the end
+    ends_span = (
+        np.concatenate((at_peak[1:], [True])) & ~at_peak
+    )  # last sample below the peak before a recovery or the end
     if not ends_span.any():
         return Drawdown(0, share, 0, True)
     ends = np.flatnonzero(ends_span)

@@ -1,7 +1,8 @@
-"""Which figures the terminal table and the report show, under which label and with how many digits: one list for both.
+"""Which figures the terminal table and the report show, under which label and with how many digits: one list for
+both.
 
-A row is a label and a function from the statistics of an account or an instrument to the text of its cell. Labels that
-begin with two spaces are parts of the row above them.
+A row is a label and a function from the statistics of an account or an instrument to the text of its cell. Labels
+that begin with two spaces are parts of the row above them.
 """
 
 from __future__ import annotations
@@ -180,8 +181,9 @@ def named_instruments(run: RunData, instruments: Sequence[Figures]) -> list[Figu
 def problems(figures: Figures) -> list[str]:
     """What the run folder cannot account for, in words; the books of a run have to close, so this is shown in red."""
     return [
-        f"{a['name']}: the files leave {money_text(a['pnl']['unexplained_e8'], 8, True)} {a['asset']} unexplained: fills, fees"
-        " and funding do not add up to the wallet. This is a defect of perpsim; please report it with the run folder."
+        f"{a['name']}: the files leave {money_text(a['pnl']['unexplained_e8'], 8, True)} {a['asset']} unexplained:"
+        " fills, fees and funding do not add up to the wallet. This is a defect of perpsim; please report it with the"
+        " run folder."
         for a in figures["accounts"]
         if a["pnl"]["unexplained_e8"]
     ]

@@ -1,8 +1,8 @@
 """The result in the terminal: realism banner, then accounts, then instruments, then markouts.
 
-Written with rich when the output is a terminal; otherwise the same rows as aligned plain text without colour, box drawing
-or trailing blanks, so that a log file or a pipe stays readable. Few accounts stand side by side with one figure a row;
-many (parameter variants) get one row each with the main figures.
+Written with rich when the output is a terminal; otherwise the same rows as aligned plain text without colour, box
+drawing or trailing blanks, so that a log file or a pipe stays readable. Few accounts stand side by side with one
+figure a row; many (parameter variants) get one row each with the main figures.
 """
 
 from __future__ import annotations

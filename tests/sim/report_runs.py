@@ -25,13 +25,29 @@ START_NS = 1_680_645_600 * S  # 2023-04-04 22:00:00 UTC
 E8 = 100_000_000
 
 LINEAR: dict[str, Any] = {
-    "name": "BTCUSDT", "venue": "binance_usdm", "symbol": "BTCUSDT", "base": "BTC", "quote": "USDT", "settle": "USDT",
-    "inverse": False, "tick_size": "0.1", "lot_size": "0.001", "contract_size": "1",
-}  # fmt: skip
+    "name": "BTCUSDT",
+    "venue": "binance_usdm",
+    "symbol": "BTCUSDT",
+    "base": "BTC",
+    "quote": "USDT",
+    "settle": "USDT",
+    "inverse": False,
+    "tick_size": "0.1",
+    "lot_size": "0.001",
+    "contract_size": "1",
+}
 INVERSE: dict[str, Any] = {
-    "name": "BTCUSD_PERP", "venue": "binance_coinm", "symbol": "BTCUSD_PERP", "base": "BTC", "quote": "USD",
-    "settle": "BTC", "inverse": True, "tick_size": "0.1", "lot_size": "1", "contract_size": "100",
-}  # fmt: skip
+    "name": "BTCUSD_PERP",
+    "venue": "binance_coinm",
+    "symbol": "BTCUSD_PERP",
+    "base": "BTC",
+    "quote": "USD",
+    "settle": "BTC",
+    "inverse": True,
+    "tick_size": "0.1",
+    "lot_size": "1",
+    "contract_size": "100",
+}
 
 
 @dataclass
@@ -44,7 +60,9 @@ class Rows:
         self.rows[file].append(values)
 
     def frame(self, file: str) -> pl.DataFrame:
-        dtypes = {c: pl.Int64 if k == INTEGER else pl.String if k == TEXT else pl.Float64 for c, k in COLUMNS[file].items()}
+        dtypes = {
+            c: pl.Int64 if k == INTEGER else pl.String if k == TEXT else pl.Float64 for c, k in COLUMNS[file].items()
+        }
         rows = self.rows[file]
         return pl.DataFrame({c: [row.get(c, 0) for row in rows] for c in dtypes}, schema=dtypes)
 
@@ -56,32 +74,58 @@ class Rows:
         return folder
 
 
-def manifest(instruments: list[dict[str, Any]], accounts: list[dict[str, Any]], span_ns: int, **more: Any) -> dict[str, Any]:
+def manifest(
+    instruments: list[dict[str, Any]], accounts: list[dict[str, Any]], span_ns: int, **more: Any
+) -> dict[str, Any]:
     """A manifest with a banner of every kind of line."""
     names = [i["name"] for i in instruments]
     facts = BannerFacts(
         venues=[
             VenueFacts(
-                i["venue"], f"{i['venue']} as of 2023-04-04", "10 ms constant", "12 ms constant", 2 * E8, 4 * E8, "tier 0",
+                i["venue"],
+                f"{i['venue']} as of 2023-04-04",
+                "10 ms constant",
+                "12 ms constant",
+                2 * E8,
+                4 * E8,
+                "tier 0",
                 assumptions=("liquidation walks the book in one order: UNVERIFIED",),
             )
             for i in instruments
         ],
         instruments=[
             InstrumentFacts(
-                n, "", "L2 book", "power n=3", "partial fills", "recorded", "recorded", "recorded brackets of 2023-04-01",
-                funding_boundaries=1, funding_covered=1, gaps=1 if n == names[0] else 0, gap_ns=90 * S, orders_open_in_gap=2,
+                n,
+                "",
+                "L2 book",
+                "power n=3",
+                "partial fills",
+                "recorded",
+                "recorded",
+                "recorded brackets of 2023-04-01",
+                funding_boundaries=1,
+                funding_covered=1,
+                gaps=1 if n == names[0] else 0,
+                gap_ns=90 * S,
+                orders_open_in_gap=2,
             )
             for n in names
         ],
         span_ns=span_ns,
         seed=7,
-    )  # fmt: skip
+    )
     base = {
-        "run_id": "20230404-synthetic", "strategy": "MarketMaker", "seed": 7, "hash": "9f" * 32, "version": "0.1.0",
-        "first_ns": START_NS, "last_ns": START_NS + span_ns, "instruments": instruments, "accounts": accounts,
+        "run_id": "20230404-synthetic",
+        "strategy": "MarketMaker",
+        "seed": 7,
+        "hash": "9f" * 32,
+        "version": "0.1.0",
+        "first_ns": START_NS,
+        "last_ns": START_NS + span_ns,
+        "instruments": instruments,
+        "accounts": accounts,
         "banner": [line.as_dict() for line in banner_lines(facts)],
-    }  # fmt: skip
+    }
     return base | more
 
 
@@ -128,9 +172,11 @@ def synthetic_run(folder: Path, lanes: int = 2, seconds: int = 10_800, fills: in
     rows, random = Rows(), np.random.default_rng(seed)
     span = seconds * S
     accounts: list[dict[str, Any]] = []
-    order_no = [0] * lanes
+    orders = [0] * lanes
     gap = (START_NS + span // 3, START_NS + span // 3 + 90 * S)
-    rows.add("gaps", instrument=0, kind=codes.GAP_SEQUENCE, start_ns=gap[0], end_ns=gap[1], first_lost_id=11, last_lost_id=19)
+    rows.add(
+        "gaps", instrument=0, kind=codes.GAP_SEQUENCE, start_ns=gap[0], end_ns=gap[1], first_lost_id=11, last_lost_id=19
+    )
     for index, instrument in enumerate(instruments):
         ts = START_NS + np.arange(0, span, 100 * MS)
         mid = 281_000 + np.cumsum(random.choice([-1, 0, 0, 0, 1], len(ts)) * random.integers(1, 9, len(ts)))
@@ -142,83 +188,98 @@ def synthetic_run(folder: Path, lanes: int = 2, seconds: int = 10_800, fills: in
             rows.add("feed_latency", instrument=index, ts_ns=int(t), latency_ns=int(latency))
         for lane in range(lanes):
             deposit = 1_000 * E8 if not instrument["inverse"] else E8 // 2
-            account = Account(instrument, deposit)
             number = lane * 2 + index
-            common = {"lane": lane, "account": number, "venue": instrument["venue"], "asset": instrument["settle"]}
-            accounts.append(common | {"deposit_e8": deposit})
-            _lane(rows, random, account, common, index, ts, mid, spread, fills, order_no, liquidated=number == 0)
+            keys = {"lane": lane, "account": number, "instrument": index}
+            trader = Lane(rows, random, Account(instrument, deposit), keys, instrument["settle"], orders[lane])
+            trader.run(ts.tolist(), mid.tolist(), spread.tolist(), fills, liquidated=number == 0)
+            orders[lane] = trader.orders
+            venue = {"venue": instrument["venue"], "asset": instrument["settle"]}
+            accounts.append({"lane": lane, "account": number, **venue, "deposit_e8": deposit})
     accounts.sort(key=lambda a: (a["lane"], a["account"]))
     return rows.write(folder, manifest(instruments, accounts, span))
 
 
-def _lane(
-    rows: Rows, random: np.random.Generator, account: Account, common: dict[str, Any], index: int, ts: Any, mid: Any,
-    spread: Any, fills: int, order_no: list[int], liquidated: bool,
-) -> None:  # fmt: skip
-    lane, number = common["lane"], common["account"]
-    boundary = START_NS + 7_200 * S
-    trades = set(np.sort(random.choice(len(ts) - 100, min(fills, len(ts) // 3), replace=False)).tolist())
-    funded = False
-    for place, t in enumerate(ts.tolist()):
-        if not funded and t >= boundary and account.lots:
-            payment = -account.value(float(mid[place]), account.lots) * 27_600_000 // 10**12
-            account.wallet += payment
-            funded = True
-            rows.add("funding", lane=lane, account=number, instrument=index, boundary_ns=boundary, booked_ns=t, rate_e12=27_600_000,
-                     mark_e8=int(mid[place]) * E8 // 10, position_lots=account.lots, payment_e8=payment)  # fmt: skip
-        if place in trades:
-            pull = account.lots / (30 if common["asset"] == "USDT" else 40)
-            side = int(random.random() < 0.5 + 0.3 * np.tanh(pull))
-            taker = random.random() < 0.12
-            at_best = int(mid[place]) if (side == codes.BUY) != taker else int(mid[place] + spread[place])
-            order_no[lane] += 1
-            _order(rows, random, account, common, index, order_no[lane], t, side, at_best, int(random.integers(1, 9)), taker)
-        if liquidated and place == len(ts) * 7 // 10 and account.lots:
-            side = codes.SELL if account.lots > 0 else codes.BUY
-            lots, worse = abs(account.lots), -900 if side else 900
-            realized, fee = account.fill(side, int(mid[place]) + worse, lots, 150 * E8)
-            _fill(rows, common, index, 0, t, side, int(mid[place]) + worse, lots, codes.LIQ_TAKER, codes.CAUSE_LIQUIDATION,
-                  0.0, fee, realized, account)  # fmt: skip
-        if place % 50 == 0 or place == len(ts) - 1:
-            at = t if place < len(ts) - 1 else START_NS + len(ts) * 100 * MS
-            unrealized = account.unrealized(float(mid[place]))
-            equity = account.wallet + unrealized
-            maintenance = abs(account.value(float(mid[place]), account.lots)) // 250
-            rows.add("equity", lane=lane, account=number, asset=common["asset"], ts_ns=at, wallet_e8=account.wallet,
-                     unrealized_e8=unrealized, equity_e8=equity, maintenance_e8=maintenance, margin_ratio=maintenance / equity)
-            rows.add("positions", lane=lane, instrument=index, ts_ns=at, position_lots=account.lots,
-                     mark_e8=int(mid[place]) * E8 // 10)  # fmt: skip
+@dataclass
+class Lane:
+    """One account trading one instrument; each method books something and writes its rows."""
 
+    rows: Rows
+    random: np.random.Generator
+    account: Account
+    keys: dict[str, int]  # lane, account and instrument, as they stand in every row
+    asset: str
+    orders: int = 0
 
-def _order(
-    rows: Rows, random: np.random.Generator, account: Account, common: dict[str, Any], index: int, number: int, t: int,
-    side: int, ticks: int, lots: int, taker: bool,
-) -> None:  # fmt: skip
-    entry, response = (int(x) for x in random.lognormal(16.1, 0.3, 2))
-    rested = 0 if taker else int(random.integers(1, 4_000)) * MS
-    sent, accepted = t - rested - entry, t - rested
-    shared = {"lane": common["lane"], "account": common["account"], "instrument": index, "order_no": number, "side": side,
-              "ticks": ticks, "lots": lots, "ts_sent_ns": sent}  # fmt: skip
-    rows.add("orders", **shared, seq=1, event=codes.EV_ACCEPTED, ts_event_ns=accepted, ts_deliver_ns=accepted + response, leaves=lots)
-    if random.random() < 0.05:
-        rows.add("orders", **shared | {"order_no": number + 1_000_000}, seq=1, event=codes.EV_REJECTED, reason=codes.R_POST_ONLY,
-                 ts_event_ns=accepted, ts_deliver_ns=accepted + response)  # fmt: skip
-    cause = codes.CAUSE_TAKER if taker else int(random.choice([codes.CAUSE_QUEUE, codes.CAUSE_THROUGH, codes.CAUSE_CROSS]))
-    front = 0.0 if taker else float(random.exponential(25_000.0)) / 1_000 if cause != codes.CAUSE_QUEUE else 0.0
-    realized, fee = account.fill(side, ticks, lots, 2 * E8 if taker else -E8 // 2)
-    liquidity = codes.LIQ_TAKER if taker else codes.LIQ_MAKER
-    rows.add("orders", **shared, seq=2, event=codes.EV_FILLED, reason=codes.R_FILLED, ts_event_ns=t, ts_deliver_ns=t + response,
-             liquidity=liquidity, fee_e8=fee, cause=cause, queue_front=front)  # fmt: skip
-    _fill(rows, common, index, number, t, side, ticks, lots, liquidity, cause, front, fee, realized, account)
+    def fund(self, t: int, boundary_ns: int, mid: int, rate_e12: int = 27_600_000) -> None:
+        payment = -self.account.value(mid, self.account.lots) * rate_e12 // 10**12
+        self.account.wallet += payment
+        charged = {"position_lots": self.account.lots, "payment_e8": payment, "mark_e8": mid * E8 // 10}
+        self.rows.add("funding", **self.keys, **charged, boundary_ns=boundary_ns, booked_ns=t, rate_e12=rate_e12)
 
+    def trade(self, t: int, mid: int, spread: int) -> None:
+        """An order that rests for a while and fills whole, or takes; now and then another one that is rejected."""
+        side = int(self.random.random() < 0.5 + 0.3 * np.tanh(self.account.lots / 35))
+        taker = bool(self.random.random() < 0.12)
+        ticks = mid if (side == codes.BUY) != taker else mid + spread
+        entry, response = (int(x) for x in self.random.lognormal(16.1, 0.3, 2))
+        accepted = t - (0 if taker else int(self.random.integers(1, 4_000)) * MS)
+        self.orders += 1
+        shared = self.keys | {"order_no": self.orders, "side": side, "ticks": ticks, "ts_sent_ns": accepted - entry}
+        shared |= {"lots": int(self.random.integers(1, 9)), "seq": 1}
+        first = {"ts_event_ns": accepted, "ts_deliver_ns": accepted + response}
+        self.rows.add("orders", **shared, **first, event=codes.EV_ACCEPTED, leaves=shared["lots"])
+        if self.random.random() < 0.05:
+            self.orders += 1
+            rejected = {"order_no": self.orders, "event": codes.EV_REJECTED, "reason": codes.R_POST_ONLY}
+            self.rows.add("orders", **shared | first | rejected)
+        resting = (codes.CAUSE_QUEUE, codes.CAUSE_THROUGH, codes.CAUSE_CROSS)
+        cause = codes.CAUSE_TAKER if taker else int(self.random.choice(resting))
+        front = float(self.random.exponential(25.0)) if cause in resting[1:] else 0.0
+        filled = self.fill(t, shared["order_no"], side, ticks, shared["lots"], cause, front)
+        done = {"seq": 2, "event": codes.EV_FILLED, "reason": codes.R_FILLED, "ts_deliver_ns": t + response}
+        self.rows.add("orders", **shared | filled | done, queue_front=front)
 
-def _fill(
-    rows: Rows, common: dict[str, Any], index: int, number: int, t: int, side: int, ticks: int, lots: int, liquidity: int,
-    cause: int, front: float, fee: int, realized: int, account: Account,
-) -> None:  # fmt: skip
-    rows.add("fills", lane=common["lane"], account=common["account"], instrument=index, order_no=number, ts_event_ns=t, side=side,
-             ticks=ticks, lots=lots, liquidity=liquidity, cause=cause, queue_front_lots=front, fee_e8=fee, realized_e8=realized,
-             position_lots=account.lots, wallet_e8=account.wallet)  # fmt: skip
+    def liquidate(self, t: int, mid: int) -> None:
+        side = codes.SELL if self.account.lots > 0 else codes.BUY
+        ticks = mid + (-900 if side else 900)
+        self.fill(t, 0, side, ticks, abs(self.account.lots), codes.CAUSE_LIQUIDATION, 0.0)
+
+    def fill(self, t: int, number: int, side: int, ticks: int, lots: int, cause: int, front: float) -> dict[str, int]:
+        taker = cause in (codes.CAUSE_TAKER, codes.CAUSE_LIQUIDATION)
+        fee_e12 = {codes.CAUSE_TAKER: 2 * E8, codes.CAUSE_LIQUIDATION: 150 * E8}.get(cause, -E8 // 2)
+        realized, fee = self.account.fill(side, ticks, lots, fee_e12)
+        filled = {"ts_event_ns": t, "order_no": number, "side": side, "ticks": ticks, "lots": lots, "cause": cause}
+        filled |= {"liquidity": codes.LIQ_TAKER if taker else codes.LIQ_MAKER, "fee_e8": fee}
+        after = {"realized_e8": realized, "position_lots": self.account.lots, "wallet_e8": self.account.wallet}
+        self.rows.add("fills", **self.keys, **filled, **after, queue_front_lots=front)
+        return filled
+
+    def sample(self, t: int, mid: int) -> None:
+        unrealized = self.account.unrealized(mid)
+        equity = self.account.wallet + unrealized
+        maintenance = abs(self.account.value(mid, self.account.lots)) // 250
+        keys = {"lane": self.keys["lane"], "ts_ns": t}
+        level = {"wallet_e8": self.account.wallet, "unrealized_e8": unrealized, "equity_e8": equity}
+        margin = {"maintenance_e8": maintenance, "margin_ratio": maintenance / equity}
+        self.rows.add("equity", **keys, **level, **margin, account=self.keys["account"], asset=self.asset)
+        held = {"instrument": self.keys["instrument"], "position_lots": self.account.lots}
+        self.rows.add("positions", **keys, **held, mark_e8=mid * E8 // 10)
+
+    def run(self, ts: list[int], mid: list[int], spread: list[int], fills: int, liquidated: bool) -> None:
+        """Trade at ``fills`` random instants of ``ts``; a sample every 5 s and one at the end."""
+        boundary, funded = START_NS + 7_200 * S, False
+        chosen = set(self.random.choice(len(ts) - 100, min(fills, len(ts) // 3), replace=False).tolist())
+        for place, t in enumerate(ts):
+            if not funded and t >= boundary and self.account.lots:
+                self.fund(t, boundary, mid[place])
+                funded = True
+            if place in chosen:
+                self.trade(t, mid[place], spread[place])
+            if liquidated and place == len(ts) * 7 // 10 and self.account.lots:
+                self.liquidate(t, mid[place])
+            if place % 50 == 0:
+                self.sample(t, mid[place])
+        self.sample(ts[-1] + 100 * MS, mid[-1])
 
 
 def empty_run(folder: Path, seconds: int = 600) -> Path:

@@ -1,15 +1,15 @@
 """The figures of a run, per account and per instrument, from its run folder alone.
 
-Money stays in integers at 1e-8 of the account's asset (``_e8``); shares, ratios and averages are floats; None stands for
-"not defined here" (no fills, no negative return ...). The split of an account's PnL adds up to its change of equity to
-the unit:
+Money stays in integers at 1e-8 of the account's asset (``_e8``); shares, ratios and averages are floats; None
+stands for "not defined here" (no fills, no negative return ...). The split of an account's PnL adds up to its
+change of equity to the unit:
 
     equity at the end - deposit = price + fee + funding + liquidation + unexplained
 
     price        realised PnL of fills that were no liquidation, plus unrealised PnL at mark at the end
     fee          minus the fees of those fills (a rebate counts positive)
     funding      payments received minus payments made
-    liquidation  realised PnL minus fees of liquidation and take-over fills
+    liquidation  realised PnL minus fees of liquidation and take-over fills, plus what the insurance fund covered
     unexplained  what the files do not account for: zero, or the run folder contradicts itself
 """
 
@@ -34,7 +34,7 @@ def run_statistics(run: RunData) -> dict[str, Any]:
     span = run.last_ns - run.first_ns
     return {
         "period": {"first_ns": run.first_ns, "last_ns": run.last_ns, "span_ns": span},
-        "annualisation": "ratios times sqrt(365 d / return_interval), risk-free rate 0; see each account's return_interval_ns",
+        "annualisation": "sqrt(365 d / return_interval_ns) of each account; risk-free rate 0",
         "accounts": [
             account_statistics(run, account, name)
             for account, name in zip(run.accounts, names_of(run.accounts), strict=True)
@@ -71,11 +71,31 @@ def is_forced() -> pl.Expr:
     return pl.col("cause").is_in(FORCED)
 
 
+def covered_rows(account: AccountInfo, fills: pl.DataFrame, funding: pl.DataFrame) -> pl.DataFrame:
+    """Where the insurance fund paid a deficit: ``ts_event_ns`` and ``covered_e8`` of each fill that did not book
+    all of it.
+
+    A venue with an insurance fund lets a flat account's wallet end at zero, not below; the difference between what
+    the fill realised and what the wallet shows is what the fund paid. Only fills that left the wallet at zero can
+    be one.
+    """
+    booked = funding.select(pl.col("booked_ns").alias("ts_event_ns"), pl.col("payment_e8")).sort("ts_event_ns")
+    before = booked.select("ts_event_ns", pl.col("payment_e8").cum_sum().alias("funded"))
+    rows = fills.join_asof(before, on="ts_event_ns").with_columns(pl.col("funded").fill_null(0))
+    due = pl.col("wallet_e8").shift(1, fill_value=account.deposit_e8) + pl.col("realized_e8") - pl.col("fee_e8")
+    due = due + pl.col("funded") - pl.col("funded").shift(1, fill_value=0)
+    rows = rows.with_columns((pl.col("wallet_e8") - due).alias("covered_e8"))
+    found = rows.filter((pl.col("wallet_e8") == 0) & (pl.col("covered_e8") > 0))
+    return found.select("ts_event_ns", "covered_e8")
+
+
 def pnl_split(run: RunData, account: AccountInfo) -> dict[str, int]:
-    """The split of the module's docstring for one account, all at 1e-8, plus ``equity_change_e8``, ``price_realized_e8`` and
-    ``price_unrealized_e8`` (which sum to ``price_e8``)."""
+    """The split of the module's docstring for one account, all at 1e-8, plus ``equity_change_e8``,
+    ``price_realized_e8`` and ``price_unrealized_e8`` (which sum to ``price_e8``), ``insurance_e8`` (the fund's part
+    of ``liquidation_e8``)."""
     fills, funding, equity = account_frames(run, account)
     forced, free = fills.filter(is_forced()), fills.filter(~is_forced())
+    covered = int(covered_rows(account, fills, funding)["covered_e8"].sum())
     wallet, unrealized = (int(equity[c][-1]) if len(equity) else 0 for c in ("wallet_e8", "unrealized_e8"))
     if not len(equity):
         wallet = account.deposit_e8
@@ -83,12 +103,13 @@ def pnl_split(run: RunData, account: AccountInfo) -> dict[str, int]:
         "price_e8": int(free["realized_e8"].sum()) + unrealized,
         "fee_e8": -int(free["fee_e8"].sum()),
         "funding_e8": int(funding["payment_e8"].sum()),
-        "liquidation_e8": int(forced["realized_e8"].sum()) - int(forced["fee_e8"].sum()),
+        "liquidation_e8": int(forced["realized_e8"].sum()) - int(forced["fee_e8"].sum()) + covered,
     }
     change = wallet + unrealized - account.deposit_e8
     return split | {
         "unexplained_e8": change - sum(split.values()),
         "equity_change_e8": change,
+        "insurance_e8": covered,
         "price_realized_e8": int(free["realized_e8"].sum()),
         "price_unrealized_e8": unrealized,
     }
@@ -97,9 +118,10 @@ def pnl_split(run: RunData, account: AccountInfo) -> dict[str, int]:
 def account_statistics(run: RunData, account: AccountInfo, name: str) -> dict[str, Any]:
     """Figures of one account in one asset.
 
-    ``return_share`` = equity change / deposit. ``sharpe`` ``sortino`` on ``returns`` returns of ``return_interval_ns``.
-    ``drawdown_*`` as in ``returns.Drawdown``. ``traded_value_e8``: sum of fill values; ``turnover`` = that / deposit.
-    ``fees_e8``: fees paid, rebates negative. ``margin_ratio_max``: highest maintenance margin / margin balance sampled.
+    ``return_share`` = equity change / deposit. ``sharpe`` ``sortino`` on ``returns`` returns of
+    ``return_interval_ns``. ``drawdown_*`` as in ``returns.Drawdown``. ``traded_value_e8``: sum of fill values;
+    ``turnover`` = that / deposit. ``fees_e8``: fees paid, rebates negative. ``margin_ratio_max``: highest
+    maintenance margin / margin balance sampled.
     """
     fills, funding, equity = account_frames(run, account)
     ts, level = equity["ts_ns"].to_numpy(), equity["equity_e8"].to_numpy()
@@ -108,7 +130,8 @@ def account_statistics(run: RunData, account: AccountInfo, name: str) -> dict[st
     ratios = _ratios(run, account, ts, level)
     value = sum(traded_values_e8(run, fills))
     forced = fills.filter(is_forced())
-    margin = equity["margin_ratio"].drop_nulls().drop_nans()
+    margin = equity["margin_ratio"].drop_nulls()
+    margin = margin.filter(margin.is_finite())
     deposit = account.deposit_e8
     return {
         "lane": account.lane,
@@ -136,7 +159,9 @@ def account_statistics(run: RunData, account: AccountInfo, name: str) -> dict[st
     }
 
 
-def _ratios(run: RunData, account: AccountInfo, ts: npt.NDArray[np.int64], level: npt.NDArray[np.int64]) -> dict[str, Any]:
+def _ratios(
+    run: RunData, account: AccountInfo, ts: npt.NDArray[np.int64], level: npt.NDArray[np.int64]
+) -> dict[str, Any]:
     interval = returns.return_interval_ns(run.first_ns, run.last_ns, returns.sample_interval_ns(ts[:-1]))
     series = returns.grid_returns(ts, level, account.deposit_e8, run.first_ns, run.last_ns, interval)
     return {
@@ -156,9 +181,9 @@ def traded_values_e8(run: RunData, fills: pl.DataFrame) -> list[int]:
 def instrument_statistics(run: RunData, lane: int, instrument: InstrumentInfo) -> dict[str, Any]:
     """Figures of one lane on one instrument: orders, fills, costs, markouts, queue, inventory, latencies.
 
-    ``maker_share`` = value of maker fills / value of all fills. ``realized_e8`` ``fees_e8`` ``funding_e8`` are sums over
-    fills and payments (unrealised PnL belongs to the account). Markouts leave out fills that the venue forced, which are no
-    decision of the strategy. Sizes in lots; see ``execution`` for the rest.
+    ``maker_share`` = value of maker fills / value of all fills. ``realized_e8`` ``fees_e8`` ``funding_e8`` are sums
+    over fills and payments (unrealised PnL belongs to the account). Markouts leave out fills that the venue forced,
+    which are no decision of the strategy. Sizes in lots; see ``execution`` for the rest.
     """
     own = {"lane": lane, "instrument": instrument.index}
     orders, fills, funding = (select(frame, **own) for frame in (run.orders, run.fills, run.funding))
