@@ -14,6 +14,7 @@ from typing import Any, Final
 
 BRACKETS_MAX: Final = 64  # of one market; venues publish about a dozen
 RATE_ONE: Final = 10**12
+INT64_MAX: Final = (1 << 63) - 1
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,8 @@ class Brackets:
 
     ``floor_e8`` and ``cap_e8``: notional, in 1e-8 of the settlement asset (inverse contracts: of the coin), from above
     the floor up to and with the cap; ``rate_e12``: maintenance rate at 1e-12; ``cum_e8``: the amount deducted;
-    ``max_leverage``: whole times. Raises ValueError naming row (from 1) and field if the table cannot be one.
+    ``max_leverage``: whole times. A last cap beyond int64 ("no limit" in some of Binance's tables) becomes the largest
+    int64. Raises ValueError naming row (from 1) and field if the table cannot be one.
     """
 
     floor_e8: tuple[int, ...]
@@ -33,12 +35,14 @@ class Brackets:
 
     def __post_init__(self) -> None:
         rows = len(self.floor_e8)
+        if rows and len(self.cap_e8) == rows and isinstance(self.cap_e8[-1], int):
+            object.__setattr__(self, "cap_e8", (*self.cap_e8[:-1], min(self.cap_e8[-1], INT64_MAX)))
         for name in FIELDS:
             values = getattr(self, name)
             if len(values) != rows:
                 raise ValueError(f"brackets: {name} has {len(values)} rows, floor_e8 has {rows}")
             for row, value in enumerate(values, 1):
-                if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 1 << 63:
+                if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= INT64_MAX:
                     raise ValueError(f"brackets row {row}: {name} is {value!r}, wanted a whole number below 2**63")
         if not 1 <= rows <= BRACKETS_MAX:
             raise ValueError(f"brackets: {rows} rows, wanted 1 to {BRACKETS_MAX}")

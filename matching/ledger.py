@@ -395,7 +395,7 @@ class Ledger(Accounts):
         return 0 if price == INVALID else price
 
     def liquidation_price_e8(self, account, m):
-        """The mark at which the position is liquidated if nothing else moves, at 1e-8; 0 if none (or no margin).
+        """The mark at which the position is liquidated if nothing else moves, at 1e-8; 0 if there is none.
 
         Binance's formula (support b3c689c1f50a44cabb3a84e663b81d93), one-way mode, with wallet W, the other positions'
         maintenance TMM and profit UPNL, entry value V, direction d, size Q: linear
@@ -414,7 +414,9 @@ class Ledger(Accounts):
         found: cython.longlong = 0
         for k in range(self.bracket_count[m]):
             price = self._liquidation_price_in(i, m, others, k)
-            if price <= 0:
+            if price <= 0:  # inverse long, linear short: liquidated at every price; else at none in this bracket
+                if (self.positions[i] > 0) == (self.market_inverse[m] != 0):
+                    return 0
                 continue
             if found == 0 or (price > found) == (self.positions[i] > 0):
                 found = price

@@ -93,8 +93,14 @@ class Example:
 
 
 EXAMPLES = (
-    Example("buy, then sell at a profit", LINEAR, ((BUY, "30000.0", "1"), (SELL, "30100.0", "1")), "100", "30.05", 0, "0"),
-    Example("short, then cover at a loss", LINEAR, ((SELL, "30000.0", "1"), (BUY, "30100.0", "1")), "-100", "30.05", 0, "0"),
+    Example(
+        "buy, then sell at a profit", LINEAR,
+        ((BUY, "30000.0", "1"), (SELL, "30100.0", "1")), "100", "30.05", 0, "0",
+    ),
+    Example(
+        "short, then cover at a loss", LINEAR,
+        ((SELL, "30000.0", "1"), (BUY, "30100.0", "1")), "-100", "30.05", 0, "0",
+    ),
     Example(
         "two buys average, a part is sold", LINEAR,
         ((BUY, "30000.0", "1"), (BUY, "30200.0", "3"), (SELL, "30250.0", "2")), "200", "90.55", 2000, "30150",
@@ -106,12 +112,18 @@ EXAMPLES = (
     # 0.001 at 30000.1 and 0.002 at 30000.3; a third of 90.0007 is 30.0002(33): half-even at 1e-8
     Example(
         "a share of the entry value is rounded at 1e-8", LINEAR,
-        ((BUY, "30000.1", "0.001"), (BUY, "30000.3", "0.002"), (SELL, "30000.0", "0.001")), "-0.00023333", "0.060000350", 2,
-        "30000.233335",
+        ((BUY, "30000.1", "0.001"), (BUY, "30000.3", "0.002"), (SELL, "30000.0", "0.001")),
+        "-0.00023333", "0.060000350", 2, "30000.233335",
     ),
     # 100 contracts of 100 USD: 10000/30000 - 10000/40000 BTC = 0.08333333(33), fees (0.33333333 + 0.25) * 0.0005
-    Example("inverse long", INVERSE, ((BUY, "30000.0", "100"), (SELL, "40000.0", "100")), "0.08333333", "0.00029167", 0, "0"),
-    Example("inverse short", INVERSE, ((SELL, "40000.0", "100"), (BUY, "30000.0", "100")), "0.08333333", "0.00029167", 0, "0"),
+    Example(
+        "inverse long", INVERSE,
+        ((BUY, "30000.0", "100"), (SELL, "40000.0", "100")), "0.08333333", "0.00029167", 0, "0",
+    ),
+    Example(
+        "inverse short", INVERSE,
+        ((SELL, "40000.0", "100"), (BUY, "30000.0", "100")), "0.08333333", "0.00029167", 0, "0",
+    ),
 )  # fmt: skip
 
 
@@ -351,9 +363,13 @@ class LedgerMachine(RuleBasedStateMachine):
         self.oracle.deposits[account, asset] = self.oracle.deposits.get((account, asset), 0) + amount
 
     @rule(
-        account=accounts, m=markets, side=st.sampled_from((BUY, SELL)), ticks=st.integers(1, 10**6),
-        lots=st.one_of(st.integers(1, 5), st.integers(1, 10**6)), liquidity=st.sampled_from((LIQ_NONE, LIQ_MAKER, LIQ_TAKER)),
-    )  # fmt: skip
+        account=accounts,
+        m=markets,
+        side=st.sampled_from((BUY, SELL)),
+        ticks=st.integers(1, 10**6),
+        lots=st.one_of(st.integers(1, 5), st.integers(1, 10**6)),
+        liquidity=st.sampled_from((LIQ_NONE, LIQ_MAKER, LIQ_TAKER)),
+    )
     def fill(self, account: int, m: int, side: int, ticks: int, lots: int, liquidity: int) -> None:
         spec, book = SPECS[m], self.oracle.books[account, m]
         ticks = max(ticks, 1000) if spec.inverse else ticks  # 9 million coins and more do not fit
@@ -431,7 +447,7 @@ TestLedgerMachine.settings = settings(max_examples=60, stateful_step_count=40, d
 def test_what_is_bought_and_sold_again_realises_exactly_the_difference(
     buys: list[tuple[int, int]], data: st.DataObject
 ) -> None:
-    """However a position is closed, the parts' roundings add up: linear to the last digit, inverse within one a part."""
+    """However a position is closed, the parts add up: linear to the last digit, inverse within one for each part."""
     for spec in (LINEAR, INVERSE):
         ledger, cost, revenue, parts = make(spec), Fraction(0), Fraction(0), 0
         for ticks, lots in buys:
