@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
 from decimal import Decimal
 from fractions import Fraction
 from functools import cache
@@ -60,28 +59,16 @@ BTCUSD_PERP = table(
 LINEAR = {"inverse": False, "value_num": 10_000, "value_den": 1, "lot_num": 1, "lot_den": 1000}  # tick 0.1, lot 0.001
 CENT = {"inverse": False, "value_num": 1_000, "value_den": 1, "lot_num": 1, "lot_den": 1000}  # tick 0.01, lot 0.001
 INVERSE = {"inverse": True, "value_num": 10**11, "value_den": 1, "lot_num": 10**10, "lot_den": 1}  # 100 USD, tick 0.1
-UNIT = {
-    "inverse": False,
-    "value_num": 1,
-    "value_den": 1,
-    "lot_num": 1,
-    "lot_den": 1,
-}  # at mark 1e-8 a lot is worth 1e-8
+# a lot at a mark of 1e-8 is worth 1e-8
+UNIT = {"inverse": False, "value_num": 1, "value_den": 1, "lot_num": 1, "lot_den": 1}
 
 
 def make(*markets: tuple[dict[str, Any], Brackets | None], accounts: int = 1, leverage: int = 20) -> Ledger:
     """Markets of one asset with a liquidation fee of 1.25 % and no trading fees."""
     ledger = Ledger(accounts, len(markets), 1)
     for m, (arithmetic, brackets) in enumerate(markets):
-        ledger.configure_market(
-            m,
-            0,
-            **arithmetic,
-            maker_rate_e12=0,
-            taker_rate_e12=0,
-            liquidation_rate_e12=12_500_000_000,
-            brackets=brackets,
-        )
+        rates = {"maker_rate_e12": 0, "taker_rate_e12": 0, "liquidation_rate_e12": 12_500_000_000}
+        ledger.configure_market(m, 0, **arithmetic, **rates, brackets=brackets)
         for account in range(accounts if brackets else 0):
             ledger.set_leverage(account, m, leverage)
     return ledger
@@ -352,9 +339,8 @@ def test_a_flat_account_below_zero_is_covered(limit: int | None, paid: int) -> N
     ledger.set_mark(0, 30_000 * E8)
     ledger.fill(0, 0, BUY, 300_000, 1_000, LIQ_TAKER)
     ledger.fill(0, 0, SELL, 280_000, 900, LIQ_TAKER)
-    assert (
-        ledger.wallet(0, 0) == -200 * E8 and ledger.covered_e8(0, 0) == 0
-    )  # the rest of the position may still save it
+    # what is left of the position may still save it
+    assert ledger.wallet(0, 0) == -200 * E8 and ledger.covered_e8(0, 0) == 0
     ledger.fill(0, 0, SELL, 280_000, 100, LIQ_TAKER)
     assert ledger.wallet(0, 0) == 0 and ledger.covered_e8(0, 0) == 400 * E8
     assert ledger.insurance[0] == ((limit or 0) - paid) * E8
@@ -393,7 +379,7 @@ def test_positions_that_no_price_can_bankrupt() -> None:
 
 @st.composite
 def positions(draw: st.DrawFn) -> tuple[Ledger, int, Fraction]:
-    """A ledger whose account 0 has a position in market 0, and one in market 1 beside it; direction; the rest's money."""
+    """A ledger whose account has a position in market 0 and perhaps one in market 1; direction; all other money."""
     inverse = draw(st.booleans())
     market = (INVERSE, BTCUSD_PERP) if inverse else (LINEAR, BTCUSDT)
     ledger = make(market, market, leverage=1)
@@ -450,8 +436,8 @@ def test_the_displayed_liquidation_price_is_where_liquidation_begins(case: tuple
 class MarginMachine(RuleBasedStateMachine):
     """One cross account in two linear markets: orders pass the check, marks jump, liquidation runs to its end.
 
-    After every step the account carries its maintenance margin or is flat with a wallet not below zero, the books sum to
-    what was deposited, and the check on entry answers as the formula written again in fractions.
+    After every step the account carries its maintenance margin or is flat with a wallet not below zero, the books sum
+    to what was deposited, and the check on entry answers as the formula written again in fractions.
     """
 
     brackets = (BTCUSDT, ETHUSDT)

@@ -1,7 +1,7 @@
 """Drives a ledger with pseudo-random operations and prints its state hash and a digest of all answers at intervals.
 
-`python tests/tools/ledger_walk.py SEED STEPS`, with and without PERPSIM_PURE=1: the lines must be equal. Amounts range from
-everyday to far beyond int64, indices now and then out of range: what is refused must be refused alike.
+`python tests/tools/ledger_walk.py SEED STEPS`, with and without PERPSIM_PURE=1: the lines must be equal. Amounts range
+from everyday to the ends of int64, indices now and then out of range: what is refused must be refused alike.
 """
 
 from __future__ import annotations
