@@ -121,6 +121,7 @@ class _Stream:
         self._count += 1
         self._join = BookJoin(self._spool, self.report, self._shared.problems)
         self._seq = 0
+        self._quiet_ns = 0  # longest silence since the last diff
         self._made_last = self._event_last = self._recv_of_made = 0
         self._trades = _Seen()
         self._aggregates = _Seen()
@@ -219,6 +220,7 @@ class _Stream:
 
     def _put(self, record: Any, line: Line, silence_ns: int) -> None:
         report = self.report
+        self._quiet_ns = max(self._quiet_ns, silence_ns)
         report.first_recv_ns = report.first_recv_ns or line.recv_ns
         report.last_recv_ns = line.recv_ns
         report.lines += 1
@@ -230,7 +232,7 @@ class _Stream:
         if handler is not None:
             handler(self, record, line)
         elif isinstance(record, DepthDiff):
-            self._depth(record, line, silence_ns)
+            self._depth(record, line)
         else:
             self._join.snapshot(record, line.recv_ns, self._name(line), line.number)
 
@@ -274,10 +276,11 @@ class _Stream:
         made = max(event, record.ts_push_ns)
         self._spool.add(kind, event, made, line.recv_ns, ref, self._seq, sides, ticks, lots)
 
-    def _depth(self, record: DepthDiff, line: Line, silence_ns: int) -> None:
+    def _depth(self, record: DepthDiff, line: Line) -> None:
         if record.bid_ticks:
             self.price_ticks = max(record.bid_ticks)
-        self._join.diff(record, line.recv_ns, self._name(line), line.number, silence_ns)
+        self._join.diff(record, line.recv_ns, self._name(line), line.number, self._quiet_ns)
+        self._quiet_ns = 0
 
     def _trade(self, record: Trade, line: Line) -> None:
         if self._trades.repeats(record.trade_id):
@@ -368,6 +371,7 @@ class _Import:
         self._codec = BinanceCodec(self._instruments.values()) if self._instruments else None
         self._unknown: set[str] = set()
         self._unassigned: list[Line] = []
+        self._early_malformed = 0  # before the first instrument was known: charged to that one
         self.streams: dict[str, _Stream] = {}
 
     def run(self, lines: Iterable[Line]) -> None:
@@ -449,6 +453,7 @@ class _Import:
         writer = FeedWriter(self._root, instrument, self._shared.sources, replace=self._replace)
         stream = _Stream(self._shared, instrument, writer)
         self.streams[symbol] = stream
+        stream.report.malformed, self._early_malformed = self._early_malformed, 0
         waiting, self._unassigned = self._unassigned, []
         for line in waiting:
             self._nameless(line)
@@ -495,6 +500,7 @@ class _Import:
         if named:
             named[0].refuse(line, why)
         else:
+            self._early_malformed += not self.streams
             self._shared.files[line.file].malformed += 1
             name = self._shared.files[line.file].name
             self._shared.problems.add(name, line.number, "malformed", why)

@@ -10,7 +10,7 @@ is needed. (A diff whose pu lies at or before lastUpdateId < U follows just as e
 Diffs go to the spool as they come, in STALE too: the snapshot that makes them usable may arrive after them, as it
 does for every client that first listens and then asks. Joining then only places a SNAPSHOT before the first diff that
 applies and drops the earlier ones. A snapshot that is newer than every diff so far waits for them. One that comes
-while the book is VALID is redundant: the chain of ids already proves the book.
+while the book is VALID is redundant, as the chain of ids already proves the book, unless the next diff shows a loss.
 
 Diffs are taken in the order of their ids. One that was received twice is dropped; one that overtook its predecessor
 is held until the predecessor comes or ``HELD_MAX`` others have come, and only then something counts as lost. The GAP
@@ -73,6 +73,7 @@ class BookJoin:
         self._stale: deque[_StaleDiff] = deque(maxlen=STALE_DIFFS_MAX)
         self._held: list[_Received] = []
         self._waiting: _Received | None = None
+        self._spare: _Received | None = None  # the last snapshot that came while the book was valid
 
     def continues(self, diff: DepthDiff) -> bool:
         """Whether a diff follows (or repeats) what has been seen."""
@@ -81,7 +82,7 @@ class BookJoin:
     # -- diffs
 
     def diff(self, record: DepthDiff, recv_ns: int, file: str, line: int, silence_ns: int = 0) -> None:
-        """Take in a diff; ``silence_ns`` is how long nothing of the instrument had been received before it."""
+        """Take in a diff; ``silence_ns`` is the longest time since the diff before it in which nothing was received."""
         self._offer(_Received(record, recv_ns, file, line, silence_ns))
         while self._held and (len(self._held) > HELD_MAX or self._next_held_fits()):
             if not self._next_held_fits():
@@ -146,6 +147,9 @@ class BookJoin:
             "gap",
             f"{what} ({span_ns / 1e9:.3f} s of venue time); the book is stale until a snapshot",
         )
+        if self._spare is not None and self._spare.record.last_id > self.last_id:
+            self._waiting, self._spare = self._spare, None  # it came before the diff that shows the loss
+            self._report.snapshots_redundant -= 1
         self.valid = False
         self.last_id = None
         self._stale.clear()
@@ -187,6 +191,7 @@ class BookJoin:
         self._settle_held()  # whoever asks for a snapshot has seen that something is missing
         if self.valid:
             self._report.snapshots_redundant += 1
+            self._spare = got
             return
         for place, stale in enumerate(self._stale):
             if stale.last_id >= record.last_id:
