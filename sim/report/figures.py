@@ -121,7 +121,7 @@ def account_statistics(run: RunData, account: AccountInfo, name: str) -> dict[st
     ``return_share`` = equity change / deposit. ``sharpe`` ``sortino`` on ``returns`` returns of
     ``return_interval_ns``. ``drawdown_*`` as in ``returns.Drawdown``. ``traded_value_e8``: sum of fill values;
     ``turnover`` = that / deposit. ``fees_e8``: fees paid, rebates negative. ``margin_ratio_max``: highest
-    maintenance margin / margin balance sampled.
+    maintenance margin / margin balance sampled, None when no margin was ever due.
     """
     fills, funding, equity = account_frames(run, account)
     ts, level = equity["ts_ns"].to_numpy(), equity["equity_e8"].to_numpy()
@@ -131,7 +131,7 @@ def account_statistics(run: RunData, account: AccountInfo, name: str) -> dict[st
     value = sum(traded_values_e8(run, fills))
     forced = fills.filter(is_forced())
     margin = equity["margin_ratio"].drop_nulls()
-    margin = margin.filter(margin.is_finite())
+    margin = margin.filter(margin.is_finite()) if (equity["maintenance_e8"] > 0).any() else margin.clear()
     deposit = account.deposit_e8
     return {
         "lane": account.lane,

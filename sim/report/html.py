@@ -274,14 +274,14 @@ def _tiles(account: Figures) -> str:
         ),
         ("Sharpe, annualised", number_text(account["sharpe"]), "", texts.returns_text(account)),
         ("Largest drawdown", *_drawdown_tile(account)),
-        ("Fills", count_text(account["fills"]), "", f"{number_text(account['turnover'], 1)}× the deposit traded"),
+        ("Fills", count_text(account["fills"]), "", _traded_text(account)),
     ]
     if account["liquidation_fills"]:
         forced = plural(account["liquidation_fills"], "forced fill")
         values.append(("Liquidation", texts.pnl_text(account, split["liquidation_e8"]), asset, forced))
     else:
         values.append(
-            ("Highest margin ratio", percent_text(account["margin_ratio_max"], 2), "", "liquidation at 100 %")
+            ("Highest margin ratio", percent_text(account["margin_ratio_max"], 2), "", _margin_detail(account))
         )
     return f'<div class="tiles">{"".join(_tile(*value) for value in values)}</div>'
 
@@ -296,15 +296,28 @@ def _tile(label: str, value: str, unit: str, detail: str) -> str:
 
 
 def _of_deposit(account: Figures) -> str:
+    if not account["deposit_e8"]:
+        return "no deposit"
     deposit = texts.balance_text(account, account["deposit_e8"])
     return f"{percent_text(account['return_share'], 2, signed=True)} of {deposit}"
+
+
+def _traded_text(account: Figures) -> str:
+    if account["turnover"] is None:
+        return f"{texts.balance_text(account, account['traded_value_e8'])} {account['asset']} traded"
+    return f"{number_text(account['turnover'], 1)}× the deposit traded"
+
+
+def _margin_detail(account: Figures) -> str:
+    return "no margin was due" if account["margin_ratio_max"] is None else "liquidation at 100 %"
 
 
 def _drawdown_tile(account: Figures) -> tuple[str, str, str]:
     if not account["drawdown_e8"]:
         return "none", "", "never below its peak"
     amount = texts.pnl_text(account, account["drawdown_e8"]).removeprefix("+")
-    detail = f"{percent_text(account['drawdown_share'], 2)}; longest {texts.drawdown_time_text(account)}"
+    share = "" if account["drawdown_share"] is None else f"{percent_text(account['drawdown_share'], 2)}; "
+    detail = f"{share}longest {texts.drawdown_time_text(account)}"
     return amount, account["asset"], detail
 
 

@@ -42,10 +42,11 @@
     const clear = "rgba(0,0,0,0)";
     const base = {
       height, autosize: true, paper_bgcolor: clear, plot_bgcolor: clear, separators: ".,", dragmode: "zoom", showlegend: true,
+      hoversubplots: "axis",
       font: { ...SMALL, family: getComputedStyle(document.body).fontFamily, color: color("ink") },
       margin: { l: 56, r: 12, t: 40, b: 12 },
       legend: { orientation: "h", x: 0, xanchor: "left", y: 1.02, yanchor: "bottom", font: SMALL },
-      hoverlabel: { font: SMALL, namelength: -1, bgcolor: color("card"), bordercolor: color("rule") },
+      hoverlabel: { font: { ...SMALL, color: color("ink") }, namelength: -1, bgcolor: color("card"), bordercolor: color("rule") },
       modebar: { bgcolor: clear, color: color("rule"), activecolor: color("muted") },
     };
     const axes = Object.keys(layout).filter((key) => /^[xy]axis/.test(key));

@@ -39,15 +39,23 @@ def pnl_text(account: Figures, amount_e8: int) -> str:
 
 
 def net_pnl_text(account: Figures) -> str:
-    share = percent_text(account["return_share"], 2, signed=True)
-    return f"{pnl_text(account, account['pnl']['equity_change_e8'])} ({share})"
+    amount = pnl_text(account, account["pnl"]["equity_change_e8"])
+    if account["return_share"] is None:
+        return amount
+    return f"{amount} ({percent_text(account['return_share'], 2, signed=True)})"
 
 
 def drawdown_text(account: Figures) -> str:
     if not account["drawdown_e8"]:
         return "none"
     amount = pnl_text(account, account["drawdown_e8"]).removeprefix("+")
+    if account["drawdown_share"] is None:
+        return amount
     return f"{amount} ({percent_text(account['drawdown_share'], 2)})"
+
+
+def turnover_text(account: Figures) -> str:
+    return DASH if account["turnover"] is None else f"{number_text(account['turnover'], 1)}{THIN}×"
 
 
 def drawdown_time_text(account: Figures) -> str:
@@ -90,7 +98,7 @@ ACCOUNT_ROWS: Sequence[Row] = (
     ("Sharpe, annualised", lambda a: number_text(a["sharpe"])),
     ("Sortino, annualised", lambda a: number_text(a["sortino"])),
     ("  taken over", returns_text),
-    ("Turnover (value / deposit)", lambda a: f"{number_text(a['turnover'], 1)}{THIN}×"),
+    ("Turnover (value / deposit)", turnover_text),
     ("Highest margin ratio", lambda a: percent_text(a["margin_ratio_max"], 2)),
 )
 # One row an account, for runs of many: the label and the cell.
@@ -100,7 +108,7 @@ ACCOUNT_COLUMNS: Sequence[Row] = (
     *((label.capitalize(), _part(key)) for label, key in PNL_PARTS),
     ("Drawdown", drawdown_text),
     ("Sharpe", lambda a: number_text(a["sharpe"])),
-    ("Turnover", lambda a: f"{number_text(a['turnover'], 1)}{THIN}×"),
+    ("Turnover", turnover_text),
 )
 
 

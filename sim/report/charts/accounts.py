@@ -180,37 +180,34 @@ def margin_chart(scope: Scope) -> Figure | str:
         chosen = extremes(value, scope.points // 2)
         x, color = ms(held["ts_ns"].to_numpy()[chosen]), ("$price", "$fee", "$funding", "$sell")[instrument.index % 4]
         traces.append(line_of(x, value[chosen], instrument.name, color, line={"shape": "hv", "width": 1.2}))
-    ratio: F64 = 100.0 * equity["margin_ratio"].fill_null(np.nan).to_numpy()
-    ratio[~np.isfinite(ratio)] = np.nan  # maintenance owed on no equity at all
-    chosen = extremes(ratio, scope.points)
-    x = ms(equity["ts_ns"].to_numpy()[chosen])
-    traces.append(
-        line_of(
-            x,
-            ratio[chosen],
-            "Margin ratio",
-            "$liquidation",
-            yaxis="y2",
-            line={"width": 1.2},
-            hovertemplate="%{y:.3f} %",
-        )
-    )
+    margined = (equity["maintenance_e8"] > 0).any()
     layout = {
-        "xaxis": time_axis(run, anchor="y2"),
-        "yaxis": axis(f"Value, {account.asset}", domain=[0.5, 1], zeroline=True),
-        "yaxis2": axis("Margin ratio, %", domain=[0, 0.42], rangemode="tozero"),
+        "xaxis": time_axis(run, anchor="y2" if margined else "y"),
+        "yaxis": axis(f"Value, {account.asset}", domain=[0.5, 1] if margined else [0, 1], zeroline=True),
         "hovermode": "x unified",
     }
-    note = (
-        "Position at mark, long above zero. Margin ratio: maintenance margin over margin balance; 100 % is liquidation."
-    )
+    note = "Position at mark, long above zero."
+    if margined:
+        traces.append(_margin_ratio(equity, scope.points))
+        layout["yaxis2"] = axis("Margin ratio, %", domain=[0, 0.42], rangemode="tozero")
+        note += " Margin ratio: maintenance margin over margin balance; 100 % is liquidation."
+    else:
+        note += " No maintenance margin was ever due."
     return Figure(traces, layout | _account_events(run, account), 400, note)
 
 
+def _margin_ratio(equity: pl.DataFrame, points: int) -> Trace:
+    ratio = 100.0 * equity["margin_ratio"].fill_null(np.nan).to_numpy().astype(np.float64)
+    ratio[~np.isfinite(ratio)] = np.nan  # maintenance owed on no equity at all
+    chosen = extremes(ratio, points)
+    style = {"yaxis": "y2", "line": {"width": 1.2}, "hovertemplate": "%{y:.3f} %"}
+    return line_of(ms(equity["ts_ns"].to_numpy()[chosen]), ratio[chosen], "Margin ratio", "$liquidation", **style)
+
+
 def _position_values(instrument: InstrumentInfo, held: pl.DataFrame) -> F64:
-    """Signed value of the position at mark in the settlement asset."""
+    """Signed value of the position at mark in the settlement asset; NaN before the first mark (inverse)."""
     lots, mark = held["position_lots"].to_numpy().astype(np.float64), held["mark_e8"].to_numpy() / E8
     size = lots * float(instrument.lot_size) * float(instrument.contract_size)
     if not instrument.inverse:
         return np.asarray(size * mark)
-    return np.divide(size, mark, out=np.zeros_like(size), where=mark > 0)
+    return np.divide(size, mark, out=np.full_like(size, np.nan), where=mark > 0)

@@ -124,7 +124,7 @@ def _fill_markers(instrument: InstrumentInfo, fills: pl.DataFrame, name: str, co
         "name": name,
         "marker": marker,
         "text": texts,
-        "hovertemplate": "%{x|%Y-%m-%d %H:%M:%S.%L}<br>%{y:,} %{text}",
+        "hovertemplate": f"<b>{name}</b> at %{{y:,}}<br>%{{text}}<br>%{{x|%Y-%m-%d %H:%M:%S.%L}}<extra></extra>",
     }
 
 
