@@ -61,10 +61,10 @@ class LakeSource:
         self._file_at = -1
         self._aux = 0
         places, outside = self._places()
-        if not places:
+        messages, self.rows = self._count(places)
+        if not messages:
             raise InputError(f"holds no message {self._range_text(outside)}", source=name)
         self._ready = self._windows(places)
-        self.rows = self._count_rows(places)
         self.first_ns = max(places[0].block.first_event, self._from)
         self.last_ns = max(place.block.recv_max for place in places)
 
@@ -100,18 +100,18 @@ class LakeSource:
             self._file_at = at
         return self._file
 
-    def _count_rows(self, places: list[_Place]) -> int:
-        """Raw rows between the limits, exactly; the blocks at either end are looked into."""
-        total = 0
+    def _count(self, places: list[_Place]) -> tuple[int, int]:
+        """Messages and rows between the limits, exactly; the blocks at either end are looked into."""
+        messages = rows = 0
         for place in places:
             block = place.block
             if block.first_event >= self._from and block.last_event < self._to:
-                total += block.rows
+                messages, rows = messages + block.count, rows + block.rows
             else:
                 window = self._open(place.file).window(block, 0)
                 start, stop = self._limits(window)
-                total += int(window.row_start[stop] - window.row_start[start])
-        return total
+                messages, rows = messages + stop - start, rows + int(window.row_start[stop] - window.row_start[start])
+        return messages, rows
 
     def _limits(self, window: FeedWindow) -> tuple[int, int]:
         return int(window.ts_event.searchsorted(self._from)), int(window.ts_event.searchsorted(self._to))

@@ -121,7 +121,7 @@ class FeedWriter:
         """Start a recording whose messages have venue times within ``first_ns..last_ns``."""
         first_day = date_of_ns(first_ns)
         for day in [d for d in self._days if d < first_day]:
-            self._finish(self._days.pop(day))
+            self._finish(day)
         self.track.restart()
         self.rows = self.messages = 0
         self._span, self._name = (first_ns, last_ns), recording
@@ -213,7 +213,7 @@ class FeedWriter:
     def close(self) -> list[Path]:
         """Publish every file; returns their paths."""
         for day in list(self._days):
-            self._finish(self._days.pop(day))
+            self._finish(day)
         return self.paths
 
     def abandon(self) -> None:
@@ -222,7 +222,8 @@ class FeedWriter:
             day.writer.abandon()
         self._days.clear()
 
-    def _finish(self, day: _Day) -> None:
+    def _finish(self, name: str) -> None:
+        day = self._days[name]
         day.carry_over(None)
         about = {
             "code": code_version(),
@@ -234,6 +235,7 @@ class FeedWriter:
         }
         day.writer.finish(about, day.clocks)
         self.paths.append(day.writer.path)
+        del self._days[name]
 
 
 __all__ = ["FeedWriter", "code_version", "day_path", "empty_block", "instrument_fields", "instrument_from"]

@@ -1,7 +1,7 @@
 """Test-made captures in Binance's wire form, with the true book at every update id beside them.
 
-``Market`` is a toy venue: a dictionary book that is changed at random and says so in depth diffs, best quotes, prints and
-marks. ``lines`` are what a recorder would have written; tests then break them in a stated way.
+``Market`` is a toy venue: a dictionary book that is changed at random and says so in depth diffs, best quotes, prints
+and marks. ``lines`` are what a recorder would have written; tests then break them in a stated way.
 """
 
 from __future__ import annotations
@@ -235,7 +235,8 @@ def whole_feed(lake: Path, venue: str = "binance_usdm", symbol: str = "BTCUSDT",
 
 
 def replay(feed: FeedWindow, order: list[int] | None = None) -> list[tuple[int, int, Book]]:
-    """(message, update id, book) after each message that leaves a valid book; a naive reading of the feed's contract."""
+    """(message, update id, book) after each message that leaves a valid book; a naive reading of the feed's
+    contract."""
     book: Book = ({}, {})
     valid = False
     found = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -80,4 +81,4 @@ def _runs(lost: set[int], swapped: set[int], count: int) -> int:
     # A swap in front of the very first diff kept makes the earlier of the two late: it is dropped as seen before.
     first = next(order[k] for k in range(count) if k not in lost)
     kept = [k for k in kept if k >= first]
-    return sum(1 for a, b in zip(kept, kept[1:], strict=False) if b - a > 1)
+    return sum(1 for a, b in pairwise(kept) if b - a > 1)

@@ -1,4 +1,5 @@
-"""The importer on recordings that nobody here made: Binance USD-M and COIN-M, 2023 and 2024, and broken copies of them."""
+"""The importer on recordings that nobody here made: Binance USD-M and COIN-M, 2023 and 2024, and broken copies of
+them."""
 
 from __future__ import annotations
 
