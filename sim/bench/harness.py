@@ -44,7 +44,9 @@ class CountingSink:
         self.events = np.zeros((lanes, 32), np.int64)
 
     def drain(self, core: Core, final: bool) -> None:
-        log: Mapping[str, Any] = core.drain_log()
+        self.count(core.drain_log())
+
+    def count(self, log: Mapping[str, Any]) -> None:
         kind, lane = np.asarray(log["event"]), np.asarray(log["lane"])
         part = (kind == codes.EV_FILLED) & (np.asarray(log["leaves"]) > 0)
         key = lane.astype(np.int64) * 32 + np.where(part, 0, kind)
@@ -92,7 +94,7 @@ class Run:
         strategy: Any = self.strategies[lane]
         return {
             "steps": getattr(strategy, "steps", 0),
-            "submits": strategy.ctx.submitted if hasattr(strategy.ctx, "submitted") else int(self.core.orders),
+            "submits": int(self.core.counters()["lane_orders"][lane]),
             "cancels_sent": getattr(strategy, "cancels", 0),
             **self.sink.of_lane(lane),
             "position_lots": int(self.ledger.position(lane, 0)),
@@ -100,8 +102,10 @@ class Run:
         }
 
 
-def prepare(source: FeedSource, strategies: Sequence[Strategy], market: Market) -> Run:
-    """A run of one market over ``source`` with a lane for every strategy."""
+def prepare(
+    source: FeedSource, strategies: Sequence[Strategy], market: Market, sink: CountingSink | None = None
+) -> Run:
+    """A run of one market over ``source`` with a lane for every strategy; ``sink`` takes the log."""
     instrument: Instrument = known_instrument("neutral", "BTCUSDT")
     lanes = len(strategies)
     ledger = Ledger(lanes, 1, 1)
@@ -122,7 +126,7 @@ def prepare(source: FeedSource, strategies: Sequence[Strategy], market: Market) 
         core.configure_lane(lane, [lane])
     core.configure_market(0, queue_model=market.queue_model, queue_param=market.queue_param, exchange=market.exchange)
     core.set_latency(0, LatencyTable.constant(market.entry_ns), LatencyTable.constant(market.response_ns))
-    sink = CountingSink(lanes)
+    sink = sink or CountingSink(lanes)
     loop = Loop(core, [source], source.first_ns, [], sink, NoServices())
     for lane, strategy in enumerate(strategies):
         loop.add_lane(strategy, Context(core, lane, [instrument], [0], [DEPOSIT_E8], loop))

@@ -20,7 +20,6 @@ from typing import Any, Final
 
 from matching import build_info
 from sim.bench import feeds
-from sim.bench.grid import parameter_sets
 from venues.errors import LocalError
 from venues.ports import SystemClock
 
@@ -257,12 +256,9 @@ def check_same_work(task: str, peer: Result, ours: Result) -> None:
     """The same strategy over the same events must have sent the same orders, or a ratio says nothing."""
     if task not in ("maker", "lanes8", "lanes64"):
         return
-    own = ours["plain" if task == "maker" else task]
-    other = peer if task == "maker" else peer["lanes"][0]
+    pairs = [(ours["plain"], peer)] if task == "maker" else list(zip(ours[task]["by_lane"], peer["lanes"], strict=True))
     names = ("steps", "submits", "cancels_sent", "fills_full", "expired", "canceled", "position_lots")
-    peer["same_orders_as_perpsim"] = all(own[name] == other[name] for name in names)
-    if task != "maker":
-        peer["parameter_sets"] = parameter_sets(len(peer["lanes"]))
+    peer["same_orders_as_perpsim"] = all(own[name] == other[name] for own, other in pairs for name in names)
 
 
 def start_times() -> Result:

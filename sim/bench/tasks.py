@@ -91,7 +91,7 @@ def run_task(task: str, lake: Path, repeats: int, share: int = 100) -> dict[str,
     times, run = min(runs, key=lambda pair: pair[0]["wall_s"])
     events = run.core.counters()["rows"]
     lanes = len(run.strategies)
-    outcome = {} if name == "replay" else run.outcome()
+    outcomes = [] if name == "replay" else [run.outcome(lane) for lane in range(lanes)]
     return {
         "task": task,
         "engine": "perpsim",
@@ -101,7 +101,8 @@ def run_task(task: str, lake: Path, repeats: int, share: int = 100) -> dict[str,
         "lanes": lanes,
         "walls_s": [round(pair[0]["wall_s"], 4) for pair in runs],
         "cpus_s": [round(pair[0]["cpu_s"], 4) for pair in runs],
-        **outcome,
+        **(outcomes[0] if len(outcomes) == 1 else {}),
+        **({"by_lane": outcomes} if lanes > 1 else {}),
         "rss_peak_mib": peak_rss_mib(),
         "compiled": build_info()["compiled"],
     }
