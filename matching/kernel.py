@@ -1809,8 +1809,6 @@ class Core:
 
     def set_latency(self, venue, entry, response):
         """Order entry and response latency of every market of a venue (LatencyTable)."""
-        if any(value < 0 for value in response.values):
-            raise ValueError("core: a response latency cannot be negative (only a request can be refused)")
         for market in self.markets:
             if market is None:
                 raise ValueError("core: configure every market before the latencies")
@@ -1818,6 +1816,8 @@ class Core:
                 self._set_latency(self._market(market.index), entry, response)
 
     def _set_latency(self, market, entry, response):
+        if min(response.values) < 0:
+            raise ValueError("core: a response latency cannot be negative (only a request can be refused)")
         market.entry = entry
         market.response = response
 
