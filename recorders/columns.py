@@ -45,11 +45,13 @@ Columns = dict[str, Ints]
 
 @dataclass(frozen=True, slots=True)
 class _Piece:
-    """A stretch of rows being converted: where it is from, its first row, messages before it, latency to add."""
+    """A stretch of rows being converted: where it is from, its first row, messages and venue time before it, latency to
+    add."""
 
     folder: Path
     row: int
     messages: int
+    after_ns: int
     latency_ns: int
 
     def require(self, mask: Mask, field: str, why: str, rows: Ints | None = None) -> None:
@@ -92,7 +94,6 @@ def import_columns_report(
         instrument=instrument.symbol,
         sources=[source.as_dict() for source in sources],
         first_ns=first_ns,
-        last_ns=last_ns,
     )
     root = Path(lake)
     with writing(root):
@@ -100,7 +101,7 @@ def import_columns_report(
         try:
             writer.begin(report.recording, first_ns, last_ns)
             for at, chunk in _chunks(columns, form):
-                block = form.block(chunk, _Piece(place, at, report.messages, latency_ns))
+                block = form.block(chunk, _Piece(place, at, report.messages, report.last_ns, latency_ns))
                 _count(report, block)
                 writer.append(block)
             counts = writer.flush()
@@ -245,7 +246,8 @@ def _block(
     piece.require((lots >= 0) & (lots <= INT32_MAX), "size", "must fit 32 bits and not be negative")
     recv = np.ascontiguousarray(ts_recv, np.int64)
     event = np.ascontiguousarray(ts_event, np.int64)
-    piece.require(np.concatenate((np.ones(1, np.bool_), event[1:] >= event[:-1])), "time", "goes back", first)
+    before = np.concatenate((np.full(1, piece.after_ns), event[:-1]))
+    piece.require(event >= before, "time", "goes back", first)
     piece.require(recv >= event, "receive time", "is before the venue's time", first)
     return MessageBlock(
         ts_event=event,
@@ -266,6 +268,7 @@ def _count(report: RecordingReport, block: MessageBlock) -> None:
     report.latency_least_ns = min(report.latency_least_ns, least) if report.messages else least
     report.first_recv_ns = report.first_recv_ns or int(block.ts_recv[0])
     report.last_recv_ns = max(report.last_recv_ns, int(block.ts_recv.max()))
+    report.last_ns = int(block.ts_event[-1])
     report.messages += len(block)
     report.trades += int((block.kind == TRADE).sum())
     report.snapshots += int((block.kind == SNAPSHOT).sum())

@@ -203,7 +203,7 @@ def load_brackets(path: str | Path, symbol: str) -> BracketFile:
     table = _Table(Path(path), symbol=symbol)
     numbered = list(enumerate(table.rows, 1))
     floors = tuple(table.number(row, number, "floor", 8) for number, row in numbered)
-    caps = tuple(table.number(row, number, "cap", 8) for number, row in numbered)
+    caps = tuple(table.number(row, number, "cap", 8, saturate=True) for number, row in numbered)
     rates = tuple(table.number(row, number, "maintenance", 12, above=0) for number, row in numbered)
     leverages = tuple(table.number(row, number, "max_leverage", 0, above=0) for number, row in numbered)
     try:
@@ -360,8 +360,12 @@ class _Table:
             found.append(ts_ns)
         return found
 
-    def number(self, row: Row, number: int, field: str, decimals: int, *, above: int | None = None) -> int:
-        """A decimal as an integer at 10**-decimals, exactly; greater than ``above`` if given."""
+    def number(
+        self, row: Row, number: int, field: str, decimals: int, *, above: int | None = None, saturate: bool = False
+    ) -> int:
+        """A decimal as an integer at 10**-decimals, exactly; greater than ``above`` if given.
+
+        ``saturate``: what does not fit 64 bits is their largest number (venues write 2**63 - 1 for "no limit")."""
         value = self._value(row, field)
         name = NAMES[field][0]
         if value is None:
@@ -370,6 +374,8 @@ class _Table:
             found = _scaled(value, decimals)
         except (ValueError, ArithmeticError, TypeError):
             raise self.wrong(f"{value!r} is no decimal number of at most {decimals} decimals", number, name) from None
+        if saturate:
+            found = min(found, INT64_MAX)
         if abs(found) > INT64_MAX:
             raise self.wrong(f"{value} does not fit 64 bits at 1e-{decimals}", number, name)
         if above is not None and found <= above:
