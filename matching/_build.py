@@ -33,7 +33,9 @@ KERNEL_MODULES = (
     "matching.accounts",
     "matching.ledger",
     "matching.kernel",
+    "sim.bars",
     "sim.strategy",
+    "sim.lanes",
     "sim.loop",
     "sim.bench.compiled_maker",
 )

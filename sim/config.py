@@ -120,17 +120,20 @@ class ShortForm(Part):
 class LegConfig(ShortForm):
     """Latency of one leg. A duration alone is a constant; otherwise exactly one of the sources.
 
-    ``file``: recorded latencies (CSV or Parquet) with columns ``time`` and ``value`` in ``unit``, interpolated in time;
+    ``file``: recorded latencies (CSV or Parquet) with columns ``time`` and ``value`` in ``unit``, interpolated in time,
+    or with ``draw`` as a table of quantiles without times; a negative record is a request that the venue refused;
     ``feed``: the recording's own feed latency times ``scale`` plus ``offset``; ``quantiles``: a table of durations at
-    equal steps of probability, drawn by seed; ``fit``: quantiles of a distribution through ``p50`` and ``p99``;
-    ``model``: ``module:Class`` or ``file.py:Class`` with ``latency(ts_ns, draw_u64) -> ns``.
+    equal steps of probability, drawn by seed; ``fit``: quantiles of a distribution through ``p50`` and ``p99`` (given,
+    or those of ``file``); ``model``: ``module:Class`` or ``file.py:Class`` with ``latency(ts_ns, draw_u64) -> ns``.
     """
 
     constant: Duration | None = None
     file: str | None = None
     time: str = "ts_ns"
+    time_unit: Literal["ns", "us", "ms", "s"] = "ns"
     value: str = "latency_ns"
     unit: Literal["ns", "us", "ms", "s"] = "ns"
+    draw: bool = False
     feed: bool = False
     scale: Decimal = Decimal(1)
     offset: Duration = 0
@@ -149,11 +152,13 @@ class LegConfig(ShortForm):
     def _one_source(self) -> Self:
         given = [name for name in ("constant", "file", "quantiles", "fit", "model") if getattr(self, name) is not None]
         given += ["feed"] if self.feed else []
-        if len(given) != 1:
+        if len(given) != 1 and given != ["file", "fit"]:
             raise PydanticCustomError(
                 "latency", "needs exactly one of constant, file, feed, quantiles, fit, model; given: {given}",
                 {"given": ", ".join(given) or "none"},
             )  # fmt: skip
+        if self.file is not None:
+            return self
         if self.fit == "lognormal" and (self.p50 is None or self.p99 is None or not 0 < self.p50 <= self.p99):
             raise PydanticCustomError("latency", "fit = lognormal needs 0 < p50 <= p99")
         if self.fit == "exponential" and (self.p50 is None or self.p50 <= 0):

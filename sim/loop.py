@@ -17,152 +17,23 @@ Memory stays flat: feeds come window by window, and log and samples leave for th
 whenever many private events have been seen.
 """
 
-from collections import deque
 from heapq import heappop, heappush
 
 import cython
 import numpy as np
 
+from sim.bars import bar_spec
+from sim.lanes import MAX_WAITING
 from sim.strategy import NEVER_NS
-from sim.units import duration_ns
 
 if not cython.compiled:
     from matching.codes import *  # noqa: F403
-    from sim.strategy import Bar, Fill, Funding, Gap, Liquidation, OrderEvent, Strategy, Trade
-
-    HEARS_BOOK, HEARS_TRADE, HEARS_BAR, HEARS_DATA, HEARS_ORDER, HEARS_FILL = 1, 2, 4, 8, 16, 32
-    HEARS_FUNDING, HEARS_MARK, HEARS_GAP, HEARS_LIQUIDATION, HEARS_FORCE = 64, 128, 256, 512, 1024
-    HEARS_PRIVATE = 624
+    from sim.bars import BarSeries
+    from sim.lanes import *  # noqa: F403
+    from sim.bars import Bar
+    from sim.strategy import Fill, Funding, Gap, Liquidation, OrderEvent, Strategy, Trade
 
 DRAIN_EVERY = 100_000  # private events between two drains of the log
-MAX_WAITING = 1 << 16  # inputs that may wait for one computing lane
-HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE: a class made by a class statement at run time
-DELAY_LEG = 1 << 20  # keeps the draws of compute delays apart from those of latencies
-
-CALLBACKS = (
-    ("on_book", HEARS_BOOK),
-    ("on_trade", HEARS_TRADE),
-    ("on_bar", HEARS_BAR),
-    ("on_data", HEARS_DATA),
-    ("on_order", HEARS_ORDER),
-    ("on_fill", HEARS_FILL),
-    ("on_funding", HEARS_FUNDING),
-    ("on_mark", HEARS_MARK),
-    ("on_gap", HEARS_GAP),
-    ("on_liquidation", HEARS_LIQUIDATION),
-    ("on_force_order", HEARS_FORCE),
-)
-
-
-def heard_by(strategy):
-    """The HEARS bits of the callbacks that a strategy's class overrides."""
-    kind = type(strategy)
-    return sum(bit for name, bit in CALLBACKS if getattr(kind, name) is not getattr(Strategy, name))
-
-
-class Timer:
-    """Something due at whole multiples of an interval: a callback, ``on_timer``, or a time bar."""
-
-    def __init__(self, lane, number, interval_ns, due_ns, callback, series):
-        self.lane = lane
-        self.number = number
-        self.interval_ns = interval_ns
-        self.due_ns = due_ns
-        self.callback = callback
-        self.series = series
-
-
-class BarSeries:
-    """One stream of bars of one instrument: by time (no target), by number of prints, or by volume."""
-
-    def __init__(self, lane, number, instrument, trades_target, lots_target, now_ns):
-        self.lane = lane
-        self.number = number
-        self.instrument = instrument
-        self.trades_target = trades_target
-        self.lots_target = lots_target
-        self.bar = None
-        self.last_ticks = -1
-        self.opened_ns = now_ns
-
-    def add(self, side, ticks, lots, ts_ns):
-        """Fold one print in; returns the bar if it is complete with it (never for bars by time)."""
-        bar: Bar = self.bar
-        if bar is None:
-            bar = Bar.__new__(Bar)
-            bar.instrument = self.instrument
-            bar.series = self.number
-            bar.open_ticks = bar.high_ticks = bar.low_ticks = ticks
-            bar.lots = bar.buy_lots = bar.trades = bar.value_ticks_lots = 0
-            bar.start_ns = self.opened_ns
-            bar.end_ns = 0
-            self.bar = bar
-        if ticks > bar.high_ticks:
-            bar.high_ticks = ticks
-        if ticks < bar.low_ticks:
-            bar.low_ticks = ticks
-        bar.close_ticks = ticks
-        bar.lots += lots
-        if side == BUY:
-            bar.buy_lots += lots
-        bar.trades += 1
-        bar.value_ticks_lots += ticks * lots
-        self.last_ticks = ticks
-        if (self.trades_target and bar.trades >= self.trades_target) or (
-            self.lots_target and bar.lots >= self.lots_target
-        ):
-            return self.close(ts_ns)
-        return None
-
-    def close(self, ts_ns):
-        """End the bar at ``ts_ns``; an empty one repeats the last price; None before the first print ever."""
-        bar: Bar = self.bar
-        if bar is None:
-            if self.last_ticks < 0:
-                self.opened_ns = ts_ns
-                return None
-            bar = Bar.__new__(Bar)
-            bar.instrument = self.instrument
-            bar.series = self.number
-            bar.open_ticks = bar.high_ticks = bar.low_ticks = bar.close_ticks = self.last_ticks
-            bar.lots = bar.buy_lots = bar.trades = bar.value_ticks_lots = 0
-            bar.start_ns = self.opened_ns
-        bar.end_ns = ts_ns
-        self.opened_ns = ts_ns
-        self.bar = None
-        return bar
-
-
-class Lane:
-    """One strategy with its context, and how its callbacks are reached."""
-
-    def __init__(self, number, strategy, ctx, delay):
-        """``delay``: None, or a function of the number of the input that returns how long computing takes (ns)."""
-        self.number = number
-        self.strategy = strategy
-        self.ctx = ctx
-        self.hears = heard_by(strategy)
-        self.delay = delay
-        self.waiting = deque(maxlen=MAX_WAITING + 1)
-        self.busy_until = self.inputs = 0
-        self.holding = False
-        interpreted = bool(type(strategy).__flags__ & HEAP_TYPE)
-        self.call_book = self._bound("on_book", interpreted)
-        self.call_trade = self._bound("on_trade", interpreted)
-        self.call_bar = self._bound("on_bar", interpreted)
-        self.call_data = self._bound("on_data", interpreted)
-        self.call_order = self._bound("on_order", interpreted)
-        self.call_fill = self._bound("on_fill", interpreted)
-        self.call_funding = self._bound("on_funding", interpreted)
-        self.call_mark = self._bound("on_mark", interpreted)
-        self.call_gap = self._bound("on_gap", interpreted)
-        self.call_liquidation = self._bound("on_liquidation", interpreted)
-        self.call_force = self._bound("on_force_order", interpreted)
-        self.call_timer = self._bound("on_timer", interpreted)
-
-    def _bound(self, name, interpreted):
-        """The bound method to call; None where the C entry of an annotated strategy is called instead."""
-        return getattr(self.strategy, name) if interpreted or self.delay is not None else None
 
 
 class Loop:
@@ -248,9 +119,9 @@ class Loop:
     def add_bars(self, lane, i, every):
         """See ``Context.bars``. Returns the number of the series."""
         found: Lane = self.lanes[lane]
-        trades, lots, interval_ns = _bar_spec(every)
+        trades, lots, interval_ns = bar_spec(every)
         self.timer_numbers += 1
-        made: BarSeries = BarSeries(found, self.timer_numbers, i, trades, lots, self.now)
+        made: BarSeries = BarSeries(lane, self.timer_numbers, i, trades, lots, self.now)
         self.series.append(made)
         self.series_count[i] += 1
         if interval_ns:
@@ -273,7 +144,7 @@ class Loop:
         mask = sum(bit for heard, bit in pairs if found.hears & heard)
         for item in self.series:
             series: BarSeries = item
-            if series.lane is found and series.instrument == i:
+            if series.lane == found.number and series.instrument == i:
                 mask |= ON_TRADE
         return mask
 
@@ -565,7 +436,7 @@ class Loop:
             for k in range(rows):
                 bar: Bar = series.add(core.msg_side(k), core.msg_ticks(k), core.msg_lots(k), self.now)
                 if bar is not None:
-                    self._send_bar(series.lane, bar)
+                    self._send_bar(self.lanes[series.lane], bar)
 
     def _send_bar(self, lane, bar):
         if (lane.hears & HEARS_BAR) == 0:
@@ -704,17 +575,3 @@ class Loop:
 
 def _next_row(stream):
     return stream.next_ns
-
-
-def _bar_spec(every):
-    """(prints, lots, interval_ns) of what ``ctx.bars`` takes; two of them are 0."""
-    if isinstance(every, str):
-        number, _, unit = every.strip().partition(" ")
-        if unit in ("trades", "ticks", "lots"):
-            if not number.isdigit() or int(number) < 1:
-                raise ValueError(f"bars({every!r}): needs a positive whole number of {unit}")
-            return (0, int(number), 0) if unit == "lots" else (int(number), 0, 0)
-    interval_ns = duration_ns(every)
-    if interval_ns < 1:
-        raise ValueError(f"bars({every!r}): the interval must be at least 1 ns")
-    return 0, 0, interval_ns

@@ -3,6 +3,7 @@
 cimport cython
 from matching.codes cimport *
 from matching.kernel cimport Core
+from sim.bars cimport Bar
 
 # Order.status and the bits of Order.pending: the integers of venues/lifecycle.py (tests/sim/test_strategy.py compares).
 cdef enum:
@@ -52,13 +53,6 @@ cdef class Trade:
     cdef readonly long long instrument, side, ticks, lots, id, ts_event_ns, ts_recv_ns
     cdef readonly bint is_off_book
     cdef double tick_num, tick_den
-
-@cython.final
-@cython.freelist(64)
-cdef class Bar:
-    cdef readonly long long instrument, series, start_ns, end_ns
-    cdef readonly long long open_ticks, high_ticks, low_ticks, close_ticks
-    cdef readonly long long lots, buy_lots, trades, value_ticks_lots
 
 @cython.final
 @cython.freelist(16)

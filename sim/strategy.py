@@ -11,6 +11,7 @@ reference of the public names. Event objects are small and new each time, so a s
 import cython
 import numpy as np
 
+from sim.bars import Bar
 from sim.units import duration_ns
 from venues import lifecycle
 from venues.errors import LifecycleDefect
@@ -95,21 +96,6 @@ class Trade:
 
     def __repr__(self):
         return f"<Trade {SIDE_NAMES[self.side]} {self.lots} lots at {self.ticks} ticks>"
-
-
-class Bar:
-    """Prints of one instrument received in (start_ns, end_ns], as one bar."""
-
-    @property
-    def vwap_ticks(self):
-        """Volume-weighted average price in ticks (float); the close where nothing traded."""
-        return self.value_ticks_lots / self.lots if self.lots else float(self.close_ticks)
-
-    def __repr__(self):
-        return (
-            f"<Bar to {self.end_ns}: {self.open_ticks} {self.high_ticks} {self.low_ticks} {self.close_ticks}, "
-            f"{self.lots} lots in {self.trades} trades>"
-        )
 
 
 class Funding:
@@ -346,11 +332,9 @@ class Context:
         self.slots[order.slot] = order
 
     def buy(self, i, ticks, lots, tif=GTC):
-        """A limit order to buy; shorthand of ``submit``."""
         return self.submit(i, BUY, ticks, lots, tif)
 
     def sell(self, i, ticks, lots, tif=GTC):
-        """A limit order to sell; shorthand of ``submit``."""
         return self.submit(i, SELL, ticks, lots, tif)
 
     def market(self, i, side, lots, reduce_only=False):

@@ -10,6 +10,7 @@ from typing import Any, Final
 import polars as pl
 
 from matching.kernel import Core
+from sim.bars import Bar as Bar
 from venues.instruments import Instrument
 
 INTENT: Final = 0
@@ -115,25 +116,6 @@ class Trade:
     is_off_book: Final[bool]
     @property
     def price(self) -> float: ...
-
-class Bar:
-    """Prints received in (start_ns, end_ns]. ``series`` is what ``ctx.bars`` returned, ``trades`` the number of prints,
-    ``buy_lots`` the part of ``lots`` with a buying aggressor. A time bar without prints repeats the last close."""
-
-    instrument: Final[int]
-    series: Final[int]
-    start_ns: Final[int]
-    end_ns: Final[int]
-    open_ticks: Final[int]
-    high_ticks: Final[int]
-    low_ticks: Final[int]
-    close_ticks: Final[int]
-    lots: Final[int]
-    buy_lots: Final[int]
-    trades: Final[int]
-    value_ticks_lots: Final[int]
-    @property
-    def vwap_ticks(self) -> float: ...
 
 class Funding:
     """A funding payment: ``payment_e8`` is positive when received; ``boundary_ns`` the venue's funding instant."""

@@ -1,0 +1,503 @@
+"""From a run file to everything a run needs, each input found, named or refused before the first event.
+
+``assemble`` resolves instruments, feeds, marks, funding, margin, fees and latencies into a ``Plan`` of plain data;
+``build_core`` makes the ledger and the kernel of it. Where an input is neither recorded nor named it raises
+``InputError`` with the instrument and the boundary; nothing is zero by default.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from matching import codes
+from matching.brackets import Brackets
+from matching.feed import FeedSource
+from matching.kernel import Core, LatencyTable
+from matching.ledger import Ledger
+from recorders.lake import Lake
+from recorders.tables import iso_time, load_brackets, load_funding_table, load_mark_table
+from sim.config import InstrumentConfig, QueueConfig, RunConfig, VenueConfig
+from sim.feeds import BoundedSource, RecordedMarks, feed_latency_series, plan_rows
+from sim.fees import Fees, build_fees
+from sim.latency import build_leg
+from sim.loading import load_class, make
+from venues import card, card_names, known_instrument
+from venues.errors import InputError, InstrumentError, RuleCardError
+from venues.instruments import Instrument
+from venues.rules import RuleCard
+
+I64 = npt.NDArray[np.int64]
+E8: Final = 10**8
+QUEUE_MODELS: Final = {
+    "risk_averse": codes.QUEUE_RISK_AVERSE,
+    "power": codes.QUEUE_POWER,
+    "power2": codes.QUEUE_POWER2,
+    "power3": codes.QUEUE_POWER3,
+    "log": codes.QUEUE_LOG,
+    "log2": codes.QUEUE_LOG2,
+}
+EXCHANGES: Final = {"partial": codes.EXCHANGE_PARTIAL, "nopartial": codes.EXCHANGE_NOPARTIAL}
+
+
+@dataclass(slots=True)
+class MarketPlan:
+    """One instrument of the run. Texts are for the banner; ``*_exact`` says whether the venue does it so too."""
+
+    config: InstrumentConfig
+    venue: int
+    instrument: Instrument
+    source: FeedSource
+    paths: list[Path]
+    mark: str = ""
+    mark_exact: bool = True
+    mark_mid: bool = False
+    mark_table: tuple[I64, I64] | None = None
+    funding: str = ""
+    funding_exact: bool = True
+    funding_recorded: bool = False
+    fundings: list[tuple[int, int, int]] = field(default_factory=list)  # boundary, rate_e12, mark_e8 or 0
+    boundaries: int = 0
+    covered: int = 0
+    margin: str = ""
+    margin_exact: bool = True
+    brackets: Brackets | None = None
+    leverage: int = 1
+    liquidation_e12: int = 0
+    queue: str = ""
+    custom_queue: Any = None
+    files: dict[str, str] = field(default_factory=dict)  # table file -> sha256
+    assumptions: list[str] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        return self.instrument.symbol
+
+
+@dataclass(slots=True)
+class VenuePlan:
+    """One venue of the run, with the latency tables of both legs and what to call them."""
+
+    config: VenueConfig
+    card: RuleCard
+    fees: Fees
+    entry: LatencyTable
+    response: LatencyTable
+    entry_text: str
+    response_text: str
+    zero_latency: bool
+
+
+@dataclass(slots=True)
+class Plan:
+    """Everything resolved. ``first_ns`` and ``last_ns`` bound the run's venue time."""
+
+    config: RunConfig
+    base: Path
+    venues: list[VenuePlan]
+    markets: list[MarketPlan]
+    first_ns: int
+    last_ns: int
+    assets: list[str]
+
+    def asset_of(self, market: int) -> int:
+        return self.assets.index(self.markets[market].instrument.settle)
+
+    def name_of(self, market: int) -> str:
+        """The instrument's symbol, with its venue where another venue of the run has the same symbol."""
+        plan = self.markets[market]
+        twins = [m for m in self.markets if m.instrument.symbol == plan.instrument.symbol]
+        return plan.name if len(twins) == 1 else f"{self.venues[plan.venue].config.name}:{plan.name}"
+
+
+def assemble(config: RunConfig, base: Path, feeds: Mapping[str | int, FeedSource] | None = None) -> Plan:
+    """Resolve a run file. ``feeds`` gives instruments (by index, symbol or venue:symbol) feeds that are in no lake."""
+    cards = [_card_of(venue) for venue in config.venue]
+    markets = [_market(config, place, cards, base, feeds or {}) for place in range(len(config.instrument))]
+    first_ns = min(market.source.first_ns for market in markets)
+    last_ns = max(market.source.last_ns for market in markets)
+    if config.feed.from_ is not None:
+        first_ns = max(first_ns, config.feed.from_)
+    if config.feed.to is not None:
+        last_ns = min(last_ns, config.feed.to)
+    for market in markets:
+        rule_card = cards[market.venue]
+        named = _recorded(market, first_ns, last_ns)
+        _resolve_mark(market, rule_card, named, base, first_ns)
+        _resolve_funding(market, rule_card, named, base, first_ns, last_ns)
+        _resolve_margin(market, rule_card, base, first_ns)
+        market.queue, market.custom_queue = _queue_model(market.config.queue, base, market.name)
+    venues = [
+        _venue(config, place, rule_card, base, markets, first_ns, last_ns) for place, rule_card in enumerate(cards)
+    ]
+    assets = list(dict.fromkeys(market.instrument.settle for market in markets))
+    plan = Plan(config, base, venues, markets, first_ns, last_ns, assets)
+    _check_deposits(plan)
+    return plan
+
+
+# -- venues
+
+
+def _card_of(venue: VenueConfig) -> RuleCard:
+    try:
+        return card(venue.card or venue.name)
+    except RuleCardError:
+        raise InputError(
+            f"there is no rule card {venue.card or venue.name!r}; known are {', '.join(card_names())}",
+            source=f"venue {venue.name}", field="card",
+        ) from None  # fmt: skip
+
+
+def _venue(
+    config: RunConfig, place: int, rule_card: RuleCard, base: Path, markets: Sequence[MarketPlan], first: int, last: int
+) -> VenuePlan:
+    venue = config.venue[place]
+    where = f"venue {venue.name}"
+    if venue.latency is None:
+        raise InputError(
+            'is not given: write latency = {entry = "10ms", response = "10ms"}, or latency = "none"', source=where,
+            field="latency",
+        )  # fmt: skip
+    paths = next((market.paths for market in markets if market.venue == place and market.paths), [])
+
+    def feed_latency() -> tuple[I64, I64]:
+        if not paths:
+            raise InputError("feed = true needs a feed from a lake", source=f"{where}: latency")
+        return feed_latency_series(paths, first, last)
+
+    entry, entry_text = build_leg(venue.latency.entry, base, feed_latency, f"{where}: latency.entry")
+    response, response_text = build_leg(venue.latency.response, base, feed_latency, f"{where}: latency.response")
+    return VenuePlan(
+        venue, rule_card, build_fees(venue.fees, rule_card, first, base, f"{where}: fees"), entry, response, entry_text,
+        response_text, "none" in (entry_text, response_text),
+    )  # fmt: skip
+
+
+def _check_deposits(plan: Plan) -> None:
+    for place, venue in enumerate(plan.venues):
+        mine = [market for market in plan.markets if market.venue == place]
+        settled = {market.instrument.settle for market in mine}
+        for asset in [*venue.config.deposit, *venue.config.insurance]:
+            if asset not in settled:
+                raise InputError(
+                    f"{asset} is the settlement asset of none of its instruments ({', '.join(sorted(settled))})",
+                    source=f"venue {venue.config.name}", field="deposit",
+                )  # fmt: skip
+        for market in mine:
+            asset = market.instrument.settle
+            if market.brackets is not None and not venue.config.deposit.get(asset):
+                raise InputError(
+                    f"{market.name} checks margin in {asset}: give deposit = {{{asset} = ...}}, or margin = \"none\"",
+                    source=f"venue {venue.config.name}", field="deposit",
+                )  # fmt: skip
+
+
+# -- instruments and feeds
+
+
+def _market(
+    config: RunConfig, place: int, cards: Sequence[RuleCard], base: Path, feeds: Mapping[str | int, FeedSource]
+) -> MarketPlan:
+    one = config.instrument[place]
+    venue = config.venue_of(one)
+    venue_name = config.venue[venue].name
+    given = next((feeds[key] for key in (place, f"{venue_name}:{one.symbol}", one.symbol) if key in feeds), None)
+    start, stop = config.feed.from_, config.feed.to
+    if given is not None:
+        source = given if start is None and stop is None else BoundedSource(given, start, stop)
+        return MarketPlan(one, venue, _instrument(one, cards[venue], None), source, [])
+    folder = one.lake or config.feed.lake
+    if folder is None:
+        raise InputError("has no feed: give feed.lake, or lake of the instrument", source=f"instrument {one.symbol}")
+    lake = Lake(base / folder)
+    lake_venue = _lake_venue(lake, one, cards[venue].venue)
+    recorded = lake.instrument(lake_venue, one.symbol, start)
+    instrument = _instrument(one, cards[venue], recorded)
+    feed = lake.feed(lake_venue, one.symbol)
+    return MarketPlan(one, venue, instrument, lake.source(lake_venue, one.symbol, start, stop), list(feed.paths))
+
+
+def _lake_venue(lake: Lake, one: InstrumentConfig, card_name: str) -> str:
+    """The lake's name for the instrument's venue: named, the rule card's, or the only one that has the symbol."""
+    if one.feed_venue is not None:
+        return one.feed_venue
+    found = [feed.venue for feed in lake.feeds(None, one.symbol)]
+    if card_name in found or len(found) != 1:
+        return card_name
+    return found[0]
+
+
+def _instrument(one: InstrumentConfig, rule_card: RuleCard, recorded: Instrument | None) -> Instrument:
+    """The contract: recorded with the feed, else documented, else described by the run file; then its overrides."""
+    names = ("base", "quote", "settle", "inverse", "tick_size", "lot_size", "contract_size", "min_lots", "max_lots")
+    given = {name: getattr(one, name) for name in names if getattr(one, name) is not None}
+    where = f"instrument {one.symbol}"
+    if recorded is None:
+        try:
+            known = known_instrument(rule_card.venue, one.symbol)
+        except InstrumentError:
+            known = None
+        if known is None or {"tick_size", "lot_size"} <= set(given):
+            return _described(one, rule_card, given, where)
+        recorded = known
+    for name in ("tick_size", "lot_size", "contract_size", "inverse"):
+        if name in given and given[name] != getattr(recorded, name):
+            raise InputError(
+                f"is {given[name]} here and {getattr(recorded, name)} in the feed, whose prices and sizes count in it",
+                source=where, field=name,
+            )  # fmt: skip
+    values = {f: getattr(recorded, f) for f in _INIT_FIELDS} | given | {"venue": rule_card.venue}
+    try:
+        return Instrument(**values)
+    except InstrumentError as error:
+        raise InputError(str(error), source=where) from None
+
+
+_INIT_FIELDS: Final = tuple(f.name for f in Instrument.__dataclass_fields__.values() if f.init)
+
+
+def _described(one: InstrumentConfig, rule_card: RuleCard, given: dict[str, Any], where: str) -> Instrument:
+    try:
+        return Instrument.from_fields({"venue": rule_card.venue, "symbol": one.symbol, **given})
+    except InstrumentError as error:
+        raise InputError(str(error), source=where) from None
+
+
+# -- mark, funding, margin
+
+
+def _recorded(market: MarketPlan, first_ns: int, last_ns: int) -> RecordedMarks | None:
+    """What the lake has of marks in the run's span, with the last mark before it (a checkpoint carries it)."""
+    return RecordedMarks(market.paths, first_ns, last_ns) if market.paths else None
+
+
+def _resolve_mark(
+    market: MarketPlan, rule_card: RuleCard, recorded: RecordedMarks | None, base: Path, first_ns: int
+) -> None:
+    named = market.config.mark
+    has_marks = recorded is None or recorded.count > 0
+    if named is None and recorded is not None and recorded.count > 0:
+        named = "recorded"
+    if named is None and rule_card.mark.combiner.value == "none":
+        named = "mid"
+    where = f"instrument {market.name}"
+    if named is None:
+        raise InputError(
+            f'no mark price is recorded from {iso_time(first_ns)} on: name a table (mark = FILE) or a proxy (mark = "mid")',
+            source=where, field="mark",
+        )  # fmt: skip
+    if named == "recorded":
+        if not has_marks:
+            raise InputError(f"none is recorded from {iso_time(first_ns)} on", source=where, field="mark")
+        market.mark = "recorded"
+    elif named == "mid":
+        market.mark, market.mark_exact, market.mark_mid = "proxy: mid of the book, each second", False, True
+    else:
+        table = load_mark_table(base / named)
+        if not len(table.time_ns) or int(table.time_ns[0]) > first_ns:
+            begins = iso_time(int(table.time_ns[0])) if len(table.time_ns) else "never"
+            raise InputError(f"begins {begins}, the run at {iso_time(first_ns)}", source=str(base / named), field="time")
+        market.mark_table = (table.time_ns, table.mark_e8)
+        market.mark = f"table {Path(named).name}" + (f" of {table.file.as_of}" if table.file.as_of else "")
+        market.files[table.file.path] = table.file.sha256
+
+
+def _boundaries(rule_card: RuleCard, first_ns: int, last_ns: int) -> list[int]:
+    """The venue's funding instants in (first, last], by its default interval."""
+    if rule_card.funding.accrual.value == "none":
+        return []
+    interval = rule_card.funding.interval_ns.value
+    return list(range((first_ns // interval + 1) * interval, last_ns + 1, interval))
+
+
+def _resolve_funding(
+    market: MarketPlan, rule_card: RuleCard, recorded: RecordedMarks | None, base: Path, first_ns: int, last_ns: int
+) -> None:
+    named = market.config.funding
+    due = _boundaries(rule_card, first_ns, last_ns)
+    where = f"instrument {market.name}"
+    market.boundaries = len(due)
+    if named is None and rule_card.funding.accrual.value == "none":
+        market.funding = "none (by the rule card)"
+    elif named == "none":
+        market.funding, market.funding_exact = "none, switched off", False
+    elif named is None or named == "recorded":
+        known = recorded.boundaries if recorded is not None else set(due if named else ())
+        missing = [boundary for boundary in due if boundary not in known]
+        if missing:
+            raise InputError(
+                f"the boundary {iso_time(missing[0])} ({missing[0]} ns) is neither recorded nor given: name a table "
+                '(funding = FILE), or funding = "none"',
+                source=where, field="funding",
+            )  # fmt: skip
+        market.funding, market.funding_recorded = "recorded rates and marks", True
+        market.covered = len(due)
+        market.boundaries = len({b for b in known if first_ns < b <= last_ns} | set(due)) if recorded else len(due)
+        market.covered = market.boundaries
+    else:
+        _funding_table(market, base / named, due, rule_card.funding.interval_ns.value, first_ns, last_ns)
+
+
+def _funding_table(
+    market: MarketPlan, path: Path, due: list[int], interval_ns: int, first_ns: int, last_ns: int
+) -> None:
+    table = load_funding_table(path)
+    if not due and not table.dated:
+        due = list(range((first_ns // interval_ns + 1) * interval_ns, last_ns + 1, interval_ns))
+    rows: dict[int, tuple[int, int]] = {}
+    for boundary in due:
+        found = table.at(boundary)
+        if found is None:
+            raise InputError(
+                f"has no rate for {market.name} at the boundary {iso_time(boundary)} ({boundary} ns)", source=str(path)
+            )
+        rows[boundary] = found
+    if table.dated:
+        for ts, rate, mark in zip(table.boundary_ns, table.rate_e12, table.mark_e8, strict=True):
+            near = min(due, key=lambda boundary: abs(boundary - int(ts)), default=None)
+            if first_ns < ts <= last_ns and (near is None or abs(near - int(ts)) > JITTER_NS):
+                rows[int(ts)] = (int(rate), int(mark))
+    market.fundings = [(boundary, rate, mark) for boundary, (rate, mark) in sorted(rows.items())]
+    market.boundaries = market.covered = len(rows)
+    age = f" of {table.file.as_of}" if table.file.as_of else ""
+    market.funding = f"table {path.name}{age}" + ("" if table.dated else ", one rate for the whole run")
+    market.funding_exact = table.dated
+    market.files[table.file.path] = table.file.sha256
+
+
+JITTER_NS: Final = 60_000_000_000  # a table's stamp this close to a boundary is that boundary's
+
+
+def _resolve_margin(market: MarketPlan, rule_card: RuleCard, base: Path, first_ns: int) -> None:
+    named = market.config.margin
+    if named is None:
+        named = "card" if rule_card.margin.enabled.value else "none"
+        by_card = " (by the rule card)"
+    else:
+        by_card = ", switched off"
+    if named == "none":
+        market.margin, market.margin_exact = f"none{by_card}", by_card != ", switched off"
+        if market.config.leverage is not None:
+            raise InputError("has no effect without margin", source=f"instrument {market.name}", field="leverage")
+        return
+    if named == "card":
+        fact = rule_card.brackets(market.name, first_ns)
+        market.brackets = fact.value
+        market.margin, market.margin_exact = f"brackets of the rule card ({fact.source})", fact.verified
+    else:
+        table = load_brackets(base / named, market.name)
+        market.brackets = table.table
+        market.margin = f"brackets {Path(named).name}" + (f" of {table.file.as_of}" if table.file.as_of else ", undated")
+        market.files[table.file.path] = table.file.sha256
+    highest = market.brackets.max_leverage[0]
+    wanted = market.config.leverage or min(rule_card.margin.default_leverage.value, highest)
+    if wanted > highest:
+        raise InputError(f"{wanted} is above the brackets' {highest}", source=f"instrument {market.name}", field="leverage")
+    market.leverage = wanted
+    market.margin += f", leverage {wanted}x"
+    own = market.instrument.liquidation_fee_e12
+    market.liquidation_e12 = rule_card.liquidation.fee_rate_e12.value if own is None else own
+
+
+def _queue_model(queue: QueueConfig, base: Path, name: str) -> tuple[str, Any]:
+    if queue.model in QUEUE_MODELS:
+        power = queue.model.startswith("power")
+        return f"{queue.model} (n = {queue.n:g})" if power else queue.model, None
+    where = f"instrument {name}: queue"
+    if ":" not in queue.model:
+        raise InputError(f"{queue.model!r} is not one of {', '.join(QUEUE_MODELS)} or module:Class", source=where)
+    model = make(load_class(queue.model, base, where), queue.params, where)
+    if not callable(getattr(model, "probability", None)):
+        raise InputError(f"{queue.model} needs a method probability(front, back) -> float", source=where)
+    return f"model {queue.model}", model
+
+
+# -- the core
+
+
+class MarketFees:
+    """A venue's fee model as the kernel asks it: of one market, without the value."""
+
+    def __init__(self, fees: Fees, market: int, ledger: Ledger) -> None:
+        self._fees = fees
+        self._market = market
+        self._ledger = ledger
+
+    def fee_e8(self, side: int, ticks: int, lots: int, liquidity: int, /) -> int:
+        assert self._fees.model is not None
+        value_e8 = self._ledger.value_e8(self._market, ticks, lots)
+        return self._fees.model.fee_e8(self._market, side, ticks, lots, liquidity, value_e8)
+
+
+def build_core(plan: Plan, lanes: int) -> Core:
+    """The ledger and the kernel of a run, accounts funded and latencies set. Account = lane * venues + venue."""
+    venues = len(plan.venues)
+    ledger = Ledger(lanes * venues, len(plan.markets), len(plan.assets))
+    for m, market in enumerate(plan.markets):
+        instrument, fees = market.instrument, plan.venues[market.venue].fees
+        ledger.configure_market(
+            m, plan.asset_of(m), instrument.inverse, instrument.value_num, instrument.value_den, instrument.lot_num,
+            instrument.lot_den, fees.maker_e12, fees.taker_e12, market.liquidation_e12, market.brackets,
+            fee_rounding=fees.rounding,
+        )  # fmt: skip
+    for asset in {asset for venue in plan.venues for asset in venue.config.insurance}:
+        total = sum(money_e8(venue.config.insurance.get(asset, Decimal(0)), asset) for venue in plan.venues)
+        ledger.limit_insurance(plan.assets.index(asset), total)
+    core = Core(len(plan.markets), lanes, ledger, plan.config.seed)
+    for lane in range(lanes):
+        core.configure_lane(lane, [lane * venues + venue for venue in range(venues)])
+        for place, venue in enumerate(plan.venues):
+            for asset, amount in venue.config.deposit.items():
+                ledger.deposit(lane * venues + place, plan.assets.index(asset), money_e8(amount, asset))
+        for m, market in enumerate(plan.markets):
+            if market.brackets is not None:
+                ledger.set_leverage(lane * venues + market.venue, m, market.leverage)
+    for m in range(len(plan.markets)):
+        _configure_market(core, plan, m)
+    for place, venue in enumerate(plan.venues):
+        core.set_latency(place, venue.entry, venue.response)
+    core.sample_every(plan.config.samples.bbo, plan.config.samples.accounts)
+    return core
+
+
+def _configure_market(core: Core, plan: Plan, m: int) -> None:
+    market = plan.markets[m]
+    venue, one, instrument = plan.venues[market.venue], market.config, market.instrument
+    orders = venue.card.orders
+    tick = instrument.price_e8_of(1)
+    custom = market.custom_queue is not None
+    core.configure_market(
+        m,
+        venue=market.venue,
+        queue_model=codes.QUEUE_CUSTOM if custom else QUEUE_MODELS[one.queue.model],
+        queue_param=one.queue.n,
+        custom_queue=market.custom_queue,
+        exchange=EXCHANGES[one.exchange],
+        l1_only=one.book == "l1",
+        mark_source=codes.MARK_MID if market.mark_mid else codes.MARK_RECORDED,
+        post_only_reject=orders.post_only.value == "reject",
+        fok_reject=orders.fok_unfilled.value == "reject",
+        min_lots=instrument.min_lots,
+        max_lots=instrument.max_lots if instrument.max_lots is not None else (1 << 31) - 1,
+        window_ticks=one.window_ticks,
+        margin=market.brackets is not None,
+        funding_from_marks=market.funding_recorded,
+        tick_e8=(tick.numerator, tick.denominator),
+        fee_model=None if venue.fees.model is None else MarketFees(venue.fees, m, core.ledger),
+    )
+    core.set_plan(m, *plan_rows(market.mark_table, market.fundings))
+
+
+def money_e8(amount: Decimal, asset: str) -> int:
+    """An amount of money of the run file at 1e-8, exactly. Raises ``InputError``."""
+    scaled = amount * E8
+    if scaled != int(scaled) or not 0 <= scaled < 1 << 62:
+        raise InputError(f"{amount} {asset} must not be negative and have at most 8 decimals", source="run file")
+    return int(scaled)

@@ -1,0 +1,121 @@
+"""What the realism banner says of a run, gathered from its plan and from what passed through it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from matching.codes import EV_CANCELED, EV_EXPIRED, EV_FILLED, EV_REJECTED
+from sim.assembly import MarketPlan, Plan, VenuePlan
+from sim.feeds import WatchedSource
+from sim.report import BannerFacts, InstrumentFacts, VenueFacts
+from sim.units import duration_text, instant_text
+
+BOOKS = {"l2": "price-level book (L2)", "l1": "best quotes and trades only (L1)"}
+EXCHANGES = {
+    "partial": "partial fills",
+    "nopartial": "hftbacktest's no-partial-fill exchange (for comparison only)",
+}
+
+
+def banner_facts(plan: Plan, sources: Sequence[WatchedSource], folder: Path) -> BannerFacts:
+    """The facts of a finished run, for ``banner_lines``."""
+    return BannerFacts(
+        venues=[_venue(plan, venue) for venue in plan.venues],
+        instruments=[_instrument(plan, m, sources[m], folder) for m in range(len(plan.markets))],
+        span_ns=plan.last_ns - plan.first_ns,
+        seed=plan.config.seed,
+        notes=_notes(plan),
+    )
+
+
+def _venue(plan: Plan, venue: VenuePlan) -> VenueFacts:
+    place = plan.venues.index(venue)
+    mine = [market for market in plan.markets if market.venue == place]
+    symbols = tuple(market.name for market in mine if market.config.margin in (None, "card"))
+    assumptions = [*venue.card.assumptions(plan.first_ns, symbols)]
+    assumptions += [text for market in mine for text in market.instrument.assumptions()]
+    assumptions += [text for market in mine for text in market.assumptions]
+    return VenueFacts(
+        name=venue.config.name,
+        rule_card=f"{venue.card.title}, rules as of {instant_text(plan.first_ns)[:10]}",
+        entry_latency=venue.entry_text,
+        response_latency=venue.response_text,
+        maker_fee_e12=venue.fees.maker_e12,
+        taker_fee_e12=venue.fees.taker_e12,
+        fee_tier=venue.fees.tier,
+        zero_latency=venue.zero_latency,
+        assumptions=list(dict.fromkeys(assumptions)),
+    )
+
+
+def _instrument(plan: Plan, m: int, source: WatchedSource, folder: Path) -> InstrumentFacts:
+    market = plan.markets[m]
+    return InstrumentFacts(
+        name=plan.name_of(m),
+        venue=plan.venues[market.venue].config.name,
+        book=BOOKS[market.config.book],
+        queue_model=market.queue,
+        exchange_model=EXCHANGES[market.config.exchange],
+        exact_fills=market.config.exchange == "partial",
+        mark=market.mark,
+        mark_exact=market.mark_exact,
+        funding=market.funding,
+        funding_exact=market.funding_exact,
+        funding_boundaries=market.boundaries,
+        funding_covered=market.covered,
+        margin=market.margin,
+        margin_exact=market.margin_exact,
+        gaps=source.gaps,
+        gap_ns=source.gap_ns,
+        orders_open_in_gap=_orders_in_gaps(m, source.gap_spans, folder),
+        clock_correction=_clock_correction(market),
+    )
+
+
+def _orders_in_gaps(m: int, spans: Sequence[tuple[int, int]], folder: Path) -> int:
+    """Own orders of a market that were at the venue during any of the spans."""
+    if not spans:
+        return 0
+    import polars as pl
+
+    key = ["account", "order_no"]
+    rows = pl.scan_parquet(folder / "orders.parquet").filter((pl.col("instrument") == m) & (pl.col("order_no") > 0))
+    ended = pl.col("event").is_in([EV_CANCELED, EV_EXPIRED, EV_REJECTED]) | (
+        (pl.col("event") == EV_FILLED) & (pl.col("leaves") == 0)
+    )
+    lives = rows.group_by(key).agg(
+        pl.col("ts_event_ns").min().alias("start"), pl.col("ts_event_ns").filter(ended).max().alias("end")
+    )
+    inside = pl.any_horizontal(
+        *[(pl.col("start") < end) & (pl.col("end").is_null() | (pl.col("end") > start)) for start, end in spans]
+    )
+    return int(lives.filter(inside).select(pl.len()).collect().item())
+
+
+def _clock_correction(market: MarketPlan) -> str:
+    """How the receive clock of the recordings was corrected, or nothing if it was not."""
+    if not market.paths:
+        return ""
+    from recorders.dayfile import DayFile
+
+    reports: dict[str, Any] = {}
+    for path in market.paths:
+        reports |= {report["recording"]: report for report in DayFile(path).about["recordings"]}
+    behind = [report for report in reports.values() if report.get("clock_corrected")]
+    if not behind:
+        return ""
+    worst = min(int(report["clock_offset_ns"]) for report in behind)
+    floor = max(int(report["latency_least_ns"]) for report in behind)
+    return f"ran up to {-worst / 1e9:.3f} s behind the venue; corrected, least feed latency {duration_text(floor)}"
+
+
+def _notes(plan: Plan) -> list[str]:
+    notes = []
+    compute = plan.config.compute
+    if compute is not None:
+        delay = compute.delay
+        text = duration_text(delay) if delay is not None else f"{duration_text(compute.min or 0)} to {duration_text(compute.max or 0)}"
+        notes.append(f"computing takes {text} a callback")
+    return notes

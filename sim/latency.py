@@ -1,0 +1,239 @@
+"""Latency models of one leg: what a run file says, as the kernel's ``LatencyTable``.
+
+Constant, recorded (interpolated in time, or drawn from its quantiles), following the recording's own feed latency, or a
+fitted distribution. Distributions become tables of integer quantiles before the run, computed in decimal arithmetic,
+so that a hash does not depend on anybody's libm. The kernel draws from a table by a counter keyed with (seed,
+instrument, order number, leg) and interpolates between its entries.
+
+A model of one's own is an object with one method, ``latency(ts_ns, draw_u64) -> ns``: ``ts_ns`` is when the request or
+response leaves, ``draw_u64`` 64 random bits that belong to this order and leg. Negative: the venue refuses the request
+after so long.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from decimal import Context as DecimalContext
+from decimal import Decimal, localcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from matching.kernel import LatencyTable
+from sim.config import LegConfig
+from sim.loading import load_class, make
+from sim.units import UNIT_NS, duration_text
+from venues.errors import InputError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from matching.kernel import LatencyModel
+
+I64 = npt.NDArray[np.int64]
+TABLE_STEPS: Final = 1024
+TAIL: Final = Decimal(1) / 4096  # the ends of a fitted table: an unbounded tail has no end of its own
+Z99: Final = Decimal("2.3263478740408411009")
+_PRECISION: Final = DecimalContext(prec=30)
+
+FeedLatency = Callable[[], tuple[I64, I64]]  # times and feed latencies of the venue's first instrument
+
+
+def build_leg(leg: LegConfig, base: Path, feed_latency: FeedLatency, what: str) -> tuple[LatencyTable, str]:
+    """The table of one leg, and what to call it in the banner. Raises ``InputError`` naming ``what``."""
+    if leg.constant is not None:
+        return LatencyTable.constant(leg.constant), duration_text(leg.constant) if leg.constant else "none"
+    if leg.fit is not None:
+        return _fitted(leg, base, what)
+    if leg.file is not None:
+        return _recorded(leg, base, what)
+    if leg.quantiles is not None:
+        values = np.array(leg.quantiles, np.int64)
+        if len(values) < 2 or (np.diff(values) < 0).any():
+            raise InputError("needs at least two durations, none below the one before it", source=what, field="quantiles")
+        return LatencyTable.quantiles(values), f"drawn from {len(values)} quantiles, {_spread(values)}"
+    if leg.feed:
+        times, values = feed_latency()
+        scaled = scale_series(values, leg.scale, leg.offset)
+        return LatencyTable.series(times, scaled), f"the recording's feed latency x {leg.scale}, {_spread(scaled)}"
+    assert leg.model is not None
+    model: LatencyModel = make(load_class(leg.model, base, what), leg.params, what)
+    if not callable(getattr(model, "latency", None)):
+        raise InputError(f"{leg.model} needs a method latency(ts_ns, draw_u64) -> ns", source=what, field="model")
+    return LatencyTable.custom(model), f"model {leg.model}"
+
+
+def scale_series(values: I64, scale: Decimal, offset_ns: int) -> I64:
+    """``values * scale + offset``, exactly, cut to whole ns, never below 0."""
+    numerator, denominator = scale.as_integer_ratio()
+    whole = [max(0, int(value) * numerator // denominator + offset_ns) for value in values]
+    return np.array(whole, np.int64)
+
+
+def _recorded(leg: LegConfig, base: Path, what: str) -> tuple[LatencyTable, str]:
+    path = base / str(leg.file)
+    if leg.draw:
+        values = np.sort(read_values(leg, path, what))
+        if values[0] < 0:
+            raise InputError("has negative records (refused requests): those need their times, not draw", source=str(path))
+        table = empirical_quantiles(values)
+        return LatencyTable.quantiles(table), f"drawn from {len(values)} records of {path.name}, {_spread(table)}"
+    times, values = read_series(leg, path, what)
+    served = values[values >= 0]
+    refused = f", {len(values) - len(served)} refused" if len(served) < len(values) else ""
+    text = f"interpolated from {len(values)} records of {path.name}, {_spread(served)}{refused}"
+    return LatencyTable.series(times, values), text
+
+
+def _fitted(leg: LegConfig, base: Path, what: str) -> tuple[LatencyTable, str]:
+    p50, p99 = leg.p50, leg.p99
+    if leg.file is not None:
+        values = np.sort(read_values(leg, base / leg.file, what))
+        served = values[values >= 0]
+        if len(served) < 2 or served[len(served) // 2] == 0:
+            raise InputError("has too few positive records for a fit", source=str(base / leg.file))
+        p50, p99 = (int(quantile) for quantile in np.quantile(served, (0.5, 0.99), method="inverted_cdf"))
+    assert p50 is not None
+    if leg.fit == "exponential":
+        table = exponential_quantiles(p50)
+    else:
+        assert p99 is not None
+        table = lognormal_quantiles(p50, p99)
+    return LatencyTable.quantiles(table), f"{leg.fit} distribution, {_spread(table)}"
+
+
+def _spread(values: I64) -> str:
+    if not len(values):
+        return "empty"
+    ordered = np.sort(values)
+    median, high = ordered[len(ordered) // 2], ordered[min(len(ordered) - 1, len(ordered) * 99 // 100)]
+    return f"median {_short(int(median))}, p99 {_short(int(high))}"
+
+
+def _short(ns: int) -> str:
+    return f"{ns / 1e6:.3g} ms" if ns >= 1_000_000 else f"{ns / 1e3:.3g} us"
+
+
+# -- tables
+
+
+def empirical_quantiles(ordered: I64) -> I64:
+    """Sorted records as a table of at most ``TABLE_STEPS + 1`` entries whose ends are the least and the greatest."""
+    if len(ordered) == 1:
+        return np.array([ordered[0], ordered[0]], np.int64)
+    steps = min(TABLE_STEPS, len(ordered) - 1)
+    places = [i * (len(ordered) - 1) // steps for i in range(steps + 1)]
+    return np.ascontiguousarray(ordered[places], np.int64)
+
+
+def lognormal_quantiles(p50_ns: int, p99_ns: int) -> I64:
+    """Quantiles of the lognormal distribution with this median and 99th percentile, in whole ns."""
+    with localcontext(_PRECISION):
+        middle = Decimal(p50_ns).ln()
+        sigma = (Decimal(p99_ns).ln() - middle) / Z99
+        return _table([(middle + sigma * normal_quantile(p)).exp() for p in _probabilities()])
+
+
+def exponential_quantiles(p50_ns: int) -> I64:
+    """Quantiles of the exponential distribution with this median, in whole ns."""
+    with localcontext(_PRECISION):
+        mean = Decimal(p50_ns) / Decimal(2).ln()
+        return _table([-mean * (1 - p).ln() for p in _probabilities()])
+
+
+def _probabilities() -> list[Decimal]:
+    inner = [Decimal(i) / TABLE_STEPS for i in range(1, TABLE_STEPS)]
+    return [TAIL, *inner, 1 - TAIL]
+
+
+def _table(values: Sequence[Decimal]) -> I64:
+    return np.array([int(value.to_integral_value()) for value in values], np.int64)
+
+
+# M. J. Wichura, "Algorithm AS 241: The Percentage Points of the Normal Distribution", Applied Statistics 37 (3), 1988
+_CENTRE_TOP: Final = (
+    "2509.0809287301226727", "33430.575583588128105", "67265.770927008700853", "45921.953931549871457",
+    "13731.693765509461125", "1971.5909503065514427", "133.14166789178437745", "3.387132872796366608",
+)  # fmt: skip
+_CENTRE_BOTTOM: Final = (
+    "5226.495278852545925", "28729.085735721942674", "39307.89580009271061", "21213.794301586595867",
+    "5394.1960214247511077", "687.1870074920579083", "42.313330701600911252", "1",
+)  # fmt: skip
+_TAIL_TOP: Final = (
+    "7.7454501427834140764e-4", "0.0227238449892691845833", "0.24178072517745061177", "1.27045825245236838258",
+    "3.64784832476320460504", "5.7694972214606914055", "4.6303378461565452959", "1.42343711074968357734",
+)  # fmt: skip
+_TAIL_BOTTOM: Final = (
+    "1.05075007164441684324e-9", "5.475938084995344946e-4", "0.0151986665636164571966", "0.14810397642748007459",
+    "0.68976733498510000455", "1.6763848301838038494", "2.05319162663775882187", "1",
+)  # fmt: skip
+
+
+def normal_quantile(p: Decimal) -> Decimal:
+    """The standard normal quantile of p in (1e-10, 1 - 1e-10), to about 16 digits, in decimal arithmetic."""
+    q = p - Decimal("0.5")
+    if abs(q) <= Decimal("0.425"):
+        r = Decimal("0.180625") - q * q
+        return q * _polynomial(_CENTRE_TOP, r) / _polynomial(_CENTRE_BOTTOM, r)
+    r = (-(p if q < 0 else 1 - p).ln()).sqrt() - Decimal("1.6")
+    value = _polynomial(_TAIL_TOP, r) / _polynomial(_TAIL_BOTTOM, r)
+    return -value if q < 0 else value
+
+
+def _polynomial(coefficients: Sequence[str], x: Decimal) -> Decimal:
+    value = Decimal(0)
+    for coefficient in coefficients:
+        value = value * x + Decimal(coefficient)
+    return value
+
+
+# -- recorded latencies
+
+
+def read_table(path: Path, what: str) -> pl.DataFrame:
+    """A CSV or Parquet file as a frame. Raises ``InputError``."""
+    import polars as pl
+
+    try:
+        if path.suffix == ".parquet":
+            return pl.read_parquet(path)
+        return pl.read_csv(path, infer_schema_length=10_000)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise InputError(f"{path}: cannot be read: {error}", source=what) from None
+
+
+def read_values(leg: LegConfig, path: Path, what: str) -> I64:
+    """The column of latencies of a recorded file, in ns, in the file's order."""
+    return _column_ns(read_table(path, what), leg.value, leg.unit, path)
+
+
+def read_series(leg: LegConfig, path: Path, what: str) -> tuple[I64, I64]:
+    """Times and latencies of a recorded file in ns, sorted by time."""
+    frame = read_table(path, what)
+    values = _column_ns(frame, leg.value, leg.unit, path)
+    times = _column_ns(frame, leg.time, leg.time_unit, path)
+    order = np.argsort(times, kind="stable")
+    return np.ascontiguousarray(times[order]), np.ascontiguousarray(values[order])
+
+
+def _column_ns(frame: pl.DataFrame, name: str, unit: str, path: Path) -> I64:
+    import polars as pl
+
+    if name not in frame.columns:
+        raise InputError(f"has no such column; it has {', '.join(frame.columns)}", source=str(path), field=name)
+    column = frame[name]
+    if column.is_empty():
+        raise InputError("has no rows", source=str(path), field=name)
+    empty = column.is_null()
+    if empty.any():
+        row = int(np.argmax(empty.to_numpy())) + 1
+        raise InputError("is empty", source=str(path), place=f"row {row}", field=name)
+    if column.dtype == pl.Datetime:
+        return np.array(column.cast(pl.Datetime("ns")).cast(pl.Int64), np.int64)
+    if column.dtype.is_integer():
+        return np.array(column, np.int64) * np.int64(UNIT_NS[unit])
+    if column.dtype.is_float():
+        return np.rint(column.to_numpy() * UNIT_NS[unit]).astype(np.int64)
+    raise InputError(f"holds {column.dtype}, not numbers or times", source=str(path), field=name)
