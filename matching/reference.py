@@ -4,13 +4,14 @@ Theory of operation
 -------------------
 Everything that happens is put in one total order and done one thing at a time:
 
-    at the venue    market messages by (ts_event, market, venue order), then requests by (arrival, order of sending);
-                    a funding boundary comes before anything else of its instant
+    at the venue    what happens of itself (funding boundaries, mids, rows of tables), then market messages by
+                    (ts_event, market, venue order), then requests by (arrival, order of sending)
     at our side     private events by (delivery, order of generation), then market messages by (ts_recv, market, venue
                     order); at equal times the venue comes first
 
-``advance(until)`` finds the earliest of these, does it, and goes on until something is due that somebody listens to. No
-two things are done at once, nothing is skipped, nothing is cached: what is slow here is obvious here. How messages
+``advance(until)`` does the venue's things one at a time, the earliest first, until the next one would be later than the
+first instant at which somebody on our side is to be woken; then it shows our side what it has received by then.
+Nothing is kept that can be found by looking: what is slow here is obvious here. How messages
 change a book is ``reference_book.py``, how orders fill ``reference_venue.py``, both written from docs/fills.md. The
 differential suite holds the kernel, compiled and not, against this by ``state_hash()``.
 
@@ -24,7 +25,7 @@ import heapq
 import math
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from functools import partial
 from typing import Protocol
 
@@ -32,17 +33,17 @@ import numpy as np
 
 from matching.codes import (
     BBO,
+    BUY,
     DEPTH,
     EV_AMEND_REJECTED,
     EV_CANCEL_REJECTED,
-    EV_FUNDING,
     EV_REJECTED,
     FORCE,
     FUNDING,
     GAP,
-    LIQ_NONE,
     MARK,
     NEED_DATA,
+    NO_PRICE,
     OFFBOOK,
     ON_BOOK,
     ON_FORCE,
@@ -52,6 +53,8 @@ from matching.codes import (
     ON_TRADE,
     R_LATENCY,
     R_NONE,
+    R_UNKNOWN_ORDER,
+    SELL,
     SNAPSHOT,
     TRADE,
     WAKE_END,
@@ -61,9 +64,11 @@ from matching.codes import (
 )
 from matching.feed import FeedWindow
 from matching.reference_book import Book, Message
-from matching.reference_venue import Account, MarketRules, Order, Outcome, VenueMarket, is_reduce_only
+from matching.reference_venue import Accounts, MarketRules, Order, Outcome, VenueMarket
 
 NEVER_NS = (1 << 63) - 1
+SECOND_NS = 1_000_000_000
+REFUSED_SEQ = 1_000_000  # refused cancels and amends are numbered from here within their order
 UNKNOWN_FRONT = 1 << 62
 LISTENS = {
     DEPTH: ON_BOOK,
@@ -72,7 +77,6 @@ LISTENS = {
     TRADE: ON_TRADE,
     OFFBOOK: ON_TRADE,
     MARK: ON_MARK,
-    FUNDING: ON_MARK,
     GAP: ON_GAP,
     FORCE: ON_FORCE,
 }
@@ -116,13 +120,15 @@ class Request:
 
     kind: str  # "submit", "cancel" or "amend"
     order: Order
+    number: int  # among the order's cancels and amends, from 1
+    sent_ns: int
     ticks: int = 0
     lots: int = 0
 
 
 @dataclass(slots=True)
-class PrivateEvent:
-    """What ``pop_private`` hands to a lane; also one row of the log."""
+class Event:
+    """One log row, delivered to its lane as a private event; fields as ``kernel.LOG_COLUMNS`` without the slot."""
 
     lane: int
     account: int
@@ -131,79 +137,91 @@ class PrivateEvent:
     seq: int
     event: int
     reason: int
-    ts_ns: int
+    ts_event_ns: int
     ticks: int
     lots: int
     liquidity: int
     fee_e8: int
-    deliver_ns: int
-    leaves_lots: int
+    ts_sent_ns: int
+    ts_deliver_ns: int
+    cause: int
+    queue_front_micro: int
     side: int
-    cause: int = 0
-    realized_e8: int = 0
-    amount_e8: int = 0
+    style: int
+    leaves: int
+    realized_e8: int
+    position_lots: int
+    wallet_e8: int
 
     def canonical(self) -> tuple[int, ...]:
         """The columns by which modes are compared, in their fixed order."""
         return (
             self.account, self.market, self.order_no, self.seq, self.event, self.reason,
-            self.ts_ns, self.ticks, self.lots, self.liquidity, self.fee_e8,
+            self.ts_event_ns, self.ticks, self.lots, self.liquidity, self.fee_e8,
         )  # fmt: skip
 
 
 @dataclass(slots=True)
 class Feed:
-    """What is known of one market's messages: those the venue has not had yet, those the client has not seen yet."""
+    """What is known of one market's messages."""
 
-    at_venue: deque[Message]  # bounded by the windows given
-    at_client: list[tuple[int, int, int, Message]]  # a heap by (ts_recv, market, number)
+    at_venue: deque[Message]  # still to happen there; bounded by the windows given
+    at_client: list[tuple[int, int, Message]]  # not yet seen by us: a heap by (ts_recv, number)
     count: int = 0
     is_last: bool = False
+    end_ns: int = 0  # the latest receive time so far
+
+
+@dataclass(slots=True)
+class TableRow:
+    """A mark or a funding charge out of a table, at venue time."""
+
+    ts_ns: int
+    kind: int  # MARK: a is the mark; FUNDING: a is the rate, b its mark or 0
+    a: int
+    b: int
 
 
 class Reference:
     """See the module's docstring; every method means what ``Core``'s of the same name means."""
 
-    def __init__(self, n_markets: int, n_lanes: int, account: Account) -> None:
-        self.account = account
+    def __init__(self, n_markets: int, n_lanes: int, accounts: Accounts) -> None:
+        self.accounts = accounts
         self.now = 0
         self.venue_now = 0
         self.accounts_of_lane: list[list[int]] = [[lane] for lane in range(n_lanes)]
-        self.markets = [self._market(m, MarketRules()) for m in range(n_markets)]
+        self.markets = [VenueMarket(m, MarketRules(), accounts, self) for m in range(n_markets)]
         self.client_books = [Book(False) for _ in range(n_markets)]
         self.client_marks: list[tuple[int, ...]] = [(0, 0, 0, 0)] * n_markets
         self.feeds = [Feed(deque(), []) for _ in range(n_markets)]
+        self.tables: list[list[TableRow]] = [[] for _ in range(n_markets)]
+        self.mid_due_ns = [NEVER_NS] * n_markets
         self.latencies: dict[int, tuple[Latency, Latency]] = {}
         self.masks: dict[tuple[int, int], int] = {}
         self.orders: dict[tuple[int, int], Order] = {}
-        self.requests: list[tuple[int, int, Request]] = []
-        self.private: list[tuple[int, int, PrivateEvent]] = []
-        self.due_events: list[PrivateEvent] = []
-        self.due_messages: list[Message] = []
-        self.log: list[PrivateEvent] = []
+        self.requests: list[tuple[int, int, Request]] = []  # a heap by (arrival, order of sending)
+        self.private: list[tuple[int, int, Event]] = []  # a heap by (delivery, order of generation)
+        self.account_events: dict[int, int] = {}
+        self.log: list[Event] = []
         self.sent = 0
         self.rows = 0
-        self.need_market = -1
-        self.event: PrivateEvent | None = None
-        self.message: Message | None = None
+        self.ev: Event | None = None
+        self.msg: Message | None = None
 
     # -- configuration
-
-    def _market(self, m: int, rules: MarketRules) -> VenueMarket:
-        def account_of(lane: int) -> int:
-            return self.accounts_of_lane[lane][rules.venue]
-
-        return VenueMarket(m, rules, self.account, account_of, self._emit)
-
-    def configure_market(self, m: int, rules: MarketRules) -> None:
-        self.markets[m] = self._market(m, rules)
-        self.client_books[m] = Book(rules.l1_only)
 
     def configure_lane(self, lane: int, accounts: list[int]) -> None:
         self.accounts_of_lane[lane] = accounts
 
+    def configure_market(self, m: int, rules: MarketRules) -> None:
+        self.markets[m] = VenueMarket(m, rules, self.accounts, self)
+        self.client_books[m] = Book(rules.l1_only)
+
     def set_latency(self, venue: int, entry: Latency, response: Latency) -> None:
         self.latencies[venue] = (entry, response)
+
+    def set_table(self, m: int, rows: list[TableRow]) -> None:
+        self.tables[m] = list(rows)
 
     def listen(self, lane: int, m: int, mask: int) -> None:
         self.masks[lane, m] = mask
@@ -214,182 +232,276 @@ class Reference:
             message = _message(m, feed.count, window, j)
             feed.count += 1
             feed.at_venue.append(message)
-            heapq.heappush(feed.at_client, (message.ts_recv, m, message.number, message))
+            heapq.heappush(feed.at_client, (message.ts_recv, message.number, message))
+            feed.end_ns = max(feed.end_ns, message.ts_recv)
+            if self.markets[m].rules.mark_is_mid and self.mid_due_ns[m] == NEVER_NS:
+                self.mid_due_ns[m] = (message.ts_event // SECOND_NS + 1) * SECOND_NS
         feed.is_last = last
+
+    def needs(self) -> list[int]:
+        """Markets that wait for their next window."""
+        return [m for m, feed in enumerate(self.feeds) if not feed.at_venue and not feed.is_last]
 
     # -- commands
 
     def submit(
         self, lane: int, m: int, order_no: int, side: int, ticks: int, lots: int, tif: int, type: int, flags: int
     ) -> int:
-        order = Order(lane, m, order_no, side, ticks, lots, tif, type, is_reduce_only(flags))
+        order = Order(lane, m, order_no, side, ticks, lots, tif, type, flags, sent_ns=self.now)
         self.orders[lane, order_no] = order
-        self._send(Request("submit", order, ticks, lots))
+        latency_ns = self._entry(m).latency_ns(self.now)
+        if latency_ns < 0:
+            outcome = Outcome(lane, order, EV_REJECTED, R_LATENCY, ticks, lots, side=side)
+            self._record(m, outcome, 0, self.now - latency_ns)
+        else:
+            self._send(Request("submit", order, 0, self.now), latency_ns)
         return order_no
 
     def cancel(self, lane: int, slot: int, order_no: int) -> None:
-        self._send(Request("cancel", self.orders[lane, order_no]))
+        self._follow_up("cancel", lane, order_no, 0, 0)
 
     def amend(self, lane: int, slot: int, order_no: int, ticks: int, lots: int) -> None:
-        self._send(Request("amend", self.orders[lane, order_no], ticks, lots))
+        self._follow_up("amend", lane, order_no, ticks, lots)
 
-    def _send(self, request: Request) -> None:
-        entry, _ = self._latency(request.order.market)
-        latency_ns = entry.latency_ns(self.now)
-        if latency_ns < 0:
-            self._refuse(request, self.now - latency_ns)
-            return
+    def _follow_up(self, kind: str, lane: int, order_no: int, ticks: int, lots: int) -> None:
+        order = self.orders[lane, order_no]
+        order.requests += 1
+        latency_ns = abs(self._entry(order.market).latency_ns(self.now))
+        self._send(Request(kind, order, order.requests, self.now, ticks, lots), latency_ns)
+
+    def _send(self, request: Request, latency_ns: int) -> None:
         self.sent += 1
         heapq.heappush(self.requests, (self.now + latency_ns, self.sent, request))
 
-    def _latency(self, m: int) -> tuple[Latency, Latency]:
-        return self.latencies.get(self.markets[m].rules.venue, (ConstantLatency(0), ConstantLatency(0)))
+    def _entry(self, m: int) -> Latency:
+        return self.latencies[self.markets[m].rules.venue][0]
 
-    def _refuse(self, request: Request, deliver_ns: int) -> None:
-        event = {"submit": EV_REJECTED, "cancel": EV_CANCEL_REJECTED, "amend": EV_AMEND_REJECTED}[request.kind]
-        order = request.order
-        self._record(Outcome(order, event, R_LATENCY, order.ticks, order.leaves_lots), deliver_ns, deliver_ns)
+    def _response(self, m: int) -> Latency:
+        return self.latencies[self.markets[m].rules.venue][1]
 
-    # -- events out
+    # -- what the venue's markets ask of their host
 
-    def _emit(self, outcome: Outcome) -> None:
-        _, response = self._latency(outcome.order.market)
-        self._record(outcome, self.venue_now, self.venue_now + abs(response.latency_ns(self.venue_now)))
+    def account(self, lane: int, m: int) -> int:
+        return self.accounts_of_lane[lane][self.markets[m].rules.venue]
 
-    def _record(self, outcome: Outcome, ts_ns: int, deliver_ns: int) -> None:
-        order = outcome.order
-        order.events += 1
-        account = self.accounts_of_lane[order.lane][self.markets[order.market].rules.venue]
-        event = PrivateEvent(
-            order.lane, account, order.market, order.number, order.events, outcome.event, outcome.reason, ts_ns,
-            outcome.ticks, outcome.lots, outcome.liquidity, outcome.fee_e8, deliver_ns, order.leaves_lots, order.side,
-            outcome.cause, outcome.realized_e8,
+    def lanes(self) -> range:
+        return range(len(self.accounts_of_lane))
+
+    def liquidate(self, lane: int, venue: int) -> None:
+        """Cancel everything, reduce by the book down to the bankruptcy price, hand the rest to the insurance fund."""
+        markets = [market for market in self.markets if market.rules.venue == venue]
+        account = self.accounts_of_lane[lane][venue]
+        for market in markets:
+            market.cancel_lane(lane)
+        for market in markets:
+            margin = market.rules.margin
+            if margin is not None and margin.is_liquidatable(account) and market.position(lane) != 0:
+                market.liquidate_position(lane)
+        if any(market.rules.margin is not None and market.rules.margin.is_liquidatable(account) for market in markets):
+            for market in markets:
+                market.take_over(lane)
+
+    def emit(self, m: int, outcome: Outcome) -> None:
+        deliver_ns = self.venue_now + self._response(m).latency_ns(self.venue_now)
+        self._record(m, outcome, outcome.boundary_ns or self.venue_now, deliver_ns)
+
+    def _record(self, m: int, outcome: Outcome, ts_ns: int, deliver_ns: int) -> None:
+        account = self.account(outcome.lane, m)
+        if outcome.order is None:
+            seq = self.account_events.get(outcome.lane, 0)
+            self.account_events[outcome.lane] = seq + 1
+            order_no, sent_ns, style, leaves = 0, self.venue_now, 0, 0
+        else:
+            order = outcome.order
+            seq = order.events
+            order.events += 1
+            order_no, sent_ns, leaves = order.number, order.sent_ns, order.leaves_lots
+            style = order.tif + 8 * order.type + 16 * order.flags
+        self._deliver(
+            Event(
+                outcome.lane, account, m, order_no, seq, outcome.event, outcome.reason, ts_ns, outcome.ticks,
+                outcome.lots, outcome.liquidity, outcome.fee_e8, sent_ns, deliver_ns, outcome.cause,
+                outcome.front_micro, outcome.side, style, leaves, outcome.realized_e8,
+                *self._holdings(account, m),
+            )
         )  # fmt: skip
+
+    def _refuse(self, request: Request, reason: int) -> None:
+        """A cancel or amend that changes nothing: its order may be closed already."""
+        order, m = request.order, request.order.market
+        event = EV_CANCEL_REJECTED if request.kind == "cancel" else EV_AMEND_REJECTED
+        account = self.account(order.lane, m)
+        deliver_ns = self.venue_now + self._response(m).latency_ns(self.venue_now)
+        self._deliver(
+            Event(
+                order.lane, account, m, order.number, REFUSED_SEQ + request.number, event, reason, self.venue_now, 0, 0,
+                0, 0, request.sent_ns, deliver_ns, 0, 0, 0, 0, 0, 0,
+                *self._holdings(account, m),
+            )
+        )  # fmt: skip
+
+    def _holdings(self, account: int, m: int) -> tuple[int, int]:
+        """Position and wallet after an event."""
+        return self.accounts.position(account, m), self.accounts.wallet(account, self.markets[m].rules.asset)
+
+    def _deliver(self, event: Event) -> None:
         self.log.append(event)
-        heapq.heappush(self.private, (deliver_ns, len(self.log), event))
-
-    def pop_private(self) -> bool:
-        """The next private event due by now into ``event``."""
-        if not self.due_events:
-            return False
-        self.event = self.due_events.pop(0)
-        return True
-
-    def pop_market(self) -> bool:
-        """The next due message somebody listens to into ``message``."""
-        if not self.due_messages:
-            return False
-        self.message = self.due_messages.pop(0)
-        return True
+        heapq.heappush(self.private, (event.ts_deliver_ns, len(self.log), event))
 
     # -- time
 
     def advance(self, until_ns: int) -> int:
         """Do everything up to the next thing somebody listens to, at most up to ``until_ns``; set ``now`` to there."""
-        wake_ns, code = until_ns, WAKE_TIME
         while True:
-            if self._needs_data():
+            if self.needs():
                 return NEED_DATA
-            ts_ns, do = self._earliest()
+            wake_ns = max(self._wake_ns(until_ns), self.now)
+            ts_ns, do = self._earliest_at_venue()
             if ts_ns > wake_ns:
                 break
-            woken = do()
-            if woken is not None and code == WAKE_TIME:
-                wake_ns, code = ts_ns, woken
-        if wake_ns == NEVER_NS:
-            return WAKE_END
-        self.now = max(self.now, wake_ns)
-        return code
+            self.venue_now = ts_ns
+            do()
+        self.now = wake_ns
+        if self._private_due_ns() <= wake_ns:
+            self._show_messages(wake_ns - 1)
+            return WAKE_PRIVATE
+        if self._show_messages(wake_ns):
+            return WAKE_MARKET
+        return WAKE_END if self._has_ended() and wake_ns < until_ns else WAKE_TIME
 
-    def _needs_data(self) -> bool:
-        """Whether a market has run out of messages while more are to come: what is next is not known."""
-        for m, feed in enumerate(self.feeds):
-            if not feed.at_venue and not feed.is_last:
-                self.need_market = m
-                return True
-        return False
+    def _wake_ns(self, until_ns: int) -> int:
+        """The first instant at which our side is to be woken, as far as it is known now."""
+        found = [until_ns, self._private_due_ns()]
+        for feed in self.feeds:
+            found += [message.ts_recv for _, _, message in feed.at_client if self._is_listened_to(message)]
+        if all(feed.is_last for feed in self.feeds):
+            found.append(max(feed.end_ns for feed in self.feeds))
+        return min(found)
 
-    def _earliest(self) -> tuple[int, Callable[[], int | None]]:
-        """The first thing in the total order that is not yet done: its time, and how to do it.
+    def _has_ended(self) -> bool:
+        return all(feed.is_last and self.now >= feed.end_ns for feed in self.feeds)
 
-        Classes at one instant: 0 boundary, 1 market message, 2 request (the venue); 3 private event, 4 market message
-        (our side).
-        """
-        found: list[tuple[tuple[int, ...], Callable[[], int | None]]] = []
+    def _private_due_ns(self) -> int:
+        due = [ts_ns for ts_ns, _, event in self.private if self._listens_private(event.lane)]
+        return min(due, default=NEVER_NS)
+
+    def _listens_private(self, lane: int) -> bool:
+        return any(of_lane == lane and mask & ON_PRIVATE for (of_lane, _), mask in self.masks.items())
+
+    def _is_listened_to(self, message: Message) -> bool:
+        bit = LISTENS.get(message.kind, 0)
+        return any(m == message.market and mask & bit for (_, m), mask in self.masks.items())
+
+    def _earliest_at_venue(self) -> tuple[int, Callable[[], None]]:
+        """What happens next at the venue: when, and how to do it. At one instant: 0 of itself, 1 feed, 2 requests."""
+        found: list[tuple[tuple[int, ...], Callable[[], None]]] = []
         for m, market in enumerate(self.markets):
-            if market.boundary_is_ahead:
-                found.append(((market.boundary_ns, 0, m), market.reach_boundary))
-            feed = self.feeds[m]
-            if feed.at_venue:
-                message = feed.at_venue[0]
-                found.append(((message.ts_event, 1, m, message.number), partial(self._do_venue_message, feed)))
-            if feed.at_client:
-                message = feed.at_client[0][-1]
-                found.append(((message.ts_recv, 4, m, message.number), partial(self._do_client_message, feed)))
+            if market.next_boundary_ns is not None:
+                found.append(((market.next_boundary_ns, 0, m, 0), market.reach_boundary))
+            if self.mid_due_ns[m] < NEVER_NS:
+                found.append(((self.mid_due_ns[m], 0, m, 1), partial(self._sample_mid, m)))
+            if self.tables[m]:
+                found.append(((self.tables[m][0].ts_ns, 0, m, 2), partial(self._do_table_row, m)))
+            if self.feeds[m].at_venue:
+                message = self.feeds[m].at_venue[0]
+                found.append(((message.ts_event, 1, m, message.number), partial(self._do_message, m)))
         if self.requests:
-            found.append(((self.requests[0][0], 2, self.requests[0][1]), self._do_request))
-        if self.private:
-            found.append(((self.private[0][0], 3, self.private[0][1]), self._do_private))
+            found.append(((self.requests[0][0], 2, self.requests[0][1], 0), self._do_request))
         if not found:
             return NEVER_NS, _nothing
         key, do = min(found, key=lambda item: item[0])
         return key[0], do
 
-    def _do_venue_message(self, feed: Feed) -> None:
-        message = feed.at_venue.popleft()
-        self.venue_now = message.ts_event
+    def _sample_mid(self, m: int) -> None:
+        self.mid_due_ns[m] += SECOND_NS
+        self.markets[m].sample_mid()
+
+    def _do_table_row(self, m: int) -> None:
+        row = self.tables[m].pop(0)
+        if row.kind == MARK:
+            self.markets[m].set_mark(row.a)
+        else:
+            self.markets[m].charge_funding(row.a, row.b, row.ts_ns)
+
+    def _do_message(self, m: int) -> None:
+        message = self.feeds[m].at_venue.popleft()
         self.rows += len(message.rows)
-        self.markets[message.market].on_message(message)
+        self.markets[m].on_message(message)
 
     def _do_request(self) -> None:
-        self.venue_now, _, request = heapq.heappop(self.requests)
-        market = self.markets[request.order.market]
+        _, _, request = heapq.heappop(self.requests)
+        order = request.order
+        market = self.markets[order.market]
         if request.kind == "submit":
-            market.on_submit(request.order)
+            market.on_submit(order)
         elif request.kind == "cancel":
-            market.on_cancel(request.order)
+            if not market.on_cancel(order):
+                self._refuse(request, R_UNKNOWN_ORDER)
         else:
-            market.on_amend(request.order, request.ticks, request.lots)
+            reason = market.on_amend(order, request.ticks, request.lots)
+            if reason != R_NONE:
+                self._refuse(request, reason)
 
-    def _do_private(self) -> int | None:
-        _, _, event = heapq.heappop(self.private)
-        self.due_events.append(event)
-        return WAKE_PRIVATE if self.masks.get((event.lane, event.market), 0) & ON_PRIVATE else None
+    # -- our side
 
-    def _do_client_message(self, feed: Feed) -> int | None:
-        message = heapq.heappop(feed.at_client)[-1]
+    def _show_messages(self, upto_ns: int) -> bool:
+        """Bring every client view to ``upto_ns``, but no listened message beyond the first; True if there was one."""
+        shown = False
+        for feed in self.feeds:
+            while feed.at_client and feed.at_client[0][0] <= upto_ns:
+                message = feed.at_client[0][-1]
+                is_listened = self._is_listened_to(message)
+                if is_listened and shown:
+                    break
+                heapq.heappop(feed.at_client)
+                self._see(message)
+                if is_listened:
+                    self.msg, shown = message, True
+                    break
+        return shown
+
+    def _see(self, message: Message) -> None:
         for _ in self.client_books[message.market].apply(message):
-            pass
+            pass  # the changes matter to resting orders only, and those are at the venue
         if message.kind == MARK:
             self.client_marks[message.market] = message.aux
-        bit = LISTENS[message.kind]
-        if any(m == message.market and mask & bit for (_, m), mask in self.masks.items()):
-            self.due_messages.append(message)
-            return WAKE_MARKET
-        return None
 
-    # -- what the client sees, what the venue shows, and the digest of everything
+    def pop_private(self) -> bool:
+        """The next private event due by now into ``ev``."""
+        if not self.private or self.private[0][0] > self.now:
+            return False
+        self.ev = heapq.heappop(self.private)[-1]
+        return True
 
     def best_ticks(self, m: int, side: int) -> int:
-        return self.client_books[m].best(side)
-
-    def level_lots(self, m: int, side: int, ticks: int) -> int:
-        return self.client_books[m].lots(side, ticks)
+        """Best price as the client sees it, NO_PRICE while there is none or the book is stale."""
+        book = self.client_books[m]
+        return book.best(side) if book.valid else NO_PRICE
 
     def best_lots(self, m: int, side: int) -> int:
         return self.level_lots(m, side, self.best_ticks(m, side))
 
+    def level_lots(self, m: int, side: int, ticks: int) -> int:
+        book = self.client_books[m]
+        return book.lots(side, ticks) if book.valid else 0
+
     def is_valid(self, m: int) -> bool:
         return self.client_books[m].valid
 
-    def mark_e8(self, m: int) -> int:
-        return self.client_marks[m][0]
+    # -- the digest of everything
 
-    def venue_best_ticks(self, m: int, side: int) -> int:
-        return self.markets[m].book.best(side)
+    def resting_orders(self) -> list[tuple[int, ...]]:
+        """(lane, order_no, market, side, ticks, lots left, queue ahead in micro-lots, traded there), sorted."""
+        return sorted(
+            (order.lane, order.number, m, order.side, order.ticks, order.leaves_lots, _front_micro(order),
+             order.traded_lots)
+            for m, market in enumerate(self.markets)
+            for order in market.resting
+        )
 
-    def venue_level_lots(self, m: int, side: int, ticks: int) -> int:
-        return self.markets[m].book.lots(side, ticks)
+    def log_rows(self) -> list[tuple[int, ...]]:
+        """Every column of the log so far, in the order in which the rows came."""
+        return [astuple(event) for event in self.log]
 
     def canonical_log(self) -> list[tuple[int, ...]]:
         return sorted(event.canonical() for event in self.log)
@@ -400,13 +512,13 @@ class Reference:
         for m, market in enumerate(self.markets):
             for book in (market.book, self.client_books[m]):
                 out.append(int(book.valid))
-                for side in (0, 1):
+                for side in (BUY, SELL):
                     for ticks in sorted(book.levels[side]):
                         out += (side, ticks, book.levels[side][ticks])
-                out.append(-1)
-            for order in sorted(market.resting, key=lambda order: (order.lane, order.number)):
-                front = UNKNOWN_FRONT if order.front_lots is None else math.floor(order.front_lots * 1e6 + 0.5)
-                out += (order.lane, order.number, order.side, order.ticks, order.leaves_lots, front, order.traded_lots)
+                    out.append(-1)
+            for lane, number, index, *rest in self.resting_orders():
+                if index == m:
+                    out += (lane, number, *rest)
             out.append(-1)
         for row in self.canonical_log():
             out += row
@@ -414,6 +526,11 @@ class Reference:
 
     def state_hash(self) -> str:
         return hashlib.sha256(np.array(self.state(), dtype="<i8").tobytes()).hexdigest()
+
+
+def _front_micro(order: Order) -> int:
+    """May be negative: a queue model can put us before the head, where the next trade fills."""
+    return UNKNOWN_FRONT if order.front_lots is None else math.floor(order.front_lots * 1e6 + 0.5)
 
 
 def _nothing() -> None:

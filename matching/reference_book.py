@@ -8,7 +8,7 @@ them, are in docs/fills.md; nothing here is shared with the kernel.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from matching.codes import BBO, BUY, DEPTH, GAP, NO_PRICE, SELL, SNAPSHOT
@@ -43,7 +43,7 @@ class Change(NamedTuple):
 
 
 class Quote(NamedTuple):
-    """A best quote that was applied and that older depth must not undo; None where it had no such side."""
+    """A best quote that was applied and that older depth must not undo; None: it said that this side is empty."""
 
     ref: int
     bid_ticks: int | None
@@ -113,14 +113,15 @@ class Book:
             return
         self.valid = True
         self.last_id = message.ref
-        stated = {side: (ticks, lots) for side, ticks, lots in message.rows}
+        stated = {side: (ticks, lots) for side, ticks, lots in message.rows if lots > 0}
         if not self.l1_only:
             self.quotes.append(Quote(message.ref, _tick_of(stated, BUY), _tick_of(stated, SELL)))
         for side in (BUY, SELL):
             if side in stated:
                 yield from self._quote_side(side, *stated[side])
-            elif self.l1_only:
-                yield from (self._set(side, ticks, 0, DELETED) for ticks in self.sorted_ticks(side))
+            else:  # a best quote without this side says that the side is empty
+                for ticks in self.sorted_ticks(side):
+                    yield self._set(side, ticks, 0, DELETED)
 
     def _quote_side(self, side: int, ticks: int, lots: int) -> Iterator[Change]:
         for other in self.sorted_ticks(side):
@@ -147,7 +148,7 @@ def _tick_of(stated: dict[int, tuple[int, int]], side: int) -> int | None:
 def _is_stated_by(quote: Quote, side: int, ticks: int) -> bool:
     """Whether a best quote says something about this level: it is the quoted one or better."""
     best = quote.bid_ticks if side == BUY else quote.ask_ticks
-    return best is not None and not is_better(side, best, ticks)
+    return best is None or not is_better(side, best, ticks)
 
 
 def _best_rows_of(snapshot: Message) -> Message:
@@ -157,8 +158,4 @@ def _best_rows_of(snapshot: Message) -> Message:
         own = [row for row in snapshot.rows if row[0] == side and row[2] > 0]
         if own:
             rows.append(max(own, key=lambda row: row[1]) if side == BUY else min(own, key=lambda row: row[1]))
-    return Message(**{**_fields(snapshot), "rows": rows})
-
-
-def _fields(message: Message) -> dict[str, object]:
-    return {name: getattr(message, name) for name in Message.__slots__}
+    return replace(snapshot, rows=rows)

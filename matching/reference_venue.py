@@ -7,30 +7,32 @@ except as the stamp of what is being processed (``now_ns``); the order of things
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+import math
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from matching import arith
 from matching.codes import (
     BUY,
     CAUSE_CROSS,
+    CAUSE_LIQUIDATION,
     CAUSE_NONE,
     CAUSE_QUEUE,
     CAUSE_TAKER,
     CAUSE_THROUGH,
     EV_ACCEPTED,
-    EV_AMEND_REJECTED,
     EV_AMENDED,
-    EV_CANCEL_REJECTED,
     EV_CANCELED,
     EV_EXPIRED,
     EV_FILLED,
+    EV_FUNDING,
+    EV_LIQUIDATED,
     EV_REJECTED,
     EXCHANGE_NOPARTIAL,
     EXCHANGE_PARTIAL,
     FLAG_REDUCE_ONLY,
     FOK,
+    FUNDING,
     GTC,
     GTX,
     IOC,
@@ -38,6 +40,7 @@ from matching.codes import (
     LIQ_MAKER,
     LIQ_NONE,
     LIQ_TAKER,
+    MARK,
     MARKET,
     NO_PRICE,
     QUEUE_LOG,
@@ -48,10 +51,12 @@ from matching.codes import (
     QUEUE_RISK_AVERSE,
     R_FOK,
     R_IOC_REMAINDER,
+    R_LIQUIDATION,
     R_LOT_SIZE,
     R_MARKET_REMAINDER,
     R_NO_BOOK,
     R_NO_CHANGE,
+    R_NO_LIQUIDITY,
     R_NONE,
     R_POST_ONLY,
     R_REDUCE_ONLY,
@@ -64,13 +69,35 @@ from matching.codes import (
 from matching.reference_book import HIDDEN, STATED, Book, Change, Message, is_better
 
 
-class Account(Protocol):
-    """What the venue asks of an account ledger; money at 1e-8 of the settlement asset."""
+class Accounts(Protocol):
+    """What the venue asks of the accounts (`Ledger`, or `ExactAccounts`); money at 1e-8 of the settlement asset."""
 
-    last_realized_e8: int
+    @property
+    def last_realized_e8(self) -> int: ...
 
-    def position(self, account: int, market: int) -> int: ...
-    def fill(self, account: int, market: int, side: int, ticks: int, lots: int, liquidity: int) -> int: ...
+    def position(self, account: int, m: int, /) -> int: ...
+    def fill(self, account: int, m: int, side: int, ticks: int, lots: int, liquidity: int, /) -> int: ...
+    def funding(self, account: int, m: int, lots: int, mark_e8: int, rate_e12: int, /) -> int: ...
+    def set_mark(self, m: int, mark_e8: int, /) -> None: ...
+    def wallet(self, account: int, asset: int, /) -> int: ...
+
+
+class MarginAccounts(Accounts, Protocol):
+    """What it asks beside that of a ledger with margin (`Ledger`)."""
+
+    @property
+    def last_ticks(self) -> int: ...
+
+    def check_open(
+        self, account: int, m: int, side: int, ticks: int, lots: int, reduce_only: bool, /
+    ) -> int: ...
+    def order_added(self, account: int, m: int, side: int, ticks: int, lots: int, /) -> None: ...
+    def order_removed(self, account: int, m: int, side: int, ticks: int, lots: int, /) -> None: ...
+    def is_liquidatable(self, account: int, /) -> bool: ...
+    def bankruptcy_ticks(self, account: int, m: int, /) -> int: ...
+    def fill_with_fee(self, account: int, m: int, side: int, ticks: int, lots: int, fee_e8: int, /) -> int: ...
+    def liquidation_fee(self, account: int, m: int, ticks: int, lots: int, /) -> int: ...
+    def takeover(self, account: int, m: int, /) -> int: ...
 
 
 @dataclass(slots=True)
@@ -78,6 +105,7 @@ class MarketRules:
     """How one market matches; the same settings as ``Core.configure_market``."""
 
     venue: int = 0
+    asset: int = 0  # in which the accounts settle this market
     queue_model: int = QUEUE_RISK_AVERSE
     queue_param: float = 1.0
     exchange: int = EXCHANGE_PARTIAL
@@ -86,6 +114,10 @@ class MarketRules:
     fok_reject: bool = False
     min_lots: int = 1
     max_lots: int = (1 << 31) - 1
+    margin: MarginAccounts | None = None  # the accounts again, if they are to check margin
+    funding_from_marks: bool = False
+    mark_is_mid: bool = False
+    tick_e8: tuple[int, int] = (1, 1)
 
 
 @dataclass(slots=True)
@@ -98,12 +130,18 @@ class Order:
     lots: int
     tif: int
     type: int
-    reduce_only: bool
+    flags: int
     filled_lots: int = 0
     front_lots: float | None = 0.0  # quantity of others ahead; None: the level is not displayed, nobody knows
     traded_lots: int = 0  # printed at our price since the level last changed
+    sent_ns: int = 0
     events: int = 0  # log rows so far
+    requests: int = 0  # cancels and amends sent so far
     is_resting: bool = False
+
+    @property
+    def reduce_only(self) -> bool:
+        return bool(self.flags & FLAG_REDUCE_ONLY)
 
     @property
     def leaves_lots(self) -> int:
@@ -112,17 +150,30 @@ class Order:
 
 @dataclass(slots=True)
 class Outcome:
-    """One event of an order, as the venue states it."""
+    """One event as the venue states it: of ``order``, or of the lane's account in this market if that is None."""
 
-    order: Order
+    lane: int
+    order: Order | None
     event: int
     reason: int
     ticks: int
     lots: int
     liquidity: int = LIQ_NONE
     cause: int = CAUSE_NONE
-    fee_e8: int = 0
+    fee_e8: int = 0  # of EV_FUNDING: the payment, positive = received
     realized_e8: int = 0
+    front_micro: int = 0  # of EV_FUNDING: the rate at 1e-12
+    side: int = 0
+    boundary_ns: int = 0  # of EV_FUNDING: the instant that the event is stamped with
+
+
+class Host(Protocol):
+    """Where the market's outcomes go, and who knows the other markets of an account."""
+
+    def emit(self, m: int, outcome: Outcome) -> None: ...
+    def account(self, lane: int, m: int) -> int: ...
+    def lanes(self) -> range: ...
+    def liquidate(self, lane: int, venue: int) -> None: ...
 
 
 def front_after_depth(model: int, exponent: float, order: Order, before_lots: int, after_lots: int) -> float:
@@ -154,23 +205,22 @@ def probability_behind(model: int, exponent: float, front: float, back: float) -
     raise ValueError(f"queue model {model}: the reference knows the six built-in models only")
 
 
-@dataclass(slots=True)
 class VenueMarket:
-    """One market at the venue. ``emit`` receives each outcome in the order in which it happens."""
+    """One market at the venue. Outcomes go to ``host`` in the order in which they happen."""
 
-    index: int
-    rules: MarketRules
-    account: Account
-    account_of_lane: Callable[[int], int]
-    emit: Callable[[Outcome], None]
-    book: Book = field(init=False)
-    resting: list[Order] = field(default_factory=list)  # in order of arrival
-    taken: dict[tuple[int, int, int], int] = field(default_factory=dict)  # (lane, side, ticks) -> lots
-    boundary_ns: int = 0
-    boundary_is_ahead: bool = False
-
-    def __post_init__(self) -> None:
-        self.book = Book(self.rules.l1_only)
+    def __init__(self, index: int, rules: MarketRules, accounts: Accounts, host: Host) -> None:
+        self.index = index
+        self.rules = rules
+        self.accounts = accounts
+        self.host = host
+        self.book = Book(rules.l1_only)
+        self.resting: list[Order] = []  # in order of arrival
+        self.taken: dict[tuple[int, int, int], int] = {}  # (lane, side, ticks) -> lots
+        self.mark_e8 = 0
+        self.announced_ns = 0  # the funding boundary that the marks name
+        self.announced_rate_e12 = self.announced_mark_e8 = 0
+        self.booked_ns = 0  # the last boundary that was charged
+        self.boundary_lots: dict[int, int] | None = None  # positions as of it by lane, once it has passed
 
     # -- what a lane sees: displayed minus what it took
 
@@ -192,8 +242,11 @@ class VenueMarket:
         best = self.lane_best(order.lane, 1 - order.side)
         return best != NO_PRICE and self.reaches(order, best)
 
+    def position(self, lane: int) -> int:
+        return self.accounts.position(self.host.account(lane, self.index), self.index)
+
     def reducible_lots(self, order: Order) -> int:
-        position = self.account.position(self.account_of_lane(order.lane), self.index)
+        position = self.position(order.lane)
         return max(-position if order.side == BUY else position, 0)
 
     # -- the feed
@@ -202,12 +255,22 @@ class VenueMarket:
         if message.kind == TRADE:
             for aggressor, ticks, lots in message.rows:
                 self._print(aggressor, ticks, lots)
-            return
+        elif message.kind == MARK:
+            self._mark_message(message)
+        elif message.kind == FUNDING:
+            rate_e12, mark_e8, boundary_ns, _ = message.aux
+            self.charge_funding(rate_e12, mark_e8, boundary_ns)
+        else:
+            self._book_message(message)
+
+    def _book_message(self, message: Message) -> None:
         for change in self.book.apply(message):
             self._on_change(change)
-            if message.kind != SNAPSHOT and change.how == STATED:
+            if self.rules.l1_only:
+                self._learn_fronts()
+            if (message.kind != SNAPSHOT or self.rules.l1_only) and change.how == STATED:
                 self._fill_crossed_by(change)
-        if message.kind == SNAPSHOT:
+        if message.kind == SNAPSHOT and not self.rules.l1_only:
             for order in self._resting_on(BUY) + self._resting_on(SELL):
                 if self.crosses(order):
                     self._fill_maker(order, order.leaves_lots, CAUSE_CROSS)
@@ -216,21 +279,20 @@ class VenueMarket:
         if change.after_lots != change.before_lots:
             for key in [key for key in self.taken if key[1:] == (change.side, change.ticks)]:
                 del self.taken[key]
-        for order in self._resting_on(change.side):
-            if order.front_lots is None:
-                self._learn_front(order, change)
-            elif order.ticks == change.ticks and change.how != HIDDEN:
+        for order in self.resting:
+            is_there = order.side == change.side and order.ticks == change.ticks and change.how != HIDDEN
+            if is_there and order.front_lots is not None:
                 order.front_lots = front_after_depth(
                     self.rules.queue_model, self.rules.queue_param, order, change.before_lots, change.after_lots
                 )
                 order.traded_lots = 0
 
-    def _learn_front(self, order: Order, change: Change) -> None:
-        """Best-quote feeds: the level of an order placed away from the touch comes into sight."""
-        if change.how == STATED and order.ticks == change.ticks:
-            order.front_lots, order.traded_lots = float(change.after_lots), 0
-        elif change.how == STATED and is_better(order.side, order.ticks, change.ticks):
-            order.front_lots, order.traded_lots = 0.0, 0
+    def _learn_fronts(self) -> None:
+        """Best-quote feeds: the level of an order placed away from the touch is displayed now, or known to be empty."""
+        for order in self.resting:
+            best = self.book.best(order.side)
+            if order.front_lots is None and (best == NO_PRICE or not is_better(order.side, best, order.ticks)):
+                order.front_lots, order.traded_lots = float(self.book.lots(order.side, order.ticks)), 0
 
     def _resting_on(self, side: int) -> list[Order]:
         """Resting orders of one side in price-time priority, all lanes."""
@@ -245,23 +307,29 @@ class VenueMarket:
 
     def _print(self, aggressor: int, ticks: int, lots: int) -> None:
         side = 1 - aggressor
+        left: dict[int, int] = {}  # of this print, by lane
         for order in self._resting_on(side):
             if is_better(side, order.ticks, ticks):
                 self._fill_maker(order, order.leaves_lots, CAUSE_THROUGH)
-        left: dict[int, int] = {}  # of this print, by lane
-        for order in self._resting_on(side):
-            if order.ticks == ticks and order.front_lots is not None:
-                seen = left.setdefault(order.lane, lots)
-                order.front_lots -= seen
-                order.traded_lots += lots
-                reached = int(-order.front_lots + 0.5) if order.front_lots < 0 else 0
-                if reached == 0:
-                    continue
-                order.front_lots = 0.0
-                if self.rules.exchange == EXCHANGE_NOPARTIAL:
-                    self._fill_maker(order, order.leaves_lots, CAUSE_QUEUE)
-                else:
-                    left[order.lane] -= self._fill_maker(order, min(reached, order.leaves_lots, seen), CAUSE_QUEUE)
+            elif order.ticks == ticks and order.front_lots is not None:
+                self._print_at(order, lots, left)
+
+    def _print_at(self, order: Order, lots: int, left: dict[int, int]) -> None:
+        """A print at the order's price: the queue ahead is served first, then the order, then own orders behind it."""
+        assert order.front_lots is not None
+        seen = lots if self.rules.exchange == EXCHANGE_NOPARTIAL else left.setdefault(order.lane, lots)
+        order.front_lots -= seen
+        order.traded_lots += lots
+        reached = math.floor(-order.front_lots + 0.5)
+        if reached <= 0:
+            return
+        order.front_lots = 0.0
+        if self.rules.exchange == EXCHANGE_NOPARTIAL:
+            self._fill_maker(order, order.leaves_lots, CAUSE_QUEUE)
+        else:
+            left[order.lane] -= self._fill_maker(order, min(reached, order.leaves_lots, seen), CAUSE_QUEUE)
+
+    # -- executions
 
     def _fill_maker(self, order: Order, lots: int, cause: int) -> int:
         """Fill a resting order at its own price; returns the lots that really executed."""
@@ -273,57 +341,85 @@ class VenueMarket:
         return executed
 
     def _fill(self, order: Order, ticks: int, lots: int, liquidity: int, cause: int) -> None:
-        fee_e8 = self.account.fill(
-            self.account_of_lane(order.lane), self.index, order.side, ticks, lots, liquidity
-        )
+        front_micro = _micro(order.front_lots) if liquidity == LIQ_MAKER else 0
+        if order.is_resting:
+            self._reserve(order, -lots)
+        account = self.host.account(order.lane, self.index)
+        fee_e8 = self.accounts.fill(account, self.index, order.side, ticks, lots, liquidity)
+        realized_e8 = self.accounts.last_realized_e8
         order.filled_lots += lots
         if order.leaves_lots == 0:
             self._remove(order)
-        realized_e8 = self.account.last_realized_e8
-        self.emit(Outcome(order, EV_FILLED, R_NONE, ticks, lots, liquidity, cause, fee_e8, realized_e8))
+        self._emit(
+            order, EV_FILLED, R_NONE, ticks, lots, liquidity=liquidity, cause=cause, fee_e8=fee_e8,
+            realized_e8=realized_e8, front_micro=front_micro,
+        )  # fmt: skip
+
+    def _emit(self, order: Order, event: int, reason: int, ticks: int, lots: int, **more: int) -> None:
+        self.host.emit(self.index, Outcome(order.lane, order, event, reason, ticks, lots, side=order.side, **more))
+
+    def _reserve(self, order: Order, lots: int) -> None:
+        """Order margin for resting lots (negative: no longer); a reduce-only order holds none."""
+        margin = self.rules.margin
+        if margin is None or order.reduce_only:
+            return
+        change = margin.order_added if lots > 0 else margin.order_removed
+        change(self.host.account(order.lane, self.index), self.index, order.side, order.ticks, abs(lots))
 
     def _remove(self, order: Order) -> None:
+        if order.is_resting and order.leaves_lots > 0:
+            self._reserve(order, -order.leaves_lots)
         order.is_resting = False
         self.resting = [other for other in self.resting if other is not order]
 
     def _close(self, order: Order, event: int, reason: int) -> None:
         self._remove(order)
-        self.emit(Outcome(order, event, reason, order.ticks, order.leaves_lots))
-
-    def reach_boundary(self) -> None:
-        self.boundary_is_ahead = False
+        self._emit(order, event, reason, order.ticks, order.leaves_lots)
 
     # -- requests
 
     def on_submit(self, order: Order) -> None:
         reason = self._refusal(order)
         if reason != R_NONE:
-            self.emit(Outcome(order, EV_REJECTED, reason, order.ticks, order.lots))
+            self._close(order, EV_REJECTED, reason)
             return
         if order.reduce_only:
             order.lots = min(order.lots, self.reducible_lots(order))
-        if order.tif == GTX and order.type == LIMIT and self.crosses(order):
-            event = EV_REJECTED if self.rules.post_only_reject else EV_EXPIRED
-            self.emit(Outcome(order, event, R_POST_ONLY, order.ticks, order.lots))
-            return
-        unfillable = order.tif == FOK and self._fillable_lots(order) < order.lots
-        if unfillable and self.rules.fok_reject:
-            self.emit(Outcome(order, EV_REJECTED, R_FOK, order.ticks, order.lots))
-            return
-        self.emit(Outcome(order, EV_ACCEPTED, R_NONE, order.ticks, order.lots))
-        if unfillable:
-            self._close(order, EV_EXPIRED, R_FOK)
-            return
-        self._take_and_rest(order)
+        self._place(order, EV_ACCEPTED)
 
     def _refusal(self, order: Order) -> int:
-        if not self.rules.min_lots <= order.lots <= self.rules.max_lots:
-            return R_LOT_SIZE
         if not self.book.valid:
             return R_NO_BOOK
-        if order.reduce_only and self.reducible_lots(order) == 0:
-            return R_REDUCE_ONLY
-        return R_NONE
+        if not self.rules.min_lots <= order.lots <= self.rules.max_lots:
+            return R_LOT_SIZE
+        if order.reduce_only:
+            return R_NONE if self.reducible_lots(order) > 0 else R_REDUCE_ONLY
+        return self._margin_refusal(order)
+
+    def _margin_refusal(self, order: Order) -> int:
+        if self.rules.margin is None:
+            return R_NONE
+        ticks = order.ticks if order.type == LIMIT else self.book.best(1 - order.side)
+        if ticks == NO_PRICE:
+            return R_NO_LIQUIDITY
+        account = self.host.account(order.lane, self.index)
+        return self.rules.margin.check_open(account, self.index, order.side, ticks, order.leaves_lots, False)
+
+    def _place(self, order: Order, accepted: int) -> None:
+        """An admitted order meets the book; ``accepted`` is EV_ACCEPTED or, for a replaced order, EV_AMENDED."""
+        is_new = accepted == EV_ACCEPTED
+        if order.tif == GTX and self.crosses(order):
+            self._close(order, EV_REJECTED if self.rules.post_only_reject and is_new else EV_EXPIRED, R_POST_ONLY)
+            return
+        unfillable = order.tif == FOK and self._fillable_lots(order) < order.leaves_lots
+        if unfillable and self.rules.fok_reject:
+            self._close(order, EV_REJECTED, R_FOK)
+            return
+        self._emit(order, accepted, R_NONE, order.ticks, order.lots)
+        if unfillable:
+            self._close(order, EV_EXPIRED, R_FOK)
+        else:
+            self._take_and_rest(order)
 
     def _fillable_lots(self, order: Order) -> int:
         levels = [t for t in self.lane_ticks(order.lane, 1 - order.side) if self.reaches(order, t)]
@@ -341,8 +437,7 @@ class VenueMarket:
                 lots = order.leaves_lots
             else:
                 lots = min(order.leaves_lots, self.lane_lots(order.lane, opposite, ticks))
-                key = (order.lane, opposite, ticks)
-                self.taken[key] = self.taken.get(key, 0) + lots
+                self._take(order.lane, opposite, ticks, lots)
             self._fill(order, ticks, lots, LIQ_TAKER, CAUSE_TAKER)
         if order.leaves_lots == 0:
             return
@@ -354,6 +449,9 @@ class VenueMarket:
             assert order.tif in (GTC, GTX)
             self._rest(order)
 
+    def _take(self, lane: int, side: int, ticks: int, lots: int) -> None:
+        self.taken[lane, side, ticks] = self.taken.get((lane, side, ticks), 0) + lots
+
     def _rest(self, order: Order) -> None:
         order.is_resting = True
         order.front_lots = float(self.lane_lots(order.lane, order.side, order.ticks))
@@ -362,47 +460,173 @@ class VenueMarket:
         if self.rules.l1_only and best != NO_PRICE and is_better(order.side, best, order.ticks):
             order.front_lots = None
         self.resting.append(order)
+        self._reserve(order, order.leaves_lots)
 
-    def on_cancel(self, order: Order) -> None:
+    def on_cancel(self, order: Order) -> bool:
+        """False if the order is not open."""
         if order.is_resting:
             self._close(order, EV_CANCELED, R_USER)
-        else:
-            self.emit(Outcome(order, EV_CANCEL_REJECTED, R_UNKNOWN_ORDER, order.ticks, order.leaves_lots))
+            return True
+        return False
 
-    def on_amend(self, order: Order, ticks: int, lots: int) -> None:
-        """Replace price and total quantity; what is filled stays filled, the place in the queue is lost."""
-        reason = self._amend_refusal(order, ticks, lots)
-        if reason != R_NONE:
-            self.emit(Outcome(order, EV_AMEND_REJECTED, reason, ticks, lots))
-            return
+    def on_amend(self, order: Order, ticks: int, lots: int) -> int:
+        """Replace price and total quantity; what is filled stays filled, the place in the queue is lost.
+
+        Returns the reason of a refusal, which leaves the order as it was.
+        """
+        if not order.is_resting:
+            return R_UNKNOWN_ORDER
         if lots <= order.filled_lots:
             self._close(order, EV_CANCELED, R_USER)
-            return
+            return R_NONE
+        reason = self._amend_refusal(order, ticks, lots)
+        if reason != R_NONE:
+            return reason
         if order.reduce_only:
             lots = order.filled_lots + min(lots - order.filled_lots, self.reducible_lots(order))
         self._remove(order)
         order.ticks, order.lots = ticks, lots
-        if order.tif == GTX and self.crosses(order):
-            self._close(order, EV_EXPIRED, R_POST_ONLY)
-            return
-        self.emit(Outcome(order, EV_AMENDED, R_NONE, ticks, lots))
-        self._take_and_rest(order)
-
-    def _amend_refusal(self, order: Order, ticks: int, lots: int) -> int:
-        if not order.is_resting:
-            return R_UNKNOWN_ORDER
-        if (ticks, lots) == (order.ticks, order.lots):
-            return R_NO_CHANGE
-        if lots <= order.filled_lots:
-            return R_NONE
-        if not self.rules.min_lots <= lots <= self.rules.max_lots:
-            return R_LOT_SIZE
-        if not self.book.valid:
-            return R_NO_BOOK
-        if order.reduce_only and self.reducible_lots(order) == 0:
-            return R_REDUCE_ONLY
+        self._place(order, EV_AMENDED)
         return R_NONE
 
+    def _amend_refusal(self, order: Order, ticks: int, lots: int) -> int:
+        if (ticks, lots) == (order.ticks, order.lots):
+            return R_NO_CHANGE
+        if not self.book.valid:
+            return R_NO_BOOK
+        if not self.rules.min_lots <= lots <= self.rules.max_lots:
+            return R_LOT_SIZE
+        if order.reduce_only:
+            return R_NONE if self.reducible_lots(order) > 0 else R_REDUCE_ONLY
+        self._reserve(order, -order.leaves_lots)
+        changed = replace(order, ticks=ticks, lots=lots)
+        reason = self._margin_refusal(changed)
+        self._reserve(order, order.leaves_lots)
+        return reason
 
-def is_reduce_only(flags: int) -> bool:
-    return bool(flags & FLAG_REDUCE_ONLY)
+    # -- mark, funding, liquidation
+
+    @property
+    def next_boundary_ns(self) -> int | None:
+        """The announced funding boundary, while positions as of it are still to be noted."""
+        return self.announced_ns if self.announced_ns > 0 and self.boundary_lots is None else None
+
+    def reach_boundary(self) -> None:
+        self.boundary_lots = self._positions()
+
+    def _positions(self) -> dict[int, int]:
+        return {lane: self.position(lane) for lane in self.host.lanes()}
+
+    def _mark_message(self, message: Message) -> None:
+        """A recorded mark. Its rate belongs to the boundary that it names, until a message names a later one."""
+        mark_e8, _, rate_e12, boundary_ns = message.aux
+        if self.rules.funding_from_marks and boundary_ns > 0:
+            self._announce(message.ts_event, mark_e8, rate_e12, boundary_ns)
+        if not self.rules.mark_is_mid:
+            self.set_mark(mark_e8)
+
+    def _announce(self, ts_ns: int, mark_e8: int, rate_e12: int, boundary_ns: int) -> None:
+        if boundary_ns <= self.booked_ns:
+            return
+        has_passed = self.boundary_lots is not None
+        if has_passed and boundary_ns > self.announced_ns:
+            assert self.boundary_lots is not None
+            self._book_funding(
+                self.boundary_lots, self.announced_rate_e12, self.announced_mark_e8, self.announced_ns
+            )
+            self.boundary_lots, self.booked_ns = None, self.announced_ns
+        elif has_passed and boundary_ns < self.announced_ns:
+            return
+        self.announced_ns, self.announced_rate_e12, self.announced_mark_e8 = boundary_ns, rate_e12, mark_e8
+        if boundary_ns <= ts_ns and self.boundary_lots is None:
+            self.reach_boundary()
+
+    def charge_funding(self, rate_e12: int, mark_e8: int, boundary_ns: int) -> None:
+        """A charge out of a table, on the positions of this instant, at its own mark or the run's (``mark_e8`` 0)."""
+        self._book_funding(self._positions(), rate_e12, mark_e8 or self.mark_e8, boundary_ns)
+
+    def _book_funding(self, lots_of_lane: dict[int, int], rate_e12: int, mark_e8: int, boundary_ns: int) -> None:
+        for lane, lots in lots_of_lane.items():
+            if lots == 0:
+                continue
+            if mark_e8 <= 0:
+                raise ValueError(f"market {self.index}: funding at {boundary_ns} ns, but no mark price is known")
+            payment_e8 = self.accounts.funding(
+                self.host.account(lane, self.index), self.index, lots, mark_e8, rate_e12
+            )
+            self.host.emit(
+                self.index,
+                Outcome(
+                    lane, None, EV_FUNDING, R_NONE, mark_e8, lots, fee_e8=payment_e8, front_micro=rate_e12,
+                    boundary_ns=boundary_ns,
+                ),
+            )  # fmt: skip
+
+    def sample_mid(self) -> None:
+        """The mid as a named proxy for the mark."""
+        bid, ask = self.book.best(BUY), self.book.best(SELL)
+        if self.book.valid and NO_PRICE not in (bid, ask):
+            num, den = self.rules.tick_e8
+            mark_e8 = (bid + ask) * num // (2 * den)
+            if mark_e8 > 0:
+                self.set_mark(mark_e8)
+
+    def set_mark(self, mark_e8: int) -> None:
+        self.mark_e8 = mark_e8
+        self.accounts.set_mark(self.index, mark_e8)
+        if self.rules.margin is None:
+            return
+        for lane in self.host.lanes():
+            if self.position(lane) != 0 and self.rules.margin.is_liquidatable(self.host.account(lane, self.index)):
+                self.host.liquidate(lane, self.rules.venue)
+
+    def cancel_lane(self, lane: int) -> None:
+        for order in self._resting_on(BUY) + self._resting_on(SELL):
+            if order.lane == lane:
+                self._close(order, EV_EXPIRED, R_LIQUIDATION)
+
+    def liquidate_position(self, lane: int) -> None:
+        """One reducing order for the whole position, not beyond the bankruptcy price."""
+        margin = self.rules.margin
+        assert margin is not None
+        account = self.host.account(lane, self.index)
+        lots = self.position(lane)
+        side, opposite = (SELL, BUY) if lots > 0 else (BUY, SELL)
+        limit = margin.bankruptcy_ticks(account, self.index)
+        left = abs(lots)
+        for ticks in self.lane_ticks(lane, opposite) if self.book.valid else []:
+            if left == 0 or is_better(opposite, limit, ticks):
+                break
+            size = min(left, self.lane_lots(lane, opposite, ticks))
+            self._take(lane, opposite, ticks, size)
+            margin.fill_with_fee(account, self.index, side, ticks, size, 0)
+            realized_e8 = margin.last_realized_e8
+            fee_e8 = margin.liquidation_fee(account, self.index, ticks, size)
+            self._emit_forced(lane, EV_FILLED, ticks, size, side, fee_e8, realized_e8)
+            left -= size
+
+    def take_over(self, lane: int) -> None:
+        """The insurance fund takes what is left of a position at the bankruptcy price."""
+        margin = self.rules.margin
+        lots = self.position(lane)
+        if lots != 0:
+            assert margin is not None
+            margin.takeover(self.host.account(lane, self.index), self.index)
+            side = SELL if lots > 0 else BUY
+            self._emit_forced(lane, EV_LIQUIDATED, margin.last_ticks, abs(lots), side, 0, margin.last_realized_e8)
+
+    def _emit_forced(
+        self, lane: int, event: int, ticks: int, lots: int, side: int, fee_e8: int, realized_e8: int
+    ) -> None:
+        self.host.emit(
+            self.index,
+            Outcome(
+                lane, None, event, R_LIQUIDATION, ticks, lots, liquidity=LIQ_TAKER, cause=CAUSE_LIQUIDATION,
+                fee_e8=fee_e8, realized_e8=realized_e8, side=side,
+            ),
+        )  # fmt: skip
+
+
+def _micro(front_lots: float | None) -> int:
+    """Queue ahead in millionths of a lot, as the log keeps it; -1 if nobody knows."""
+    return -1 if front_lots is None else math.floor(max(front_lots, 0.0) * 1e6 + 0.5)

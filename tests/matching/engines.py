@@ -1,0 +1,232 @@
+"""The two engines that play cases of `swarm.py`, behind one face: the kernel (as this process has it) and the reference."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from matching.brackets import Brackets
+from matching.codes import BUY, MARK_MID, SELL
+from matching.feed import FeedWindow
+from matching.kernel import LOG_COLUMNS, Core, LatencyTable
+from matching.ledger import Ledger
+from matching.reference import ConstantLatency, Latency, Reference, SeriesLatency, TableRow
+from matching.reference_account import Contract, ExactAccounts
+from matching.reference_venue import MarketRules
+from tests.matching.swarm import Case, LatencySettings, MarketSettings
+
+MARGIN = {
+    "floor_e8": [0, 10**13],
+    "cap_e8": [10**13, 10**15],
+    "rate_e12": [10**10, 5 * 10**10],
+    "cum_e8": [0, 4 * 10**11],
+    "max_leverage": [20, 5],
+}
+
+
+def n_venues(case: Case) -> int:
+    return len(case.latencies)
+
+
+def account_of(case: Case, lane: int, venue: int) -> int:
+    return lane * n_venues(case) + venue
+
+
+def make_ledger(case: Case) -> Ledger:
+    accounts = case.lanes * n_venues(case)
+    ledger = Ledger(accounts, len(case.markets), 1)
+    for m, settings in enumerate(case.markets):
+        ledger.configure_market(
+            m, 0, settings.is_inverse, settings.value_num, settings.value_den, lot_of(settings), 1,
+            settings.maker_rate_e12, settings.taker_rate_e12, 12_500_000_000,
+            Brackets(**{name: tuple(values) for name, values in MARGIN.items()}) if settings.has_margin else None,
+        )  # fmt: skip
+    for account in range(accounts):
+        if case.deposit_e8:
+            ledger.deposit(account, 0, case.deposit_e8)
+        for m, settings in enumerate(case.markets):
+            if settings.has_margin:
+                ledger.set_leverage(account, m, 5)
+    return ledger
+
+
+def lot_of(settings: MarketSettings) -> int:
+    return max(settings.value_num // 100, 1)
+
+
+class KernelEngine:
+    """``Core`` and its ledger."""
+
+    def __init__(self, case: Case) -> None:
+        self.case = case
+        self.ledger = make_ledger(case)
+        self.core = Core(len(case.markets), case.lanes, self.ledger, case.seed)
+        for lane in range(case.lanes):
+            self.core.configure_lane(lane, [account_of(case, lane, venue) for venue in range(n_venues(case))])
+        for m, settings in enumerate(case.markets):
+            self.core.configure_market(
+                m, settings.venue, settings.queue_model, settings.queue_param, settings.exchange, settings.l1_only,
+                settings.mark_source, settings.post_only_reject, settings.fok_reject, settings.min_lots,
+                settings.max_lots, settings.window_ticks, margin=settings.has_margin,
+                funding_from_marks=settings.funding_from_marks, tick_e8=(settings.tick_e8, 1),
+            )  # fmt: skip
+            if case.tables and case.tables[m]:
+                self.core.set_plan(m, *([row[c] for row in case.tables[m]] for c in range(4)))
+        for venue, (entry, response) in enumerate(case.latencies):
+            self.core.set_latency(venue, latency_table(entry), latency_table(response))
+        for lane, masks in enumerate(case.masks):
+            for m, mask in enumerate(masks):
+                self.core.listen(lane, m, mask)
+        self.set_window = self.core.set_window
+        self.needs = self.core.needs
+        self.advance = self.core.advance
+        self.pop_private = self.core.pop_private
+        self.submit = self.core.submit
+        self.cancel = self.core.cancel
+        self.amend = self.core.amend
+        self.best_ticks = self.core.best_ticks
+        self.state_hash = self.core.state_hash
+
+    @property
+    def now(self) -> int:
+        return self.core.now
+
+    def private_event(self) -> tuple[int, ...]:
+        e = self.core
+        return (
+            e.ev_lane, e.ev_market, e.ev_order_no, e.ev_slot, e.ev_kind, e.ev_reason, e.ev_ts, e.ev_deliver, e.ev_ticks,
+            e.ev_lots, e.ev_leaves, e.ev_liquidity, e.ev_fee_e8, e.ev_cause, e.ev_front, e.ev_realized_e8, e.ev_side,
+            e.ev_sent,
+        )  # fmt: skip
+
+    def market_message(self) -> tuple[int, ...]:
+        e = self.core
+        return e.msg_market, e.msg_kind, e.msg_ts_event, e.msg_ts_recv, e.msg_rows
+
+    def whole_log(self) -> tuple[tuple[int, ...], ...]:
+        columns = self.core.drain_log(True)
+        names = [name for name in LOG_COLUMNS if name != "slot"]
+        return tuple(sorted(zip(*(columns[name].tolist() for name in names), strict=True)))
+
+    def account_state(self) -> tuple[tuple[int, ...], ...]:
+        return account_state(self.case, self.ledger)
+
+
+class ReferenceEngine:
+    """`Reference` over exact fractions, or over a ledger of its own where margin is checked."""
+
+    def __init__(self, case: Case) -> None:
+        self.case = case
+        has_margin = any(settings.has_margin for settings in case.markets)
+        self.accounts: Any = make_ledger(case) if has_margin else ExactAccounts(
+            [contract_of(settings) for settings in case.markets]
+        )  # fmt: skip
+        if not has_margin and case.deposit_e8:
+            for account in range(case.lanes * n_venues(case)):
+                self.accounts.wallets_e8[account, 0] = case.deposit_e8
+        reference = self.reference = Reference(len(case.markets), case.lanes, self.accounts)
+        for lane in range(case.lanes):
+            reference.configure_lane(lane, [account_of(case, lane, venue) for venue in range(n_venues(case))])
+        for m, settings in enumerate(case.markets):
+            reference.configure_market(m, rules_of(settings, self.accounts if settings.has_margin else None))
+            if case.tables:
+                reference.set_table(m, [TableRow(*row) for row in case.tables[m]])
+        for venue, (entry, response) in enumerate(case.latencies):
+            reference.set_latency(venue, latency_model(entry), latency_model(response))
+        for lane, masks in enumerate(case.masks):
+            for m, mask in enumerate(masks):
+                reference.listen(lane, m, mask)
+        self.set_window = reference.set_window
+        self.needs = reference.needs
+        self.advance = reference.advance
+        self.pop_private = reference.pop_private
+        self.submit = reference.submit
+        self.cancel = reference.cancel
+        self.amend = reference.amend
+        self.best_ticks = reference.best_ticks
+        self.state_hash = reference.state_hash
+
+    @property
+    def now(self) -> int:
+        return self.reference.now
+
+    def private_event(self) -> tuple[int, ...]:
+        e = self.reference.ev
+        assert e is not None
+        return (
+            e.lane, e.market, e.order_no, e.order_no, e.event, e.reason, e.ts_event_ns, e.ts_deliver_ns, e.ticks,
+            e.lots, e.leaves, e.liquidity, e.fee_e8, e.cause, e.queue_front_micro, e.realized_e8, e.side, e.ts_sent_ns,
+        )  # fmt: skip
+
+    def market_message(self) -> tuple[int, ...]:
+        message = self.reference.msg
+        assert message is not None
+        return message.market, message.kind, message.ts_event, message.ts_recv, len(message.rows)
+
+    def whole_log(self) -> tuple[tuple[int, ...], ...]:
+        return tuple(sorted(self.reference.log_rows()))
+
+    def account_state(self) -> tuple[tuple[int, ...], ...]:
+        return account_state(self.case, self.accounts)
+
+
+def account_state(case: Case, accounts: Any) -> tuple[tuple[int, ...], ...]:
+    """Wallet and positions of every account."""
+    markets = range(len(case.markets))
+    return tuple(
+        (accounts.wallet(account, 0), *(accounts.position(account, m) for m in markets))
+        for account in range(case.lanes * n_venues(case))
+    )
+
+
+def contract_of(settings: MarketSettings) -> Contract:
+    return Contract(
+        0, settings.is_inverse, settings.value_num, settings.value_den, lot_of(settings), 1, settings.maker_rate_e12,
+        settings.taker_rate_e12,
+    )  # fmt: skip
+
+
+def rules_of(settings: MarketSettings, margin: Any) -> MarketRules:
+    return MarketRules(
+        venue=settings.venue,
+        asset=0,
+        queue_model=settings.queue_model,
+        queue_param=settings.queue_param,
+        exchange=settings.exchange,
+        l1_only=settings.l1_only,
+        post_only_reject=settings.post_only_reject,
+        fok_reject=settings.fok_reject,
+        min_lots=settings.min_lots,
+        max_lots=settings.max_lots,
+        margin=margin,
+        funding_from_marks=settings.funding_from_marks,
+        mark_is_mid=settings.mark_source == MARK_MID,
+        tick_e8=(settings.tick_e8, 1),
+    )
+
+
+def latency_table(settings: LatencySettings) -> LatencyTable:
+    if settings.ts_ns:
+        return LatencyTable.series(list(settings.ts_ns), list(settings.values_ns))
+    return LatencyTable.constant(settings.values_ns[0])
+
+
+def latency_model(settings: LatencySettings) -> Latency:
+    if settings.ts_ns:
+        return SeriesLatency(settings.ts_ns, settings.values_ns)
+    return ConstantLatency(settings.values_ns[0])
+
+
+def kernel_engine(case: Case) -> KernelEngine:
+    return KernelEngine(case)
+
+
+def reference_engine(case: Case) -> ReferenceEngine:
+    return ReferenceEngine(case)
+
+
+def show_books(engine: KernelEngine | ReferenceEngine) -> list[Any]:
+    """Best prices of every market's two views, for a failure's report."""
+    return [engine.best_ticks(m, side) for m in range(len(engine.case.markets)) for side in (BUY, SELL)]
+
+
+__all__ = ["FeedWindow", "KernelEngine", "ReferenceEngine", "kernel_engine", "reference_engine", "show_books"]

@@ -1,0 +1,627 @@
+"""Random cases for the event kernel and its reference: each case draws which features it has, then uses them heavily.
+
+A case is plain data (settings, messages, commands), a function of its seed; so it can be written down, cut smaller and
+run on any engine. ``run`` drives an engine through a case and returns checkpoints (state hashes) and the whole log. Two
+engines agree on a case if these are equal.
+
+Run as a program this prints the results of a range of seeds on the kernel as the process has it (PERPSIM_PURE=1:
+uncompiled) as one JSON list of digests.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+import sys
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from matching.codes import (
+    BBO,
+    BUY,
+    DEPTH,
+    EV_ACCEPTED,
+    EV_AMENDED,
+    EV_CANCELED,
+    EV_EXPIRED,
+    EV_FILLED,
+    EV_REJECTED,
+    EXCHANGE_NOPARTIAL,
+    EXCHANGE_PARTIAL,
+    FLAG_REDUCE_ONLY,
+    FOK,
+    FORCE,
+    FUNDING,
+    GAP,
+    GAP_SEQUENCE,
+    GTC,
+    GTX,
+    IOC,
+    LIMIT,
+    MARK,
+    MARK_MID,
+    MARK_RECORDED,
+    MARKET,
+    NEED_DATA,
+    NO_PRICE,
+    OFFBOOK,
+    ON_BOOK,
+    ON_GAP,
+    ON_MARK,
+    ON_PRIVATE,
+    ON_TRADE,
+    QUEUE_LOG,
+    QUEUE_LOG2,
+    QUEUE_POWER,
+    QUEUE_POWER2,
+    QUEUE_POWER3,
+    QUEUE_RISK_AVERSE,
+    SELL,
+    SNAPSHOT,
+    TRADE,
+    WAKE_END,
+    WAKE_MARKET,
+    WAKE_PRIVATE,
+)
+from matching.feed import FeedWindow, stable_local_order
+
+START_NS = 1_700_000_000_000_000_000
+MS = 1_000_000
+CLOSING = (EV_REJECTED, EV_CANCELED, EV_EXPIRED)
+
+Row = tuple[int, int, int]
+AUX_KINDS = (MARK, FUNDING, GAP)
+
+
+@dataclass(frozen=True)
+class Message:
+    ts_event: int
+    ts_recv: int
+    kind: int
+    ref: int
+    rows: tuple[Row, ...] = ()
+    aux: tuple[int, int, int, int] = (0, 0, 0, 0)
+
+
+@dataclass(frozen=True)
+class Command:
+    """At ``ts`` lane ``lane`` sends this. A cancel or amend names one of the lane's open orders by its rank."""
+
+    ts: int
+    lane: int
+    kind: str  # submit, cancel, amend
+    market: int = 0
+    side: int = BUY
+    ticks: int = 0
+    lots: int = 0
+    tif: int = GTC
+    type: int = LIMIT
+    flags: int = 0
+    rank: int = 0
+
+
+@dataclass(frozen=True)
+class MarketSettings:
+    venue: int = 0
+    asset: int = 0
+    queue_model: int = QUEUE_RISK_AVERSE
+    queue_param: float = 1.0
+    exchange: int = EXCHANGE_PARTIAL
+    l1_only: bool = False
+    mark_source: int = MARK_RECORDED
+    post_only_reject: bool = False
+    fok_reject: bool = False
+    min_lots: int = 1
+    max_lots: int = (1 << 31) - 1
+    window_ticks: int = 1 << 12
+    funding_from_marks: bool = False
+    is_inverse: bool = False
+    maker_rate_e12: int = -50_000_000
+    taker_rate_e12: int = 400_000_000
+    has_margin: bool = False
+    value_num: int = 1000
+    value_den: int = 7
+    tick_e8: int = 10_000_000
+
+
+@dataclass(frozen=True)
+class LatencySettings:
+    ts_ns: tuple[int, ...] = ()
+    values_ns: tuple[int, ...] = (0,)  # one value: constant
+
+
+@dataclass(frozen=True)
+class Case:
+    seed: int
+    lanes: int
+    markets: tuple[MarketSettings, ...]
+    latencies: tuple[tuple[LatencySettings, LatencySettings], ...]  # by venue: entry, response
+    feeds: tuple[tuple[Message, ...], ...]
+    commands: tuple[Command, ...]
+    masks: tuple[tuple[int, ...], ...]  # by lane and market
+    reacts: bool = False  # lanes answer private events and market wake-ups
+    window_messages: int = 0  # 0: the whole feed at once
+    checkpoint_ns: int = 50 * MS
+    deposit_e8: int = 0
+    tables: tuple[tuple[tuple[int, int, int, int], ...], ...] = ()
+
+    @property
+    def events(self) -> int:
+        """Feed rows (a message without rows counts one) and commands."""
+        return sum(max(len(message.rows), 1) for feed in self.feeds for message in feed) + len(self.commands)
+
+
+# -- making a case
+
+
+class _Maker:
+    """Draws one case; ``r`` decides everything."""
+
+    def __init__(self, seed: int, size: int) -> None:
+        self.r = random.Random(seed)
+        self.seed = seed
+        self.size = size
+        r = self.r
+        self.n_markets = r.choice((1, 1, 1, 2, 3))
+        self.n_venues = r.choice((1, 2)) if self.n_markets > 1 else 1
+        self.n_lanes = r.choice((1, 1, 2, 3))
+        self.step_ns = r.choice((0, 1, 1000, MS, 5 * MS))
+        self.is_crossed = r.random() < 0.25
+        self.is_far = r.random() < 0.25
+        self.is_drifting = r.random() < 0.3
+        self.has_gaps = r.random() < 0.25
+        self.has_quotes = r.random() < 0.4
+        self.has_snapshots = r.random() < 0.3
+        self.is_taking = r.random() < 0.4
+        self.has_funding = r.random() < 0.3
+        self.spread = r.choice((1, 2, 5, 20))
+        self.lots_max = r.choice((2, 5, 30, 1000))
+
+    def market(self) -> MarketSettings:
+        r = self.r
+        model = r.choice((QUEUE_RISK_AVERSE, QUEUE_POWER, QUEUE_POWER2, QUEUE_POWER3, QUEUE_LOG, QUEUE_LOG2))
+        return MarketSettings(
+            venue=r.randrange(self.n_venues),
+            queue_model=model,
+            queue_param=r.choice((0.5, 1.0, 2.0, 3.0, 2.5)),
+            exchange=EXCHANGE_NOPARTIAL if r.random() < 0.2 else EXCHANGE_PARTIAL,
+            l1_only=r.random() < 0.15,
+            mark_source=MARK_MID if r.random() < 0.2 else MARK_RECORDED,
+            post_only_reject=r.random() < 0.5,
+            fok_reject=r.random() < 0.5,
+            min_lots=r.choice((1, 1, 2)),
+            max_lots=r.choice(((1 << 31) - 1, 20)),
+            window_ticks=r.choice((64, 128, 1 << 12)),
+            funding_from_marks=self.has_funding,
+            is_inverse=r.random() < 0.3,
+            value_num=r.choice((1000, 10**8, 123_457)),
+            value_den=r.choice((1, 7, 1000)),
+        )
+
+    def latency(self) -> LatencySettings:
+        r = self.r
+        kind = r.random()
+        if kind < 0.3:
+            return LatencySettings()
+        if kind < 0.6:
+            return LatencySettings(values_ns=(r.choice((1, 1000, 3 * MS, 10 * MS)),))
+        times = sorted(START_NS + r.randrange(2_000 * MS) for _ in range(r.randrange(1, 8)))
+        return LatencySettings(tuple(times), tuple(r.randrange(20 * MS) for _ in times))
+
+    def feed(self, settings: MarketSettings, quotes_only: bool) -> tuple[Message, ...]:
+        r = self.r
+        mid = r.choice((1000, 100_000, 5_000_000))
+        ts = START_NS
+        ref = 0
+        boundary = START_NS + r.randrange(1, 300) * MS
+        messages: list[Message] = []
+        books: tuple[dict[int, int], dict[int, int]] = ({}, {})
+        rows_left = self.size
+        if not quotes_only:
+            messages.append(self.snapshot(ts, mid, books, ref))
+        while rows_left > 0:
+            ts += r.randrange(self.step_ns + 1) if r.random() < 0.7 else 0
+            ts += r.randrange(3 * MS) if r.random() < 0.2 else 0
+            ref += 1 if r.random() < 0.9 else 3
+            mid += r.randrange(-3, 4) if self.is_drifting else r.choice((0, 0, 0, -1, 1))
+            mid += r.choice((-90, 90)) if self.is_drifting and r.random() < 0.01 else 0
+            mid = max(mid, 200)
+            message = self.message(ts, mid, books, ref, quotes_only, boundary)
+            if message.kind == MARK and message.ts_event >= boundary and r.random() < 0.5:
+                boundary += r.randrange(1, 400) * MS
+            messages.append(message)
+            rows_left -= max(1, len(message.rows))
+        return tuple(messages)
+
+    def recv(self, ts: int) -> int:
+        return ts + (0 if self.r.random() < 0.2 else self.r.randrange(1, 8 * MS))
+
+    def lots(self) -> int:
+        return 0 if self.r.random() < 0.25 else self.r.randrange(1, self.lots_max + 1)
+
+    def level(self, side: int, mid: int) -> int:
+        """A price of this side: near the touch, sometimes beyond it, sometimes very far."""
+        r = self.r
+        distance = r.randrange(self.spread + 6)
+        if self.is_far and r.random() < 0.1:
+            distance = r.choice((50, 200, 3000, 100_000))
+        if self.is_crossed and r.random() < 0.3:
+            distance = -r.randrange(1, 5)
+        return max(mid - distance if side == BUY else mid + 1 + distance, 1)
+
+    def depth_rows(self, mid: int, books: tuple[dict[int, int], dict[int, int]]) -> tuple[Row, ...]:
+        r = self.r
+        rows: list[Row] = []
+        for _ in range(r.randrange(1, 7)):
+            side = r.randrange(2)
+            known = list(books[side])
+            ticks = r.choice(known) if known and r.random() < 0.5 else self.level(side, mid)
+            old = books[side].get(ticks, 0)
+            lots = old if r.random() < 0.15 else self.lots()
+            if not self.is_crossed and lots:
+                rows += self.uncross(books, side, ticks)
+            self.put(books, side, ticks, lots)
+            rows.append((side, ticks, lots))
+        return tuple(rows)
+
+    def uncross(self, books: tuple[dict[int, int], dict[int, int]], side: int, ticks: int) -> list[Row]:
+        """Deletes the other side's levels that a new one would cross, as a venue would have."""
+        crossed = [t for t in books[1 - side] if (t <= ticks if side == BUY else t >= ticks)]
+        for other in crossed:
+            del books[1 - side][other]
+        return [(1 - side, other, 0) for other in crossed]
+
+    @staticmethod
+    def put(books: tuple[dict[int, int], dict[int, int]], side: int, ticks: int, lots: int) -> None:
+        if lots:
+            books[side][ticks] = lots
+        else:
+            books[side].pop(ticks, None)
+
+    def snapshot(self, ts: int, mid: int, books: tuple[dict[int, int], dict[int, int]], ref: int) -> Message:
+        r = self.r
+        if not books[BUY] or r.random() < 0.5:
+            for side in (BUY, SELL):
+                kept = {t: q for t, q in books[side].items() if r.random() < 0.3}
+                books[side].clear()
+                books[side].update(kept)
+                for _ in range(r.randrange(1, 15)):
+                    books[side][self.level(side, mid)] = max(self.lots(), 1)
+            if not self.is_crossed:
+                while books[BUY] and books[SELL] and max(books[BUY]) >= min(books[SELL]):
+                    del books[BUY][max(books[BUY])]
+        rows = tuple((side, t, q) for side in (BUY, SELL) for t, q in books[side].items())
+        return Message(ts, self.recv(ts), SNAPSHOT, ref, rows)
+
+    def quote(self, ts: int, mid: int, books: tuple[dict[int, int], dict[int, int]], ref: int) -> Message:
+        r = self.r
+        bid, ask = mid - r.randrange(2), mid + 1 + r.randrange(2)
+        if r.random() < 0.5 and books[BUY] and books[SELL]:
+            bid, ask = max(books[BUY]), min(books[SELL])
+        rows = [(BUY, bid, max(self.lots(), 1)), (SELL, ask, max(self.lots(), 1))]
+        for side, ticks, lots in rows:
+            for other in [t for t in books[side] if (t > ticks if side == BUY else t < ticks)]:
+                del books[side][other]
+            self.put(books, side, ticks, lots)
+        if r.random() < 0.03:
+            rows.pop(r.randrange(2))
+        return Message(ts, self.recv(ts), BBO, max(ref + r.choice((0, 0, 1, 2, -2)), 0), tuple(rows))
+
+    def trade(self, ts: int, mid: int, books: tuple[dict[int, int], dict[int, int]], ref: int) -> Message:
+        r = self.r
+        side = r.randrange(2)
+        rows = []
+        for _ in range(r.choice((1, 1, 1, 3))):
+            levels = books[1 - side]
+            best = (max(levels) if side == SELL else min(levels)) if levels else mid
+            away = r.choice((0, 0, 0, 0, -1, 1, 2, -3))
+            rows.append((side, max(best + away, 1), r.randrange(1, self.lots_max + 1)))
+        kind = TRADE if r.random() < 0.95 else r.choice((OFFBOOK, FORCE))
+        return Message(ts, self.recv(ts), kind, ref, tuple(rows))
+
+    def message(
+        self,
+        ts: int,
+        mid: int,
+        books: tuple[dict[int, int], dict[int, int]],
+        ref: int,
+        quotes_only: bool,
+        boundary: int,
+    ) -> Message:
+        r = self.r
+        pick = r.random()
+        if pick < 0.3:
+            return self.trade(ts, mid, books, ref)
+        if self.has_funding and pick < 0.36:
+            named = boundary if r.random() < 0.8 else r.choice((0, boundary - 200 * MS, boundary + 200 * MS))
+            return Message(
+                ts, self.recv(ts), MARK, 0, (), (mid * 10_000_000 + r.randrange(999), mid, 27_600_000, named)
+            )
+        if self.has_funding and pick < 0.37:
+            return Message(ts, self.recv(ts), FUNDING, 0, (), (-13_000_000, mid * 9_000_000, ts, 0))
+        if self.has_gaps and pick > 0.985:
+            return Message(ts, self.recv(ts), GAP, 0, (), (GAP_SEQUENCE, ref, ref + 1, 5))
+        if quotes_only:
+            if pick > 0.97:
+                return Message(ts, self.recv(ts), DEPTH, ref, self.depth_rows(mid, books))
+            return self.quote(ts, mid, books, ref)
+        if (self.has_snapshots or self.has_gaps) and pick > 0.95:
+            return self.snapshot(ts, mid, books, ref)
+        if self.has_quotes and pick > 0.75:
+            return self.quote(ts, mid, books, ref)
+        return Message(ts, self.recv(ts), DEPTH, ref, self.depth_rows(mid, books))
+
+    def commands(self, feeds: tuple[tuple[Message, ...], ...]) -> tuple[Command, ...]:
+        r = self.r
+        first = START_NS
+        last = max(message.ts_event for feed in feeds for message in feed)
+        out = []
+        for _ in range(self.size // r.choice((4, 8, 20))):
+            ts = r.randrange(first, last + 1)
+            market = r.randrange(self.n_markets)
+            near = [m for m in feeds[market] if m.rows and m.ts_event <= ts] or [m for m in feeds[market] if m.rows]
+            ticks = near[-1].rows[r.randrange(len(near[-1].rows))][1] + r.randrange(-3, 4)
+            pick = r.random()
+            kind = "submit" if pick < 0.7 else "cancel" if pick < 0.87 else "amend"
+            tif = r.choice((GTC, GTC, GTX, IOC, FOK)) if self.is_taking else r.choice((GTC, GTX, GTX, GTX, IOC))
+            is_market = self.is_taking and r.random() < 0.2
+            out.append(
+                Command(
+                    ts=ts,
+                    lane=r.randrange(self.n_lanes),
+                    kind=kind,
+                    market=market,
+                    side=r.randrange(2),
+                    ticks=max(ticks, 1),
+                    lots=r.choice((1, 2, 3, 7, r.randrange(1, 2 * self.lots_max + 1))),
+                    tif=r.choice((GTC, IOC)) if is_market else tif,
+                    type=MARKET if is_market else LIMIT,
+                    flags=FLAG_REDUCE_ONLY if r.random() < 0.15 else 0,
+                    rank=r.randrange(8),
+                )
+            )
+        return tuple(sorted(out, key=lambda command: command.ts))
+
+    def case(self) -> Case:
+        r = self.r
+        markets = tuple(self.market() for _ in range(self.n_markets))
+        feeds = tuple(self.feed(settings, settings.l1_only) for settings in markets)
+        masks = tuple(
+            tuple(r.choice((0, 0, ON_PRIVATE, ON_PRIVATE | ON_TRADE, ON_BOOK, ON_MARK | ON_GAP)) for _ in markets)
+            for _ in range(self.n_lanes)
+        )
+        return Case(
+            seed=self.seed,
+            lanes=self.n_lanes,
+            markets=markets,
+            latencies=tuple((self.latency(), self.response()) for _ in range(self.n_venues)),
+            feeds=feeds,
+            commands=self.commands(feeds),
+            masks=masks,
+            reacts=r.random() < 0.5,
+            window_messages=r.choice((0, 0, 1, 7, 100)),
+            checkpoint_ns=r.choice((5, 20, 100)) * MS,
+            tables=tuple(self.table(settings) for settings in markets),
+        )
+
+    def response(self) -> LatencySettings:
+        return self.latency()
+
+    def table(self, settings: MarketSettings) -> tuple[tuple[int, int, int, int], ...]:
+        """Rows (ts, MARK, mark, 0) or (ts, FUNDING, rate, mark) of tables, at venue time."""
+        r = self.r
+        if not self.has_funding or r.random() < 0.5:
+            return ()
+        times = sorted(START_NS + r.randrange(400) * MS for _ in range(r.randrange(1, 5)))
+        rows = [(ts, MARK, 10**12 + r.randrange(10**10), 0) for ts in times]
+        rows += [(ts, FUNDING, r.randrange(-(10**9), 10**9), r.choice((0, 10**12))) for ts in times[1:]]
+        return tuple(sorted(rows, key=lambda row: row[0]))
+
+
+def make_case(seed: int, size: int) -> Case:
+    """The case of a seed with about ``size`` feed rows a market. Negative entry latencies (refusals) included."""
+    case = _Maker(seed, size).case()
+    r = random.Random(seed + 1)
+    if r.random() < 0.15:
+        entry, response = case.latencies[0]
+        values = tuple(-v if r.random() < 0.3 else v for v in entry.values_ns)
+        if entry.ts_ns:
+            case = replace(case, latencies=((replace(entry, values_ns=values), response), *case.latencies[1:]))
+    return case
+
+
+# -- feeds as the engines take them
+
+
+def window_of(messages: tuple[Message, ...]) -> FeedWindow:
+    rows = [row for message in messages for row in message.rows]
+    counts = [len(message.rows) for message in messages]
+    aux = [message.aux for message in messages if message.kind in AUX_KINDS]
+    refs, used = [], 0
+    for message in messages:
+        refs.append(used if message.kind in AUX_KINDS else message.ref)
+        used += message.kind in AUX_KINDS
+    recv = np.array([message.ts_recv for message in messages], dtype=np.int64)
+    return FeedWindow(
+        ts_event=np.array([message.ts_event for message in messages], dtype=np.int64),
+        ts_recv=recv,
+        kind=np.array([message.kind for message in messages], dtype=np.uint8),
+        row_start=np.concatenate(([0], np.cumsum(counts))).astype(np.int64),
+        ref=np.array(refs, dtype=np.int64),
+        local_order=stable_local_order(recv),
+        side=np.array([row[0] for row in rows], dtype=np.uint8),
+        px_ticks=np.array([row[1] for row in rows], dtype=np.int32),
+        qty_lots=np.array([row[2] for row in rows], dtype=np.int32),
+        aux=np.array(aux, dtype=np.int64).reshape(-1, 4),
+    )
+
+
+def windows_of(case: Case, market: int) -> list[FeedWindow]:
+    feed = case.feeds[market]
+    size = case.window_messages or max(len(feed), 1)
+    return [window_of(feed[at : at + size]) for at in range(0, max(len(feed), 1), size)]
+
+
+# -- driving an engine
+
+
+@dataclass
+class Open:
+    """One order as the driver knows it from delivered events."""
+
+    market: int
+    number: int
+    slot: int
+    side: int
+    ticks: int
+    lots: int
+
+
+@dataclass
+class Driver:
+    """Plays a case on ``engine``; see `engines.py` for what an engine is."""
+
+    case: Case
+    engine: Any
+    numbers: list[int] = field(default_factory=list)
+    open: list[dict[int, Open]] = field(default_factory=list)
+    checkpoints: list[tuple[int, str]] = field(default_factory=list)
+    seen: list[tuple[int, ...]] = field(default_factory=list)
+
+    def play(self) -> None:
+        case = self.case
+        self.numbers = [0] * case.lanes
+        self.open = [{} for _ in range(case.lanes)]
+        self.windows = [windows_of(case, m) for m in range(len(case.markets))]
+        for m in range(len(case.markets)):
+            self.feed(m)
+        last = max(message.ts_recv for feed in case.feeds for message in feed)
+        stops = sorted({*range(START_NS, last + case.checkpoint_ns, case.checkpoint_ns)})
+        pending = list(case.commands)
+        for stop in stops:
+            while pending and pending[0].ts <= stop:
+                self.advance(pending[0].ts)
+                self.send(pending.pop(0))
+            self.advance(stop)
+            self.checkpoints.append((self.engine.now, self.engine.state_hash()))
+
+    def feed(self, m: int) -> None:
+        window = self.windows[m].pop(0)
+        self.engine.set_window(m, window, not self.windows[m])
+
+    def advance(self, until_ns: int) -> None:
+        while True:
+            code = self.engine.advance(until_ns)
+            if code == NEED_DATA:
+                for m in self.engine.needs():
+                    self.feed(m)
+                continue
+            self.drain()
+            if code == WAKE_MARKET:
+                self.on_market()
+            elif code != WAKE_PRIVATE:
+                if code == WAKE_END:
+                    self.seen.append((-1, self.engine.now))
+                return
+
+    def drain(self) -> None:
+        while self.engine.pop_private():
+            event = self.engine.private_event()
+            self.seen.append(event)
+            lane, market, number, slot, kind, _, _, deliver, ticks, lots, leaves, *_ = event
+            if number == 0:
+                continue
+            if kind in (EV_ACCEPTED, EV_AMENDED) and number in self.open[lane]:
+                self.open[lane][number].ticks, self.open[lane][number].lots = ticks, lots
+            if kind in CLOSING or (kind == EV_FILLED and leaves == 0):
+                self.open[lane].pop(number, None)
+            if self.case.reacts:
+                self.react(lane, number, kind, deliver)
+
+    def react(self, lane: int, number: int, kind: int, salt: int) -> None:
+        """An answer that depends on nothing but the event itself."""
+        pick = (number * 7919 + kind * 104_729 + salt) % 11
+        order = self.open[lane].get(number)
+        if kind == EV_ACCEPTED and order is not None and pick < 2:
+            self.engine.cancel(lane, order.slot, number)
+        elif kind == EV_ACCEPTED and order is not None and pick == 2:
+            self.engine.amend(lane, order.slot, number, order.ticks + 1, order.lots + 1)
+        elif kind == EV_FILLED and pick < 4 and self.numbers[lane] < 400:
+            market = number % len(self.case.markets)
+            side = number % 2
+            ticks = self.engine.best_ticks(market, side)
+            if ticks != NO_PRICE:
+                self.submit(Command(0, lane, "submit", market, side, ticks, 1 + number % 3, GTX))
+
+    def on_market(self) -> None:
+        message = self.engine.market_message()
+        prices = [self.engine.best_ticks(m, side) for m in range(len(self.case.markets)) for side in (BUY, SELL)]
+        self.seen.append((-2, self.engine.now, *message, *prices))
+        m, kind, ts_event = message[:3]
+        pick = (ts_event // 1000 + kind) % 37
+        if self.case.reacts and pick < self.case.lanes and self.numbers[pick] < 400:
+            ticks = self.engine.best_ticks(m, pick % 2)
+            if ticks != NO_PRICE:
+                self.submit(Command(0, pick, "submit", m, pick % 2, ticks, 2, GTC))
+
+    def send(self, command: Command) -> None:
+        lane = command.lane
+        if command.kind == "submit":
+            self.submit(command)
+            return
+        orders = list(self.open[lane].values())
+        if not orders:
+            return
+        order = orders[command.rank % len(orders)]
+        if command.kind == "cancel":
+            self.engine.cancel(lane, order.slot, order.number)
+        else:
+            keeps = command.rank % 3
+            ticks = order.ticks if keeps == 0 else command.ticks
+            lots = order.lots if keeps == 1 or command.rank == 6 else command.lots
+            self.engine.amend(lane, order.slot, order.number, ticks, lots)
+
+    def submit(self, command: Command) -> None:
+        lane = command.lane
+        self.numbers[lane] += 1
+        number = self.numbers[lane]
+        slot = self.engine.submit(
+            lane, command.market, number, command.side, command.ticks, command.lots, command.tif, command.type,
+            command.flags,
+        )  # fmt: skip
+        self.open[lane][number] = Open(command.market, number, slot, command.side, command.ticks, command.lots)
+
+
+@dataclass(frozen=True)
+class Result:
+    """What two engines must agree on."""
+
+    checkpoints: tuple[tuple[int, str], ...]
+    seen: tuple[tuple[int, ...], ...]  # per lane and market wake-ups, slots left out
+    log: tuple[tuple[int, ...], ...]
+    accounts: tuple[tuple[int, ...], ...]
+
+    def digest(self) -> str:
+        return hashlib.sha256(repr((self.checkpoints, self.seen, self.log, self.accounts)).encode()).hexdigest()
+
+
+def run(case: Case, engine: Any) -> Result:
+    driver = Driver(case, engine)
+    driver.play()
+    seen = tuple(event[:3] + event[4:] if event[0] >= 0 else event for event in driver.seen)
+    return Result(tuple(driver.checkpoints), seen, engine.whole_log(), engine.account_state())
+
+
+def main() -> None:
+    from tests.matching.engines import kernel_engine
+
+    first, count, size = (int(text) for text in sys.argv[1:4])
+    cases = (make_case(seed, size) for seed in range(first, first + count))
+    json.dump([[case.events, run(case, kernel_engine(case)).digest()] for case in cases], sys.stdout)
+
+
+if __name__ == "__main__":
+    main()
