@@ -151,6 +151,8 @@ def load_run(run: str | Path | HasRunPath) -> RunData:
             f"{folder}: no such run folder (a run writes one under runs/; see its last line of output)"
         )
     manifest = _read_manifest(folder / "manifest.json")
+    if manifest.get("status") == "failed":
+        raise RunFolderError(f"{folder}: this run did not finish ({manifest.get('failure')}); there is no result to show")
     frames = {name: _read_frame(folder / f"{name}.parquet", name) for name in COLUMNS}
     instruments = tuple(
         _instrument(manifest, place, raw) for place, raw in enumerate(_field(manifest, "instruments", list))

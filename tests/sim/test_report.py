@@ -93,6 +93,9 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
     r"manifest.json: first_ns must be of type int, found 'soon'": lambda folder: edit_manifest(folder, first_ns="soon"),
     r"manifest.json: not valid JSON": lambda folder: (folder / "manifest.json").write_text("{"),
     r"manifest.json: expected an object, found list": lambda folder: (folder / "manifest.json").write_text("[]"),
+    r"this run did not finish \(ValueError: no\)": lambda folder: edit_manifest(
+        folder, status="failed", failure="ValueError: no"
+    ),
     r"manifest.json: missing": lambda folder: (folder / "manifest.json").unlink(),
 }
 
