@@ -440,3 +440,13 @@ def test_no_module_of_the_package_hides_a_public_function(run_folder: Path) -> N
 
     build_report(run_folder)
     assert all(callable(getattr(sim.report, name)) for name in sim.report.__all__ if name != "HasRunPath")
+
+
+def test_the_chart_of_the_documentation_works(run_folder: Path) -> None:
+    text = (ROOT / "docs" / "report.md").read_text()
+    (example,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    made: dict[str, Any] = {}
+    exec(compile(example, "docs/report.md", "exec"), made)
+    run = load_run(run_folder)
+    figure = made["CHART"].draw(registry.Scope(run, {}))
+    assert len(figure.traces[0]["x"]) == len(run.funding) > 0
