@@ -173,9 +173,14 @@ def _ratios(
 
 
 def traded_values_e8(run: RunData, fills: pl.DataFrame) -> list[int]:
-    """Value of each fill in its settlement asset at 1e-8."""
-    rows = fills.select("instrument", "ticks", "lots").iter_rows()
-    return [run.instruments[instrument].value_e8(ticks, lots) for instrument, ticks, lots in rows]
+    """Value of each fill in its settlement asset at 1e-8, in the order of ``fills``."""
+    values = np.zeros(len(fills), dtype=object)
+    index = fills["instrument"].to_numpy()
+    for place in np.unique(index).tolist():
+        mine = index == place
+        rows = fills.filter(pl.Series(mine)).select("ticks", "lots").iter_rows()
+        values[mine] = run.instruments[place].values_e8(rows)
+    return values.tolist()
 
 
 def instrument_statistics(run: RunData, lane: int, instrument: InstrumentInfo) -> dict[str, Any]:

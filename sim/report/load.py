@@ -8,7 +8,7 @@ UTC (``_ns``); sides, events, reasons, causes and liquidity flags are the intege
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
@@ -86,12 +86,15 @@ class InstrumentInfo:
         """What a size counts: the base asset (linear, contract of one) or contracts."""
         return self.base if not self.inverse and self.contract_size == 1 else "contracts"
 
-    def value_e8(self, ticks: int, lots: int) -> int:
-        """Value of ``lots`` at ``ticks`` in the settlement asset at 1e-8, rounded half to even (a statistic, no
-        booking)."""
-        size = Fraction(self.lot_size) * Fraction(self.contract_size) * lots
-        price = Fraction(self.tick_size) * ticks
-        return round((size / price if self.inverse else size * price) * 100_000_000)
+    def values_e8(self, fills: Iterable[tuple[int, int]]) -> list[int]:
+        """Value of each (ticks, lots) in the settlement asset at 1e-8, rounded half up (a statistic, no booking)."""
+        size = Fraction(self.lot_size) * Fraction(self.contract_size) * 100_000_000
+        tick = Fraction(self.tick_size)
+        scale = size / tick if self.inverse else size * tick
+        top, bottom = scale.numerator, scale.denominator
+        if self.inverse:
+            return [(2 * lots * top + bottom * ticks) // (2 * bottom * ticks) for ticks, lots in fills]
+        return [(2 * ticks * lots * top + bottom) // (2 * bottom) for ticks, lots in fills]
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +155,9 @@ def load_run(run: str | Path | HasRunPath) -> RunData:
         )
     manifest = _read_manifest(folder / "manifest.json")
     if manifest.get("status") == "failed":
-        raise RunFolderError(f"{folder}: this run did not finish ({manifest.get('failure')}); there is no result to show")
+        raise RunFolderError(
+            f"{folder}: this run did not finish ({manifest.get('failure')}); there is no result to show"
+        )
     frames = {name: _read_frame(folder / f"{name}.parquet", name) for name in COLUMNS}
     instruments = tuple(
         _instrument(manifest, place, raw) for place, raw in enumerate(_field(manifest, "instruments", list))

@@ -356,8 +356,8 @@ def test_values_of_linear_and_inverse_contracts() -> None:
         sizes = {k: Decimal(raw[k]) for k in ("tick_size", "lot_size", "contract_size")}
         return InstrumentInfo(index=0, **{**raw, **sizes})
 
-    assert info(LINEAR).value_e8(281_551, 3) == 28_155_10 * 3 * E8 // 100_000
-    assert info(INVERSE).value_e8(500_000, 7) == 1_400_000  # 700 USD at 50,000 is 0.014 BTC
+    assert info(LINEAR).values_e8([(281_551, 3), (1, 1)]) == [28_155_10 * 3 * E8 // 100_000, 10_000]
+    assert info(INVERSE).values_e8([(500_000, 7)]) == [1_400_000]  # 700 USD at 50,000 is 0.014 BTC
     assert (info(LINEAR).size_unit, info(INVERSE).size_unit) == ("BTC", "contracts")
 
 
