@@ -36,8 +36,8 @@ out = "runs" # a new folder in here for every run
 
 [feed]
 lake = "lake-maker" # made by: perpsim data import binance recording-maker.dat.gz --lake lake-maker
-# from = "2026-01-05T07:55:00Z" # starts from the book as of then
-# to = "2026-01-05T08:01:00Z"
+# from = "2026-09-15T07:55:00Z" # starts from the book as of then
+# to = "2026-09-15T08:01:00Z"
 
 [strategy]
 class = "sim.strategies:MarketMaker" # or your_file.py:YourClass

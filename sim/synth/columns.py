@@ -33,7 +33,7 @@ from sim.synth.draws import (
 
 Columns = dict[str, npt.NDArray[Any]]
 
-START_NS: Final = 1_767_571_200 * 1_000_000_000  # 2026-01-05 00:00:00 UTC
+START_NS: Final = 1_789_430_400 * 1_000_000_000  # 2026-09-15 00:00:00 UTC
 CENTRE_TICKS: Final = 1_000_000
 SNAPSHOT_LEVELS: Final = 1000
 MESSAGE_GAP_US: Final = 8500
