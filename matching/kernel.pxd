@@ -55,6 +55,7 @@ cdef class BookView:
     cdef long long[::1] quote_id, quote_bid, quote_ask
     cdef Py_ssize_t quotes
     cdef dict far
+    cdef Py_ssize_t far_count
     cdef object _owner
     cdef long long column(self, int side, long long ticks) noexcept nogil
     cdef long long ticks_at(self, int side, long long column) noexcept nogil

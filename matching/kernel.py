@@ -234,6 +234,7 @@ class BookView:
         self.quote_bid = _view(np.zeros(QUOTES, dtype=np.int64))
         self.quote_ask = _view(np.zeros(QUOTES, dtype=np.int64))
         self.far = {}
+        self.far_count = 0
 
     def set_base(self, ticks):
         self.base = ticks - (self.width >> 1)
@@ -273,9 +274,8 @@ class BookView:
         """The best of a side after the level at ``column`` (the best so far) has gone."""
         self.best[side] = self.next_worse(side, column)
         if self.best[side] < (self.width >> 5):
-            with cython.gil:
-                if self.far:
-                    self.recentre = True
+            if self.far_count > 0:
+                self.recentre = True
 
     def put(self, side, ticks, lots):
         """Set one level; returns what it displayed before."""
@@ -304,6 +304,7 @@ class BookView:
             self.far[(side, ticks)] = lots
             if self.best[side] < 0 or self.column(side, ticks) > self.best[side]:
                 self.recentre = True
+        self.far_count = len(self.far)
         return previous
 
     def hides_best(self):
@@ -328,6 +329,7 @@ class BookView:
         ]  # fmt: skip
         for other in better:
             del self.far[(side, other)]
+        self.far_count = len(self.far)
         return better
 
     def clear(self):
@@ -340,8 +342,10 @@ class BookView:
                 column += 1
             self.best[side] = -1
             self.low[side] = self.width
-        with cython.gil:
-            self.far.clear()
+        if self.far_count > 0:
+            with cython.gil:
+                self.far.clear()
+            self.far_count = 0
 
     def begin_depth(self, update_id):
         """Rows of the coming depth message at or better than a newer best quote are to be skipped: set ``limit``."""
@@ -394,8 +398,8 @@ class BookView:
         column: cython.longlong
         if lots and not self.based:
             self.set_base(ticks)
-        with cython.gil:
-            if self.far:
+        if self.far_count > 0:
+            with cython.gil:
                 self.drop_far(side, ticks, lots)
         column = self.column(side, ticks) if lots else -1
         while self.best[side] >= 0 and (self.best[side] > column or (self.l1_only and self.best[side] != column)):
@@ -436,6 +440,7 @@ class BookView:
         self.low[0] = self.low[1] = width
         self.limit[0] = self.limit[1] = width
         self.far.clear()
+        self.far_count = 0
         self.set_base(centre)
         for side, price, quantity in levels:
             self.put(side, price, quantity)
@@ -805,8 +810,8 @@ class Market:
         best: cython.longlong
         if lots and not self.venue.based:
             self.venue.set_base(ticks)
-        with cython.gil:
-            if self.venue.far:
+        if self.venue.far_count > 0:
+            with cython.gil:
                 for other in self.venue.drop_far(side, ticks, lots):
                     self._forget_taken(side, other)
         column = self.venue.column(side, ticks) if lots else -1
@@ -852,6 +857,7 @@ class Market:
         with cython.gil:
             before = self.venue.far
             self.venue.far = {}
+            self.venue.far_count = 0
         self.venue.valid = False
         for side in range(2):
             for column in range(self.venue.low[side], self.venue.best[side] + 1):

@@ -266,11 +266,14 @@ class VenueMarket:
     def _book_message(self, message: Message) -> None:
         for change in self.book.apply(message):
             self._on_change(change)
-            if self.rules.l1_only:
-                self._learn_fronts()
+            if self.rules.l1_only and change.how == STATED:
+                self._learn_fronts(change.side)
             if (message.kind != SNAPSHOT or self.rules.l1_only) and change.how == STATED:
                 self._fill_crossed_by(change)
-        if message.kind == SNAPSHOT and not self.rules.l1_only:
+        if self.rules.l1_only:
+            self._learn_fronts(BUY)
+            self._learn_fronts(SELL)
+        elif message.kind == SNAPSHOT:
             for order in self._resting_on(BUY) + self._resting_on(SELL):
                 if self.crosses(order):
                     self._fill_maker(order, order.leaves_lots, CAUSE_CROSS)
@@ -287,9 +290,9 @@ class VenueMarket:
                 )
                 order.traded_lots = 0
 
-    def _learn_fronts(self) -> None:
+    def _learn_fronts(self, side: int) -> None:
         """Best-quote feeds: the level of an order placed away from the touch is displayed now, or known to be empty."""
-        for order in self.resting:
+        for order in self._resting_on(side):
             best = self.book.best(order.side)
             if order.front_lots is None and (best == NO_PRICE or not is_better(order.side, best, order.ticks)):
                 order.front_lots, order.traded_lots = float(self.book.lots(order.side, order.ticks)), 0

@@ -436,11 +436,12 @@ def make_case(seed: int, size: int) -> Case:
 # -- feeds as the engines take them
 
 
-def window_of(messages: tuple[Message, ...]) -> FeedWindow:
+def window_of(messages: tuple[Message, ...], aux_base: int = 0) -> FeedWindow:
+    """One window; ``aux_base`` payloads came in windows before it."""
     rows = [row for message in messages for row in message.rows]
     counts = [len(message.rows) for message in messages]
     aux = [message.aux for message in messages if message.kind in AUX_KINDS]
-    refs, used = [], 0
+    refs, used = [], aux_base
     for message in messages:
         refs.append(used if message.kind in AUX_KINDS else message.ref)
         used += message.kind in AUX_KINDS
@@ -456,13 +457,18 @@ def window_of(messages: tuple[Message, ...]) -> FeedWindow:
         px_ticks=np.array([row[1] for row in rows], dtype=np.int32),
         qty_lots=np.array([row[2] for row in rows], dtype=np.int32),
         aux=np.array(aux, dtype=np.int64).reshape(-1, 4),
+        aux_base=aux_base,
     )
 
 
 def windows_of(case: Case, market: int) -> list[FeedWindow]:
     feed = case.feeds[market]
     size = case.window_messages or max(len(feed), 1)
-    return [window_of(feed[at : at + size]) for at in range(0, max(len(feed), 1), size)]
+    windows, aux_base = [], 0
+    for at in range(0, max(len(feed), 1), size):
+        windows.append(window_of(feed[at : at + size], aux_base))
+        aux_base += len(windows[-1].aux)
+    return windows
 
 
 # -- driving an engine
