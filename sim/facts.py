@@ -37,6 +37,7 @@ def _venue(plan: Plan, venue: VenuePlan) -> VenueFacts:
     assumptions = [*venue.card.assumptions(plan.first_ns, symbols)]
     assumptions += [text for market in mine for text in market.instrument.assumptions()]
     assumptions += [text for market in mine for text in market.assumptions]
+    named = f"UNVERIFIED {venue.card.venue} "  # the banner says both before each
     return VenueFacts(
         name=venue.config.name,
         rule_card=f"{venue.card.title}, rules as of {instant_text(plan.first_ns)[:10]}",
@@ -46,7 +47,7 @@ def _venue(plan: Plan, venue: VenuePlan) -> VenueFacts:
         taker_fee_e12=venue.fees.taker_e12,
         fee_tier=venue.fees.tier,
         zero_latency=venue.zero_latency,
-        assumptions=list(dict.fromkeys(assumptions)),
+        assumptions=list(dict.fromkeys(text.removeprefix(named) for text in assumptions)),
     )
 
 

@@ -1,0 +1,351 @@
+"""The command ``perpsim``: arguments in, tables or ``--json`` out, exit codes for machines.
+
+    0  fine                       1  a finding: the strategy raised, a file is damaged, nothing was imported
+    2  usage: a wrong argument, run file or input      3  the environment: a file system, compiler or installation
+    4  a venue refused or failed
+
+Errors are one clear line on standard error; ``--debug`` shows where they come from. What a strategy raises always comes
+with its traceback. Modules that do the work are imported when a command runs, so that ``--help`` stays quick.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+import traceback
+from collections.abc import Iterator
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+OK, FINDING, USAGE, ENVIRONMENT, VENUE = range(5)
+
+app = typer.Typer(
+    name="perpsim",
+    help="Simulation-first framework for perpetual futures.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+data_app = typer.Typer(help="Recordings and the lake.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(data_app, name="data")
+_state = {"debug": False}
+
+RunFile = Annotated[Path, typer.Argument(help="run file (TOML)", show_default=False)]
+Set = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="override a key of the run file")]
+Json = Annotated[bool, typer.Option("--json", help="print JSON instead of text")]
+LakeOption = Annotated[Path, typer.Option("--lake", help="folder of the lake")]
+VenueOption = Annotated[str | None, typer.Option("--venue", help="rule card of the venue, e.g. binance_usdm")]
+SymbolOption = Annotated[str | None, typer.Option("--symbol", help="instrument, e.g. BTCUSDT")]
+
+
+def main() -> None:
+    """Entry point of the command."""
+    app()
+
+
+def _version(shown: bool) -> None:
+    if shown:
+        from matching import build_info
+        from sim.backtest import version
+
+        build = build_info()
+        typer.echo(f"perpsim {version()} (kernels {'compiled' if build['compiled'] else 'not compiled'}, Python {build['python']})")
+        raise typer.Exit(OK)
+
+
+@app.callback()
+def options(
+    debug: Annotated[bool, typer.Option("--debug", help="show the traceback of every error")] = False,
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="print it and exit")] = False,
+) -> None:
+    """Simulation-first framework for perpetual futures."""
+    _state["debug"] = debug
+
+
+@contextlib.contextmanager
+def errors() -> Iterator[None]:
+    """Turn errors into one line and an exit code."""
+    try:
+        yield
+    except (typer.Exit, typer.Abort):
+        raise
+    except Exception as error:
+        if hasattr(error, "perpsim_lane"):
+            traceback.print_exception(error)
+            raise typer.Exit(FINDING) from None
+        code = exit_code(error)
+        if _state["debug"] or code is None:
+            traceback.print_exception(error)
+        else:
+            typer.echo(f"error: {one_line(error)}", err=True)
+        raise typer.Exit(FINDING if code is None else code) from None
+
+
+def exit_code(error: Exception) -> int | None:
+    """The exit code of an error that perpsim expects; None for one that it does not (a defect)."""
+    from sim.report.load import RunFolderError
+    from venues.errors import LocalError, VenueError
+
+    if isinstance(error, VenueError):
+        return VENUE
+    if isinstance(error, LocalError | RunFolderError):
+        return USAGE
+    if isinstance(error, OSError | ImportError):
+        return ENVIRONMENT
+    return None
+
+
+def one_line(error: Exception) -> str:
+    """An error's message; for file system errors with the file's name first."""
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        return f"{error.filename}: {error.strerror}"
+    return str(error)
+
+
+def show(content: Any) -> None:
+    """Print JSON."""
+    typer.echo(json.dumps(content, indent=1, ensure_ascii=False, default=str))
+
+
+# -- runs
+
+
+@app.command()
+def backtest(
+    run: RunFile,
+    json_: Json = False,
+    set_: Set = None,
+    seed: Annotated[int | None, typer.Option(help="seed of this run")] = None,
+    out: Annotated[Path | None, typer.Option(help="folder for run folders")] = None,
+    html: Annotated[bool, typer.Option("--report/--no-report", help="write report.html")] = True,
+) -> None:
+    """Run a strategy over recorded feeds through the simulated venue."""
+    with errors():
+        _notice()
+        from sim.backtest import backtest as run_backtest
+
+        result = run_backtest(
+            run, overrides=set_ or [], seed=seed, out=out, html=None if html else False, show_progress=not json_
+        )
+        _show_result(result, json_)
+
+
+def _show_result(result: Any, as_json: bool) -> None:
+    if as_json:
+        show({**result.summary, "path": str(result.path)})
+        return
+    from sim.report import print_table
+
+    print_table(result.path)
+    typer.echo(f"run folder  {result.path}")
+    page = result.path / "report.html"
+    if page.exists():
+        typer.echo(f"report      {page}")
+
+
+def _notice() -> None:
+    from matching._build import uncompiled_notice
+
+    notice = uncompiled_notice()
+    if notice is not None:
+        typer.echo(notice, err=True)
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Option("--out", help="folder for recording, lake, run file and runs")] = Path("perpsim-demo"),
+    strategy: Annotated[str, typer.Option(help="maker or carry")] = "maker",
+    seed: Annotated[int | None, typer.Option(help="seed of the synthetic market")] = None,
+    json_: Json = False,
+) -> None:
+    """Make a synthetic recording, import it, run a strategy on it and write the report; offline, in seconds."""
+    with errors():
+        _notice()
+        from sim.demo import SEED, next_commands, run_demo
+
+        made, result = run_demo(folder, strategy, SEED if seed is None else seed)
+        _show_result(result, json_)
+        if not json_:
+            typer.echo("\nnext:")
+            for command in next_commands(made):
+                typer.echo(f"  {command}")
+
+
+@app.command()
+def report(
+    run_folder: Annotated[Path, typer.Argument(help="folder of a finished run", show_default=False)],
+    json_: Json = False,
+    out: Annotated[Path | None, typer.Option(help="where to write the page; default: report.html in the folder")] = None,
+) -> None:
+    """Print the result of a finished run again and rebuild its report."""
+    with errors():
+        from sim.report import build_report, print_table, statistics
+
+        if json_:
+            show(statistics(run_folder))
+            return
+        print_table(run_folder)
+        typer.echo(f"report      {build_report(run_folder, out)}")
+
+
+@app.command("show-config")
+def show_config(run: RunFile, set_: Set = None, json_: Json = False) -> None:
+    """Print the resolved run file, every value with where it comes from."""
+    with errors():
+        from sim.origins import origins
+
+        found = origins(run, set_ or [])
+        if json_:
+            show([{"key": key, "value": value, "origin": origin} for key, value, origin in found])
+            return
+        width = max(len(f"{key} = {value}") for key, value, _ in found)
+        for key, value, origin in found:
+            typer.echo(f"{key} = {value}".ljust(min(width, 70)) + f"  # {origin}")
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON schema of the run file."""
+    from sim.config import schema_text
+
+    typer.echo(schema_text(), nl=False)
+
+
+@app.command("compile")
+def compile_(
+    strategy: Annotated[Path, typer.Argument(help="strategy file (.py)", show_default=False)], json_: Json = False
+) -> None:
+    """Compile a strategy file against the kernels' public types; the file itself still runs uncompiled."""
+    with errors():
+        from sim.compiling import compile_strategy
+
+        made = compile_strategy(strategy)
+        if json_:
+            show({"source": str(strategy), "extension": str(made)})
+        else:
+            typer.echo(f"compiled {made}")
+
+
+@app.command()
+def bench(
+    feed: Annotated[Path | None, typer.Option(help="folder of event columns; default: a synthetic feed, made once")] = None,
+    peers: Annotated[bool, typer.Option("--peers", help="run hftbacktest and NautilusTrader on the same events too")] = False,
+    peers_env: Annotated[Path | None, typer.Option(help="folder of the peers' virtual environments")] = None,
+    anchors: Annotated[Path | None, typer.Option(help="folder of the reference workloads")] = None,
+    nautilus_feed: Annotated[Path | None, typer.Option(help="NautilusTrader's own feed")] = None,
+    cache: Annotated[Path | None, typer.Option(help="where feeds are kept")] = None,
+    repeats: Annotated[int, typer.Option(min=1, help="repetitions of every task; the best counts")] = 5,
+) -> None:
+    """Measure speed and print JSON."""
+    with errors():
+        _notice()
+        from sim.bench import run_bench
+
+        show(
+            run_bench(
+                feed, peers=peers, peers_env=peers_env, anchors=anchors, nautilus_feed=nautilus_feed, cache=cache,
+                repeats=repeats, say=lambda line: typer.echo(line, err=True),
+            )
+        )  # fmt: skip
+
+
+# -- data
+
+
+class Source(StrEnum):
+    binance = "binance"
+    columns = "columns"
+
+
+@data_app.command("import")
+def data_import(
+    source: Annotated[Source, typer.Argument(help="what the files are", show_default=False)],
+    files: Annotated[list[Path], typer.Argument(help="files of captured lines (.gz too), or a folder of columns")],
+    lake: LakeOption,
+    venue: VenueOption = None,
+    symbol: SymbolOption = None,
+    instrument: Annotated[Path | None, typer.Option(help="JSON file describing instruments not documented here")] = None,
+    latency_floor: Annotated[str | None, typer.Option(help="least latency left by a clock correction, e.g. 100us")] = None,
+    latency: Annotated[str | None, typer.Option(help="columns: feed latency to add where the files have none")] = None,
+    replace: Annotated[bool, typer.Option("--replace", help="replace days that the lake already has")] = False,
+    json_: Json = False,
+) -> None:
+    """Import recordings into the lake: gaps, clock offsets and every problem are reported."""
+    with errors():
+        from recorders.clock import LATENCY_FLOOR_NS
+        from recorders.commands import import_
+
+        result = import_(
+            source.value, [str(file) for file in files], lake, venue=venue, symbol=symbol, instrument=instrument,
+            latency_floor_ns=_ns(latency_floor, LATENCY_FLOOR_NS), latency_ns=_ns(latency, 0), replace=replace,
+        )  # fmt: skip
+        _finish(result, json_, "import")
+
+
+def _ns(text: str | None, default: int) -> int:
+    from sim.units import duration_ns
+    from venues.errors import InputError
+
+    if text is None:
+        return default
+    try:
+        return duration_ns(text)
+    except ValueError as error:
+        raise InputError(str(error), source="command line") from None
+
+
+@data_app.command("ls")
+def data_ls(lake: LakeOption, json_: Json = False) -> None:
+    """What the lake holds."""
+    with errors():
+        from recorders.commands import ls
+
+        _finish(ls(lake), json_, "ls")
+
+
+@data_app.command("info")
+def data_info(lake: LakeOption, venue: VenueOption = None, symbol: SymbolOption = None, json_: Json = False) -> None:
+    """Instruments, files, recordings and clock corrections in full."""
+    with errors():
+        from recorders.commands import info
+
+        _finish(info(lake, venue, symbol), json_, "info")
+
+
+@data_app.command("verify")
+def data_verify(lake: LakeOption, venue: VenueOption = None, symbol: SymbolOption = None, json_: Json = False) -> None:
+    """Read everything and check it; exit code 1 if a file is damaged."""
+    with errors():
+        from recorders.commands import verify
+
+        _finish(verify(lake, venue, symbol), json_, "verify")
+
+
+@data_app.command("gaps")
+def data_gaps(lake: LakeOption, venue: VenueOption = None, symbol: SymbolOption = None, json_: Json = False) -> None:
+    """Every hole in the recordings and between them."""
+    with errors():
+        from recorders.commands import gaps
+
+        _finish(gaps(lake, venue, symbol), json_, "gaps")
+
+
+def _finish(result: dict[str, Any], as_json: bool, what: str) -> None:
+    if as_json:
+        show(result)
+    else:
+        from sim.listings import lines
+
+        for line in lines(what, result):
+            typer.echo(line)
+    if not result["ok"]:
+        raise typer.Exit(FINDING)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
