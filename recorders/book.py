@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 
@@ -89,6 +89,25 @@ class BookCounts:
     examples: list[dict[str, Any]] = field(default_factory=list)
 
 
+class BookState(Protocol):
+    """What the lake's index says of the book before a block (``recorders.dayfile.BlockInfo``)."""
+
+    @property
+    def valid(self) -> bool: ...
+
+    @property
+    def update_id(self) -> int: ...
+
+    @property
+    def book_recv(self) -> int: ...
+
+    @property
+    def quotes(self) -> list[list[Any]]: ...
+
+    @property
+    def mark(self) -> list[int] | None: ...
+
+
 class BookTrack:
     """A book walked through a feed in venue order, with the audit's counts."""
 
@@ -107,20 +126,13 @@ class BookTrack:
         """Forget the book at the start of another recording; counts start again too."""
         self.__init__()  # type: ignore[misc]
 
-    def resume(
-        self,
-        levels: tuple[U8, I32, I32],
-        valid: bool,
-        update_id: int,
-        ts_recv_max: int,
-        quotes: list[list[Any]],
-        mark: list[int] | None,
-    ) -> None:
+    def resume(self, levels: tuple[U8, I32, I32], state: BookState) -> None:
         """Take over the state that a checkpoint of the lake holds."""
         self.restart()
         self.book.apply(levels[0].tolist(), levels[1].tolist(), levels[2].tolist())
-        self.valid, self.update_id, self.ts_recv_max, self.mark = valid, update_id, ts_recv_max, mark
-        self.quotes.extend((q[0], q[1], q[2], q[3], q[4]) for q in quotes)
+        self.valid, self.update_id = state.valid, state.update_id
+        self.ts_recv_max, self.mark = state.book_recv, state.mark
+        self.quotes.extend((q[0], q[1], q[2], q[3], q[4]) for q in state.quotes)
 
     def run(self, block: MessageBlock) -> None:
         """Walk through a block."""

@@ -82,12 +82,9 @@ def import_columns_report(
 ) -> ImportReport:
     """Import a folder of columns. Raises ``InputError`` naming file and row for what the format does not allow."""
     place, form = _form_of(Path(folder))
-    columns = _load(place, form)
+    reader = _Reader(place, form)
     sources = [fingerprint(place / f"{name}.npy") for name in form.names]
-    total = len(columns[form.time])
-    if not total:
-        raise InputError("has no rows", source=str(place / f"{form.time}.npy"))
-    first_ns, last_ns = int(columns[form.time][0]), int(columns[form.time][-1])
+    first_ns, last_ns = (int(reader.read(row, row + 1)[form.time][0]) for row in (0, reader.total - 1))
     report = RecordingReport(
         recording=f"{instrument.venue}/{instrument.symbol}/{first_ns}",
         venue=instrument.venue,
@@ -100,7 +97,7 @@ def import_columns_report(
         writer = FeedWriter(root, instrument, sources, replace=replace)
         try:
             writer.begin(report.recording, first_ns, last_ns)
-            for at, chunk in _chunks(columns, form):
+            for at, chunk in reader.pieces():
                 block = form.block(chunk, _Piece(place, at, report.messages, report.last_ns, latency_ns))
                 _count(report, block)
                 writer.append(block)
@@ -110,7 +107,7 @@ def import_columns_report(
                 counts.bbo_equal,
                 counts.bbo_different,
             )
-            report.messages, report.rows, report.lines = writer.messages, writer.rows, total
+            report.messages, report.rows, report.lines = writer.messages, writer.rows, reader.total
             report.diffs = report.messages - report.trades - report.snapshots
             report.stale_at_end = not writer.track.valid
             report.clock_offset_ns = report.latency_least_ns
@@ -119,7 +116,7 @@ def import_columns_report(
         except BaseException:
             writer.abandon()
             raise
-    files = [source.as_dict() | {"rows": total} for source in sources]
+    files = [source.as_dict() | {"rows": reader.total} for source in sources]
     return ImportReport(str(root), [report], files, written=[str(path) for path in written], replaced=writer.replaced)
 
 
@@ -136,38 +133,48 @@ def _form_of(folder: Path) -> tuple[Path, _Form]:
     )
 
 
-def _load(place: Path, form: _Form) -> Columns:
-    columns: Columns = {}
-    for name in form.names:
-        path = place / f"{name}.npy"
+class _Reader:
+    """The columns of a folder. A piece is mapped, copied and unmapped again, so that memory does not grow with the
+    feed."""
+
+    def __init__(self, place: Path, form: _Form) -> None:
+        self._place = place
+        self._form = form
+        lengths = {name: len(self._column(name)) for name in form.names}
+        if len(set(lengths.values())) != 1:
+            raise InputError(f"columns differ in length: {lengths}", source=str(place))
+        self.total = lengths[form.time]
+        if not self.total:
+            raise InputError("has no rows", source=str(place / f"{form.time}.npy"))
+
+    def _column(self, name: str) -> Ints:
+        path = self._place / f"{name}.npy"
         try:
-            column = np.load(path, mmap_mode="r", allow_pickle=False)
+            column: Ints = np.load(path, mmap_mode="r", allow_pickle=False)
         except (OSError, ValueError, EOFError) as error:
             raise InputError(f"cannot be read as a column: {error}", source=str(path)) from None
         if column.ndim != 1 or column.dtype.kind not in "iu":
             raise InputError(f"must be one column of integers, is {column.dtype} {column.shape}", source=str(path))
-        columns[name] = column
-    lengths = {name: len(column) for name, column in columns.items()}
-    if len(set(lengths.values())) != 1:
-        raise InputError(f"columns differ in length: {lengths}", source=str(place))
-    return columns
+        return column
 
+    def read(self, start: int, stop: int) -> Columns:
+        """Rows ``start:stop`` of every column."""
+        return {name: np.array(self._column(name)[start:stop]) for name in self._form.names}
 
-def _chunks(columns: Columns, form: _Form) -> Iterator[tuple[int, Columns]]:
-    """Pieces of about ``CHUNK_ROWS`` rows that end where a message ends, each with its first row's number."""
-    total = len(columns[form.time])
-    start = 0
-    while start < total:
-        stop = min(start + CHUNK_ROWS, total)
-        while stop < total:
-            piece = {name: column[start : stop + 1] for name, column in columns.items()}
-            cuts = np.flatnonzero(form.cuts(piece))
-            if len(cuts):
+    def pieces(self) -> Iterator[tuple[int, Columns]]:
+        """Pieces of about ``CHUNK_ROWS`` rows that end where a message ends, each with its first row's number."""
+        start, size = 0, CHUNK_ROWS
+        while start < self.total:
+            stop = min(start + size, self.total)
+            piece = self.read(start, min(stop + 1, self.total))
+            if stop < self.total:
+                cuts = np.flatnonzero(self._form.cuts(piece))
+                if not len(cuts):  # one message fills the piece: take more
+                    size *= 2
+                    continue
                 stop = start + int(cuts[-1]) + 1
-                break
-            stop = min(stop + CHUNK_ROWS, total)
-        yield start, {name: np.ascontiguousarray(column[start:stop]) for name, column in columns.items()}
-        start = stop
+            yield start, {name: column[: stop - start] for name, column in piece.items()}
+            start, size = stop, CHUNK_ROWS
 
 
 # -- first form

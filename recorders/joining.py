@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from matching.codes import DEPTH, GAP, GAP_DISCONNECT, GAP_SEQUENCE, SNAPSHOT
+from recorders.book import DepthBook
 from recorders.report import Problems, RecordingReport
 from recorders.spool import SEQ_STEP, Spool
 from venues.binance.codec import DepthDiff, DepthSnapshot
@@ -74,6 +75,24 @@ class BookJoin:
         self._held: list[_Received] = []
         self._waiting: _Received | None = None
         self._spare: _Received | None = None  # the last snapshot that came while the book was valid
+
+    def carry_on(self, diff: DepthDiff, recv_ns: int, book: DepthBook) -> None:
+        """Start from a book that is known already, as of the update that ``diff`` follows."""
+        side, ticks, lots = book.columns()
+        self._seq += SEQ_STEP
+        self._spool.add(
+            SNAPSHOT,
+            diff.ts_event_ns,
+            0,
+            recv_ns,
+            diff.previous_id,
+            self._seq,
+            side.tobytes(),
+            ticks.tolist(),
+            lots.tolist(),
+        )
+        self.valid = True
+        self.last_id = diff.previous_id
 
     def continues(self, diff: DepthDiff) -> bool:
         """Whether a diff follows (or repeats) what has been seen."""
@@ -148,8 +167,9 @@ class BookJoin:
             f"{what} ({span_ns / 1e9:.3f} s of venue time); the book is stale until a snapshot",
         )
         if self._spare is not None and self._spare.record.last_id > self.last_id:
-            self._waiting, self._spare = self._spare, None  # it came before the diff that shows the loss
+            self._wait(self._spare)  # it came before the loss was certain
             self._report.snapshots_redundant -= 1
+        self._spare = None
         self.valid = False
         self.last_id = None
         self._stale.clear()
@@ -188,17 +208,21 @@ class BookJoin:
     def snapshot(self, record: DepthSnapshot, recv_ns: int, file: str, line: int) -> None:
         """Take in a snapshot of the book."""
         got = _Received(record, recv_ns, file, line, 0)
-        self._settle_held()  # whoever asks for a snapshot has seen that something is missing
         if self.valid:
             self._report.snapshots_redundant += 1
-            self._spare = got
+            if self._spare is None or record.last_id > self._spare.record.last_id:
+                self._spare = got
             return
         for place, stale in enumerate(self._stale):
             if stale.last_id >= record.last_id:
                 self._join(got, place)
                 return
+        self._wait(got)
+
+    def _wait(self, got: _Received) -> None:
+        """Keep a snapshot until a diff comes that it can join."""
         if self._waiting is not None:
-            self._refuse(self._waiting, "a newer snapshot came before any depth update that it could join")
+            self._refuse(self._waiting, "was replaced by another before a depth update came that it could join")
         self._waiting = got
 
     def _join(self, got: _Received, place: int) -> None:
@@ -254,8 +278,11 @@ class BookJoin:
     def finish(self) -> None:
         """No more diffs will come: settle what is held and waiting."""
         self._settle_held()
-        if self._waiting is not None and not self.valid:
-            got = self._waiting
-            self._seq += SEQ_STEP
-            self._place(got, self._seq, max(self._ts_event, got.record.ts_event_ns))
-            self._waiting = None
+        got, self._waiting = self._waiting, None
+        if got is None:
+            return
+        if self.valid:
+            self._refuse(got, "is newer than the last depth update, and another one had joined already")
+            return
+        self._seq += SEQ_STEP
+        self._place(got, self._seq, max(self._ts_event, got.record.ts_event_ns))

@@ -160,7 +160,7 @@ class Lake:
             name = {"venue": feed.venue, "symbol": feed.symbol}
             before: dict[str, Any] | None = None
             for report in _recordings([DayFile(path) for path in feed.paths]):
-                if before is not None:
+                if before is not None and report.get("continues") != before["recording"]:
                     found.append(
                         {
                             **name,
@@ -228,7 +228,7 @@ class Lake:
             if name != recording:
                 # The first block of a recording that began on an absent earlier day starts from its own checkpoint.
                 follow.restart()
-                _resume(follow, file, info)
+                follow.resume(file.checkpoint(info), info)
                 recording = name
             where = f"block {number}"
             problems += [f"{where}: {why}" for why in _block_problems(file, info, follow)]
@@ -250,10 +250,6 @@ def _recordings(files: list[DayFile]) -> list[dict[str, Any]]:
         for report in file.about["recordings"]:
             found[report["recording"]] = report
     return sorted(found.values(), key=lambda report: (report["first_ns"], report["recording"]))
-
-
-def _resume(track: BookTrack, file: DayFile, info: BlockInfo) -> None:
-    track.resume(file.checkpoint(info), info.valid, info.update_id, info.book_recv, info.quotes, info.mark)
 
 
 def _block_problems(file: DayFile, info: BlockInfo, follow: BookTrack) -> Iterator[str]:
@@ -285,5 +281,5 @@ def _block_problems(file: DayFile, info: BlockInfo, follow: BookTrack) -> Iterat
     same = not follow.valid or all(np.array_equal(stored[k], expected[k]) for k in range(len(stored)))
     if info.valid != follow.valid or not same:
         yield "its checkpoint is not the book that the messages before it make"
-        _resume(follow, file, info)
+        follow.resume(file.checkpoint(info), info)
     follow.run(block)

@@ -73,7 +73,7 @@ class RawFile:
         try:
             with self.path.open("rb") as stream:
                 zipped = stream.read(2) == GZIP_MAGIC
-            opened: Any = gzip.open(self.path, "rb") if zipped else self.path.open("rb")  # noqa: SIM115  # closed by _raw_lines
+            opened: Any = gzip.open(self.path, "rb") if zipped else self.path.open("rb")  # noqa: SIM115  # _raw_lines
         except OSError as error:
             raise InputError(f"cannot be read: {error.strerror or error}", source=str(self.path)) from None
         found: IO[bytes] = opened

@@ -26,6 +26,7 @@ class RecordingReport:
     recording: str
     venue: str
     instrument: str
+    continues: str = ""  # the lake's recording that this one follows without a lost update, imported earlier
     sources: list[dict[str, Any]] = field(default_factory=list)
     first_ns: int = 0
     last_ns: int = 0

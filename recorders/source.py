@@ -43,6 +43,7 @@ class _Place:
     file: int
     block: BlockInfo
     recording: str
+    continues: str
 
 
 class LakeSource:
@@ -79,11 +80,12 @@ class LakeSource:
         first, last = FOREVER, -FOREVER
         for at in range(len(self._paths)):
             file = self._open(at)
-            names = [report["recording"] for report in file.about["recordings"]]
+            reports = file.about["recordings"]
             for block in file.blocks:
                 first, last = min(first, block.first_event), max(last, block.last_event)
                 if block.last_event >= self._from and block.first_event < self._to:
-                    places.append(_Place(at, block, names[block.recording]))
+                    report = reports[block.recording]
+                    places.append(_Place(at, block, report["recording"], report.get("continues", "")))
         return places, (first, last)
 
     def _range_text(self, held: tuple[int, int]) -> str:
@@ -122,7 +124,7 @@ class LakeSource:
         before: _Place | None = None
         last_event = last_recv = 0
         for place in places:
-            if before is not None and place.recording != before.recording:
+            if before is not None and before.recording not in (place.recording, place.continues):
                 yield self._session_end(last_event, last_recv, place.block.first_event)
             window = self._open(place.file).window(place.block, self._aux)
             start, stop = self._limits(window)
@@ -154,7 +156,7 @@ class LakeSource:
         """What is known just before message ``start`` of the first block."""
         block, file = place.block, self._open(place.file)
         track = BookTrack()
-        track.resume(file.checkpoint(block), block.valid, block.update_id, block.book_recv, block.quotes, block.mark)
+        track.resume(file.checkpoint(block), block)
         if start:
             track.run(file.message_block(block).cut(0, start))
         at = self._from if self._from > -FOREVER else block.first_event

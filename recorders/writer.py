@@ -92,9 +92,7 @@ class _Day:
             for info in self.old.blocks:
                 if info.recording == index:
                     before = BookTrack()
-                    before.resume(
-                        self.old.checkpoint(info), info.valid, info.update_id, info.book_recv, info.quotes, info.mark
-                    )
+                    before.resume(self.old.checkpoint(info), info)
                     self.writer.write(self.old.message_block(info), place, before)
 
 
@@ -116,6 +114,25 @@ class FeedWriter:
         self._pending: list[MessageBlock] = []
         self._span = (0, 0)
         self._name = ""
+
+    def book_before(self, ts_ns: int) -> tuple[str, BookTrack] | None:
+        """The recording that ends last before an instant, with its book at its end, if that is valid.
+
+        Recordings made from the files that are being imported do not count: they will be replaced."""
+        folder = day_path(self.root, self.instrument.venue, self.instrument.symbol, "").parent
+        mine = {source.sha256 for source in self.sources}
+        for path in sorted(folder.glob(f"*{SUFFIX}"), reverse=True):
+            if path.stem > date_of_ns(ts_ns):
+                continue
+            file = DayFile(path)
+            for block in reversed(file.blocks):
+                report = file.about["recordings"][block.recording]
+                if block.last_event < ts_ns and not any(s["sha256"] in mine for s in report.get("sources", [])):
+                    track = BookTrack()
+                    track.resume(file.checkpoint(block), block)
+                    track.run(file.message_block(block))
+                    return (report["recording"], track) if track.valid else None
+        return None
 
     def begin(self, recording: str, first_ns: int, last_ns: int) -> None:
         """Start a recording whose messages have venue times within ``first_ns..last_ns``."""

@@ -362,6 +362,26 @@ def test_day_files_of_one_session_are_one_recording(tmp_path: Path, lake: Path) 
     assert [entry["problems"] for entry in Lake(lake).verify()] == [[], []]
 
 
+def test_day_files_imported_one_by_one_carry_the_book_on(tmp_path: Path, lake: Path) -> None:
+    market = Market(now_ms=1_700_006_399_000).run(200)
+    day = 86_400_000 * MS
+    first = [x for x in market.lines if x.recv_ns // day == market.lines[0].recv_ns // day]
+    a, b = write(tmp_path / "a", first), write(tmp_path / "b", market.lines[len(first) :])
+    (one,) = import_binance([a], lake)
+    (two,) = import_binance([b], lake)
+    assert two.continues == one.recording and (two.gaps, two.stale_at_end, two.bbo_different) == (0, False, 0)
+    assert Lake(lake).gaps() == []
+    feed = whole_feed(lake)
+    assert not (feed.kind == GAP).any()
+    books = replay(feed)
+    assert books[-1][1] == max(market.truth) and all(book == market.truth[u] for _, u, book in books)
+    (again,) = import_binance([b], lake)
+    assert again.continues == one.recording
+    assert [entry["problems"] for entry in Lake(lake).verify()] == [[], []]
+    (alone,) = import_binance([b], tmp_path / "other")
+    assert alone.continues == "" and alone.stale_at_end
+
+
 @pytest.mark.parametrize("same_file", [True, False])
 def test_a_restart_of_the_recorder_is_another_recording_not_a_gap(tmp_path: Path, lake: Path, same_file: bool) -> None:
     market = Market(seed=2).run(60)
