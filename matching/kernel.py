@@ -567,7 +567,7 @@ class Market:
         self.local_at = self.listen_at = 0
         self.last = last
         if self.size:
-            self.max_recv = max(self.max_recv, int(window.ts_recv[window.local_order[-1]]))
+            self.max_recv = max(self.max_recv, int(window.ts_recv[window.local_order[self.size - 1]]))
             if self.mid_mark and self.mid_next == NEVER:
                 self.mid_next = (self.ts_event[0] // SECOND_NS + 1) * SECOND_NS
 
