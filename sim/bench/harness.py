@@ -37,8 +37,18 @@ class Market:
     taker_rate_e12: int = 700_000_000
 
 
-class CountingSink:
-    """Takes the log away, as a run folder would, and keeps only counts by (lane, event)."""
+class DroppingSink:
+    """Takes the log away so that memory stays flat, and keeps nothing of it."""
+
+    def drain(self, core: Core, final: bool) -> None:
+        core.drain_log()
+
+    def window(self, now_ns: int) -> None:
+        pass
+
+
+class CountingSink(DroppingSink):
+    """Keeps counts by (lane, event)."""
 
     def __init__(self, lanes: int) -> None:
         self.events = np.zeros((lanes, 32), np.int64)
@@ -51,9 +61,6 @@ class CountingSink:
         part = (kind == codes.EV_FILLED) & (np.asarray(log["leaves"]) > 0)
         key = lane.astype(np.int64) * 32 + np.where(part, 0, kind)
         self.events += np.bincount(key, minlength=self.events.size)[: self.events.size].reshape(self.events.shape)
-
-    def window(self, now_ns: int) -> None:
-        pass
 
     def of_lane(self, lane: int) -> dict[str, int]:
         """Counts of one lane, under the names that the peers' runners use."""
@@ -86,12 +93,13 @@ class Run:
     loop: Loop
     core: Core
     ledger: Ledger
-    sink: CountingSink
+    sink: DroppingSink
     strategies: Sequence[Strategy]
 
     def outcome(self, lane: int = 0) -> dict[str, int]:
-        """Final counts of one lane: steps, submits, cancels, fills, position in lots, wallet and fees at 1e-8."""
+        """Final counts of one lane of a run that counted: steps, submits, cancels, fills, position (lots), wallet."""
         strategy: Any = self.strategies[lane]
+        assert isinstance(self.sink, CountingSink)
         return {
             "steps": getattr(strategy, "steps", 0),
             "submits": int(self.core.counters()["lane_orders"][lane]),
@@ -103,9 +111,9 @@ class Run:
 
 
 def prepare(
-    source: FeedSource, strategies: Sequence[Strategy], market: Market, sink: CountingSink | None = None
+    source: FeedSource, strategies: Sequence[Strategy], market: Market, sink: DroppingSink | None = None
 ) -> Run:
-    """A run of one market over ``source`` with a lane for every strategy; ``sink`` takes the log."""
+    """A run of one market over ``source`` with a lane for every strategy; ``sink`` takes the log (default: counts)."""
     instrument: Instrument = known_instrument("neutral", "BTCUSDT")
     lanes = len(strategies)
     ledger = Ledger(lanes, 1, 1)

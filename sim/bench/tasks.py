@@ -5,8 +5,8 @@
 Tasks: ``replay`` (no strategy), ``plain`` and ``compiled`` (the market maker), ``plain_partial`` (with correct partial
 fills), ``lanes8``, ``lanes64`` (parameter sets over one pass), ``touch`` (the other peer's workload), ``lake_replay``,
 ``lake_plain``, ``lake_compiled`` (the same, reading the lake inside the clock). ``--share`` runs the first part of the
-feed only, by time. The feed is in memory before the clock starts, unless the task reads the lake. The quickest of the
-repeats counts; all are printed.
+feed only, by time. The feed is in memory before the clock starts, unless the task reads the lake. A first run warms up
+and counts what was done; of the repeats after it the quickest is the result, all are printed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from recorders.lake import Lake
 from sim.bench.compiled_maker import CompiledMaker
 from sim.bench.feeds import SYMBOL, VENUE, MemoryFeed
 from sim.bench.grid import parameter_sets
-from sim.bench.harness import Market, Run, prepare
+from sim.bench.harness import CountingSink, DroppingSink, Market, Run, prepare
 from sim.bench.plain_maker import SkewedMaker, TouchMaker
 from sim.strategy import Strategy
 from venues.ports import SystemClock
@@ -69,12 +69,20 @@ def peak_rss_mib() -> float:
     return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1)
 
 
-def timed(make_source: Callable[[], FeedSource], task: str) -> tuple[dict[str, float], Run]:
+def timed(make_source: Callable[[], FeedSource], task: str, *, counting: bool = False) -> tuple[dict[str, float], Run]:
     """One run. The clock covers setting up, reading what ``make_source`` gives, and running."""
     started, cpu = CLOCK.monotonic_ns(), cpu_seconds()
-    run = prepare(make_source(), STRATEGIES[task](), MARKETS.get(task, Market()))
+    strategies = STRATEGIES[task]()
+    sink = CountingSink(len(strategies)) if counting else DroppingSink()
+    run = prepare(make_source(), strategies, MARKETS.get(task, Market()), sink)
     run.loop.run()
     return {"wall_s": (CLOCK.monotonic_ns() - started) / 1e9, "cpu_s": cpu_seconds() - cpu}, run
+
+
+def warm_up(make_source: Callable[[], FeedSource], task: str) -> tuple[int, list[dict[str, int]]]:
+    """A run that tells what is done in it: (rows, the outcome of every lane)."""
+    _, run = timed(make_source, task, counting=True)
+    return run.core.counters()["rows"], [run.outcome(lane) for lane in range(len(run.strategies))]
 
 
 def run_task(task: str, lake: Path, repeats: int, share: int = 100) -> dict[str, Any]:
@@ -83,15 +91,14 @@ def run_task(task: str, lake: Path, repeats: int, share: int = 100) -> dict[str,
     whole = held.source(VENUE, SYMBOL)
     to_ns = None if share >= 100 else whole.first_ns + (whole.last_ns - whole.first_ns) * share // 100
     name = task.removeprefix("lake_")
-    if task.startswith("lake_"):
-        runs = [timed(lambda: held.source(VENUE, SYMBOL, to_ns=to_ns), name) for _ in range(repeats)]
-    else:
-        feed = MemoryFeed(held.source(VENUE, SYMBOL, to_ns=to_ns))
-        runs = [timed(feed.again, name) for _ in range(repeats)]
-    times, run = min(runs, key=lambda pair: pair[0]["wall_s"])
-    events = run.core.counters()["rows"]
-    lanes = len(run.strategies)
-    outcomes = [] if name == "replay" else [run.outcome(lane) for lane in range(lanes)]
+
+    def from_lake() -> FeedSource:
+        return held.source(VENUE, SYMBOL, to_ns=to_ns)
+
+    source = from_lake if task.startswith("lake_") else MemoryFeed(from_lake()).again
+    events, outcomes = warm_up(source, name)
+    runs = [timed(source, name)[0] for _ in range(repeats)]
+    times, lanes = min(runs, key=lambda each: each["wall_s"]), len(outcomes)
     return {
         "task": task,
         "engine": "perpsim",
@@ -99,10 +106,9 @@ def run_task(task: str, lake: Path, repeats: int, share: int = 100) -> dict[str,
         **times,
         "ns_per_event": times["wall_s"] / events / lanes * 1e9,
         "lanes": lanes,
-        "walls_s": [round(pair[0]["wall_s"], 4) for pair in runs],
-        "cpus_s": [round(pair[0]["cpu_s"], 4) for pair in runs],
-        **(outcomes[0] if len(outcomes) == 1 else {}),
-        **({"by_lane": outcomes} if lanes > 1 else {}),
+        "walls_s": [round(each["wall_s"], 4) for each in runs],
+        "cpus_s": [round(each["cpu_s"], 4) for each in runs],
+        **({"by_lane": outcomes} if lanes > 1 else outcomes[0]),
         "rss_peak_mib": peak_rss_mib(),
         "compiled": build_info()["compiled"],
     }
