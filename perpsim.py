@@ -28,8 +28,32 @@ _HOME = {
     "IOC": "matching.codes",
     "LIMIT": "matching.codes",
     "MARKET": "matching.codes",
+    "NO_PRICE": "matching.codes",
     "SELL": "matching.codes",
+    "Bar": "sim.bars",
+    "Book": "sim.strategy",
+    "Context": "sim.strategy",
+    "Fill": "sim.strategy",
+    "Funding": "sim.strategy",
+    "Gap": "sim.strategy",
+    "InputError": "venues.errors",
+    "Instrument": "venues",
+    "Lake": "recorders.lake",
+    "Liquidation": "sim.strategy",
+    "LocalError": "venues.errors",
+    "Order": "sim.strategy",
+    "OrderEvent": "sim.strategy",
+    "PerpsimError": "venues.errors",
+    "Result": "sim.backtest",
+    "RunConfig": "sim.config",
+    "Strategy": "sim.strategy",
+    "Trade": "sim.strategy",
+    "VenueError": "venues.errors",
+    "backtest": "sim.backtest",
     "build_info": "matching",
+    "card": "venues",
+    "known_instrument": "venues",
+    "load_config": "sim.config",
 }
 
 if TYPE_CHECKING:
@@ -41,7 +65,31 @@ if TYPE_CHECKING:
     from matching.codes import IOC as IOC
     from matching.codes import LIMIT as LIMIT
     from matching.codes import MARKET as MARKET
+    from matching.codes import NO_PRICE as NO_PRICE
     from matching.codes import SELL as SELL
+    from recorders.lake import Lake as Lake
+    from sim.backtest import Result as Result
+    from sim.backtest import backtest as backtest
+    from sim.bars import Bar as Bar
+    from sim.config import RunConfig as RunConfig
+    from sim.config import load_config as load_config
+    from sim.strategy import Book as Book
+    from sim.strategy import Context as Context
+    from sim.strategy import Fill as Fill
+    from sim.strategy import Funding as Funding
+    from sim.strategy import Gap as Gap
+    from sim.strategy import Liquidation as Liquidation
+    from sim.strategy import Order as Order
+    from sim.strategy import OrderEvent as OrderEvent
+    from sim.strategy import Strategy as Strategy
+    from sim.strategy import Trade as Trade
+    from venues import Instrument as Instrument
+    from venues import card as card
+    from venues import known_instrument as known_instrument
+    from venues.errors import InputError as InputError
+    from venues.errors import LocalError as LocalError
+    from venues.errors import PerpsimError as PerpsimError
+    from venues.errors import VenueError as VenueError
 
 __all__ = [
     "BUY",
@@ -51,8 +99,32 @@ __all__ = [
     "IOC",
     "LIMIT",
     "MARKET",
+    "NO_PRICE",
     "SELL",
+    "Bar",
+    "Book",
+    "Context",
+    "Fill",
+    "Funding",
+    "Gap",
+    "InputError",
+    "Instrument",
+    "Lake",
+    "Liquidation",
+    "LocalError",
+    "Order",
+    "OrderEvent",
+    "PerpsimError",
+    "Result",
+    "RunConfig",
+    "Strategy",
+    "Trade",
+    "VenueError",
+    "backtest",
     "build_info",
+    "card",
+    "known_instrument",
+    "load_config",
 ]
 
 

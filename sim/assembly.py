@@ -290,7 +290,8 @@ def _resolve_mark(
     where = f"instrument {market.name}"
     if named is None:
         raise InputError(
-            f'no mark price is recorded from {iso_time(first_ns)} on: name a table (mark = FILE) or a proxy (mark = "mid")',
+            f"no mark price is recorded from {iso_time(first_ns)} on: name a table (mark = FILE) "
+            'or a proxy (mark = "mid")',
             source=where, field="mark",
         )  # fmt: skip
     if named == "recorded":
@@ -303,7 +304,9 @@ def _resolve_mark(
         table = load_mark_table(base / named)
         if not len(table.time_ns) or int(table.time_ns[0]) > first_ns:
             begins = iso_time(int(table.time_ns[0])) if len(table.time_ns) else "never"
-            raise InputError(f"begins {begins}, the run at {iso_time(first_ns)}", source=str(base / named), field="time")
+            raise InputError(
+                f"begins {begins}, the run at {iso_time(first_ns)}", source=str(base / named), field="time"
+            )
         market.mark_table = (table.time_ns, table.mark_e8)
         market.mark = f"table {Path(named).name}" + (f" of {table.file.as_of}" if table.file.as_of else "")
         market.files[table.file.path] = table.file.sha256
@@ -394,12 +397,16 @@ def _resolve_margin(market: MarketPlan, rule_card: RuleCard, base: Path, first_n
     else:
         table = load_brackets(base / named, market.name)
         market.brackets = table.table
-        market.margin = f"brackets {Path(named).name}" + (f" of {table.file.as_of}" if table.file.as_of else ", undated")
+        market.margin = f"brackets {Path(named).name}" + (
+            f" of {table.file.as_of}" if table.file.as_of else ", undated"
+        )
         market.files[table.file.path] = table.file.sha256
     highest = market.brackets.max_leverage[0]
     wanted = market.config.leverage or min(rule_card.margin.default_leverage.value, highest)
     if wanted > highest:
-        raise InputError(f"{wanted} is above the brackets' {highest}", source=f"instrument {market.name}", field="leverage")
+        raise InputError(
+            f"{wanted} is above the brackets' {highest}", source=f"instrument {market.name}", field="leverage"
+        )
     market.leverage = wanted
     market.margin += f", leverage {wanted}x"
     own = market.instrument.liquidation_fee_e12

@@ -121,7 +121,9 @@ def backtest(
 def _folder(config: RunConfig, base: Path, out: str | Path | None, clock: Clock) -> Path:
     from sim.units import instant_text
 
-    stamp = instant_text(clock.wall_ns() // 10**9 * 10**9).replace("-", "").replace(":", "").replace("T", "-").rstrip("Z")
+    stamp = (
+        instant_text(clock.wall_ns() // 10**9 * 10**9).replace("-", "").replace(":", "").replace("T", "-").rstrip("Z")
+    )
     return new_folder(base / (config.out if out is None else out), f"{config.name}-{stamp}")
 
 
@@ -174,11 +176,14 @@ class Services:
         found = [
             m
             for m, market in enumerate(self._plan.markets)
-            if market.instrument.symbol == symbol and (not colon or self._plan.venues[market.venue].config.name == venue)
+            if market.instrument.symbol == symbol
+            and (not colon or self._plan.venues[market.venue].config.name == venue)
         ]
         if len(found) != 1:
             known = ", ".join(self._plan.name_of(m) for m in range(len(self._plan.markets)))
-            raise KeyError(f"{'several instruments are' if found else 'no instrument is'} named {name!r}; there are {known}")
+            raise KeyError(
+                f"{'several instruments are' if found else 'no instrument is'} named {name!r}; there are {known}"
+            )
         return found[0]
 
     def history(self, i: int, span_ns: int, now_ns: int, kind: str, bar: int | str | None) -> Any:
@@ -213,7 +218,8 @@ class Run:
         )
         self.core: Core = build_core(plan, len(strategies))
         self.sources = [
-            WatchedSource(market.source, m, self.writer.tables, market.mark_table) for m, market in enumerate(plan.markets)
+            WatchedSource(market.source, m, self.writer.tables, market.mark_table)
+            for m, market in enumerate(plan.markets)
         ]
         start = plan.first_ns
         streams = [SignalStream(entry, plan.base, start) for entry in plan.config.data]
@@ -226,7 +232,9 @@ class Run:
     def _add_lanes(self) -> None:
         pairs = [(v, asset) for v in range(len(self.plan.venues)) for asset in self.plan.assets]
         deposits = [
-            money_e8(self.plan.venues[v].config.deposit[asset], asset) if asset in self.plan.venues[v].config.deposit else 0
+            money_e8(self.plan.venues[v].config.deposit[asset], asset)
+            if asset in self.plan.venues[v].config.deposit
+            else 0
             for v, asset in pairs
         ]
         wallet_of = [pairs.index((market.venue, market.instrument.settle)) for market in self.plan.markets]
@@ -248,7 +256,8 @@ class Run:
             lane = self.loop.calling
             if lane >= 0:
                 error.add_note(
-                    f"perpsim: raised by {self.names[lane]} (lane {lane}) at {self.core.now} ns; run folder {self.folder}"
+                    f"perpsim: raised by {self.names[lane]} (lane {lane}) at {self.core.now} ns, run folder "
+                    f"{self.folder}"
                 )
                 error.perpsim_lane = lane  # type: ignore[attr-defined]  # tells the command line whose error it is
             write_json(self.folder / "manifest.json", self._manifest([], "", f"{type(error).__name__}: {error}"))

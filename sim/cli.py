@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import sys
 import traceback
 from collections.abc import Iterator
 from enum import StrEnum
@@ -54,14 +53,17 @@ def _version(shown: bool) -> None:
         from sim.backtest import version
 
         build = build_info()
-        typer.echo(f"perpsim {version()} (kernels {'compiled' if build['compiled'] else 'not compiled'}, Python {build['python']})")
+        kernels = "compiled" if build["compiled"] else "not compiled"
+        typer.echo(f"perpsim {version()} (kernels {kernels}, Python {build['python']})")
         raise typer.Exit(OK)
 
 
 @app.callback()
 def options(
     debug: Annotated[bool, typer.Option("--debug", help="show the traceback of every error")] = False,
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="print it and exit")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="print it and exit")
+    ] = False,
 ) -> None:
     """Simulation-first framework for perpetual futures."""
     _state["debug"] = debug
@@ -158,7 +160,9 @@ def _notice() -> None:
 
 @app.command()
 def demo(
-    folder: Annotated[Path, typer.Option("--out", help="folder for recording, lake, run file and runs")] = Path("perpsim-demo"),
+    folder: Annotated[Path, typer.Option("--out", help="folder for recording, lake, run file and runs")] = Path(
+        "perpsim-demo"
+    ),
     strategy: Annotated[str, typer.Option(help="maker or carry")] = "maker",
     seed: Annotated[int | None, typer.Option(help="seed of the synthetic market")] = None,
     json_: Json = False,
@@ -180,7 +184,9 @@ def demo(
 def report(
     run_folder: Annotated[Path, typer.Argument(help="folder of a finished run", show_default=False)],
     json_: Json = False,
-    out: Annotated[Path | None, typer.Option(help="where to write the page; default: report.html in the folder")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="where to write the page; default: report.html in the folder")
+    ] = None,
 ) -> None:
     """Print the result of a finished run again and rebuild its report."""
     with errors():
@@ -233,8 +239,12 @@ def compile_(
 
 @app.command()
 def bench(
-    feed: Annotated[Path | None, typer.Option(help="folder of event columns; default: a synthetic feed, made once")] = None,
-    peers: Annotated[bool, typer.Option("--peers", help="run hftbacktest and NautilusTrader on the same events too")] = False,
+    feed: Annotated[
+        Path | None, typer.Option(help="folder of event columns; default: a synthetic feed, made once")
+    ] = None,
+    peers: Annotated[
+        bool, typer.Option("--peers", help="run hftbacktest and NautilusTrader on the same events too")
+    ] = False,
     peers_env: Annotated[Path | None, typer.Option(help="folder of the peers' virtual environments")] = None,
     anchors: Annotated[Path | None, typer.Option(help="folder of the reference workloads")] = None,
     nautilus_feed: Annotated[Path | None, typer.Option(help="NautilusTrader's own feed")] = None,
@@ -269,8 +279,12 @@ def data_import(
     lake: LakeOption,
     venue: VenueOption = None,
     symbol: SymbolOption = None,
-    instrument: Annotated[Path | None, typer.Option(help="JSON file describing instruments not documented here")] = None,
-    latency_floor: Annotated[str | None, typer.Option(help="least latency left by a clock correction, e.g. 100us")] = None,
+    instrument: Annotated[
+        Path | None, typer.Option(help="JSON file describing instruments not documented here")
+    ] = None,
+    latency_floor: Annotated[
+        str | None, typer.Option(help="least latency left by a clock correction, e.g. 100us")
+    ] = None,
     latency: Annotated[str | None, typer.Option(help="columns: feed latency to add where the files have none")] = None,
     replace: Annotated[bool, typer.Option("--replace", help="replace days that the lake already has")] = False,
     json_: Json = False,
@@ -348,4 +362,4 @@ def _finish(result: dict[str, Any], as_json: bool, what: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

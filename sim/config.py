@@ -1,8 +1,8 @@
 """The run file: one TOML document that says everything a run depends on.
 
-``load_config`` reads a TOML file, a mapping or a ``RunConfig``, applies ``--set`` overrides and checks everything against
-the models below. Unknown keys are errors that name the nearest known one. The JSON schema of the file is published in
-docs/run.schema.json (``perpsim schema`` prints it). Relative paths are relative to the run file.
+``load_config`` reads a TOML file, a mapping or a ``RunConfig``, applies ``--set`` overrides and checks everything
+against the models below. Unknown keys are errors that name the nearest known one. The JSON schema of the file is
+published in docs/run.schema.json (``perpsim schema`` prints it). Relative paths are relative to the run file.
 
 Durations are written ``"100ms"``, instants as ISO 8601 (UTC), money and rates as decimals, which are read exactly.
 """
@@ -576,4 +576,6 @@ def _toml_value(value: Any) -> str:
         return "{" + ", ".join(f"{_toml_key(str(k))} = {_toml_value(v)}" for k, v in value.items()) + "}"
     if isinstance(value, list | tuple):
         return "[" + ", ".join(_toml_value(entry) for entry in value) + "]"
-    raise InputError(f"a value of type {type(value).__name__} cannot be written to a run file", source="run configuration")
+    raise InputError(
+        f"a value of type {type(value).__name__} cannot be written to a run file", source="run configuration"
+    )

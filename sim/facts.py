@@ -117,6 +117,10 @@ def _notes(plan: Plan) -> list[str]:
     compute = plan.config.compute
     if compute is not None:
         delay = compute.delay
-        text = duration_text(delay) if delay is not None else f"{duration_text(compute.min or 0)} to {duration_text(compute.max or 0)}"
+        text = (
+            duration_text(delay)
+            if delay is not None
+            else f"{duration_text(compute.min or 0)} to {duration_text(compute.max or 0)}"
+        )
         notes.append(f"computing takes {text} a callback")
     return notes

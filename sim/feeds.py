@@ -176,9 +176,7 @@ def table_marks_cover(times: I64, first_ns: int) -> bool:
     return bool(len(times)) and int(times[0]) <= first_ns
 
 
-def plan_rows(
-    marks: tuple[I64, I64] | None, fundings: Sequence[tuple[int, int, int]]
-) -> tuple[I64, I64, I64, I64]:
+def plan_rows(marks: tuple[I64, I64] | None, fundings: Sequence[tuple[int, int, int]]) -> tuple[I64, I64, I64, I64]:
     """Rows for ``Core.set_plan``: marks (times, mark_e8) and fundings (boundary, rate_e12, mark_e8 or 0), by time.
 
     At one instant the mark comes first: the venue charges at its mark as of the boundary.
@@ -199,5 +197,3 @@ def plan_rows(
     times, kinds = np.concatenate(ts), np.concatenate(kind)
     order = np.lexsort((kinds != MARK, times))
     return times[order], kinds[order], np.concatenate(value)[order], np.concatenate(other)[order]
-
-

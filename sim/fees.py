@@ -3,8 +3,9 @@
 The ledger charges ``value * rate``, rounded once per fill in the venue's direction; negative rates are rebates. Without
 ``fees`` in the run file the rule card's base tier holds, as of the start of the run.
 
-A model of one's own is an object with one method, ``fee_e8(instrument, side, ticks, lots, liquidity, value_e8) -> int``:
-the fee of a fill of instrument (its index), at 1e-8 of the settlement asset; ``value_e8`` is the fill's value there.
+A model of one's own is an object with one method, ``fee_e8(instrument, side, ticks, lots, liquidity, value_e8) ->
+int``: the fee of a fill of instrument (its index), at 1e-8 of the settlement asset; ``value_e8`` is the fill's value
+there.
 """
 
 from __future__ import annotations

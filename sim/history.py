@@ -47,7 +47,9 @@ _COLUMNS: Final = {
 def _frame(parts: list[list[Any]], names: tuple[str, ...]) -> pl.DataFrame:
     import polars as pl
 
-    columns = {name: np.concatenate([part[k] for part in parts] or [np.zeros(0, np.int64)]) for k, name in enumerate(names)}
+    columns = {
+        name: np.concatenate([part[k] for part in parts] or [np.zeros(0, np.int64)]) for k, name in enumerate(names)
+    }
     return pl.DataFrame({name: column.astype(np.int64) for name, column in columns.items()}).sort(
         "ts_recv_ns", maintain_order=True
     )
@@ -72,7 +74,7 @@ def _marks(window: FeedWindow, inside: Any) -> list[Any]:
 
 
 def _bars(parts: list[list[Any]], interval_ns: int) -> pl.DataFrame:
-    """Bars as ``on_bar`` makes them: each covers the prints received in (end - interval, end]; empty ones are left out."""
+    """Bars as ``on_bar`` makes them: of the prints received in (end - interval, end]; empty ones are left out."""
     import polars as pl
 
     if interval_ns < 1:

@@ -52,7 +52,9 @@ def build_leg(leg: LegConfig, base: Path, feed_latency: FeedLatency, what: str) 
     if leg.quantiles is not None:
         values = np.array(leg.quantiles, np.int64)
         if len(values) < 2 or (np.diff(values) < 0).any():
-            raise InputError("needs at least two durations, none below the one before it", source=what, field="quantiles")
+            raise InputError(
+                "needs at least two durations, none below the one before it", source=what, field="quantiles"
+            )
         return LatencyTable.quantiles(values), f"drawn from {len(values)} quantiles, {_spread(values)}"
     if leg.feed:
         times, values = feed_latency()
@@ -77,7 +79,9 @@ def _recorded(leg: LegConfig, base: Path, what: str) -> tuple[LatencyTable, str]
     if leg.draw:
         values = np.sort(read_values(leg, path, what))
         if values[0] < 0:
-            raise InputError("has negative records (refused requests): those need their times, not draw", source=str(path))
+            raise InputError(
+                "has negative records (refused requests): those need their times, not draw", source=str(path)
+            )
         table = empirical_quantiles(values)
         return LatencyTable.quantiles(table), f"drawn from {len(values)} records of {path.name}, {_spread(table)}"
     times, values = read_series(leg, path, what)
@@ -235,5 +239,5 @@ def _column_ns(frame: pl.DataFrame, name: str, unit: str, path: Path) -> I64:
     if column.dtype.is_integer():
         return np.array(column, np.int64) * np.int64(UNIT_NS[unit])
     if column.dtype.is_float():
-        return np.rint(column.to_numpy() * UNIT_NS[unit]).astype(np.int64)
+        return np.array(np.rint(column.to_numpy() * UNIT_NS[unit]), np.int64)
     raise InputError(f"holds {column.dtype}, not numbers or times", source=str(path), field=name)

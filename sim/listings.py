@@ -30,8 +30,9 @@ def _import(result: Result) -> Iterator[str]:
     head = ("venue", "symbol", "first", "last", "messages", "gaps", "crossed", "bbo equal", "different", "clock offset")
     rows = [
         (
-            str(one["venue"]), str(one["symbol"]), _time(one["first_ns"]), _time(one["last_ns"]), f"{one['messages']:,}",
-            str(one["gaps"]), str(one["crossed"]), str(one["bbo_equal"]), str(one["bbo_different"]),
+            str(one["venue"]), str(one["symbol"]), _time(one["first_ns"]), _time(one["last_ns"]),
+            f"{one['messages']:,}", str(one["gaps"]), str(one["crossed"]), str(one["bbo_equal"]),
+            str(one["bbo_different"]),
             f"{one['clock_offset_ns'] / 1e6:.3f} ms" + (" corrected" if one.get("clock_corrected") else ""),
         )
         for one in result["recordings"]
@@ -47,14 +48,17 @@ def _import(result: Result) -> Iterator[str]:
 
 
 def _problem(problem: Any) -> str:
-    return ", ".join(f"{key} {value}" for key, value in problem.items()) if isinstance(problem, Mapping) else str(problem)
+    return (
+        ", ".join(f"{key} {value}" for key, value in problem.items()) if isinstance(problem, Mapping) else str(problem)
+    )
 
 
 def _ls(result: Result) -> Iterator[str]:
     rows = [
         (
-            feed["venue"], feed["symbol"], f"{feed['days'][0]} to {feed['days'][-1]}" if len(feed["days"]) > 1 else feed["days"][0],
-            f"{feed['messages']:,}", f"{feed['rows']:,}", f"{feed['bytes'] / 1e6:.1f} MB", str(feed["recordings"]), str(feed["gaps"]),
+            feed["venue"], feed["symbol"], " to ".join(dict.fromkeys((feed["days"][0], feed["days"][-1]))),
+            f"{feed['messages']:,}", f"{feed['rows']:,}", f"{feed['bytes'] / 1e6:.1f} MB", str(feed["recordings"]),
+            str(feed["gaps"]),
         )
         for feed in result["feeds"]
     ]  # fmt: skip
@@ -68,18 +72,19 @@ def _info(result: Result) -> Iterator[str]:
             if value not in (None, "", [], ()):
                 yield f"  {key}: {value}"
         for file in feed["files"]:
-            yield f"  {file['day']}: {file['messages']:,} messages, {file['rows']:,} rows, {file['bytes']:,} bytes, {file['path']}"
+            counts = f"{file['messages']:,} messages, {file['rows']:,} rows, {file['bytes']:,} bytes"
+            yield f"  {file['day']}: {counts}, {file['path']}"
         for one in feed["recordings"]:
-            yield (
-                f"  recording {one['recording']}: {_time(one['first_ns'])} to {_time(one['last_ns'])}, gaps {one.get('gaps', 0)}, "
-                f"clock offset {one.get('clock_offset_ns', 0) / 1e6:.3f} ms"
-            )
+            span = f"{_time(one['first_ns'])} to {_time(one['last_ns'])}"
+            offset = f"clock offset {one.get('clock_offset_ns', 0) / 1e6:.3f} ms"
+            yield f"  recording {one['recording']}: {span}, gaps {one.get('gaps', 0)}, {offset}"
 
 
 def _verify(result: Result) -> Iterator[str]:
     for file in result["files"]:
         state = "ok" if not file["problems"] else f"{len(file['problems'])} problems"
-        yield f"{file['venue']} {file['symbol']} {file['day']}: {state}, {file['messages']:,} messages, {file['rows']:,} rows"
+        counts = f"{file['messages']:,} messages, {file['rows']:,} rows"
+        yield f"{file['venue']} {file['symbol']} {file['day']}: {state}, {counts}"
         for problem in file["problems"]:
             yield f"  {problem}"
 

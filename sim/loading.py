@@ -26,7 +26,9 @@ def load_class(spec: str, base: Path, what: str) -> type[Any]:
     found = getattr(module, class_name, None)
     if not isinstance(found, type):
         others = sorted(n for n, v in vars(module).items() if isinstance(v, type) and v.__module__ == module.__name__)
-        raise InputError(f"{module_name} has no class {class_name!r}; it has {', '.join(others) or 'none'}", source=what)
+        raise InputError(
+            f"{module_name} has no class {class_name!r}; it has {', '.join(others) or 'none'}", source=what
+        )
     return found
 
 

@@ -27,11 +27,10 @@ from sim.lanes import MAX_WAITING
 from sim.strategy import NEVER_NS
 
 if not cython.compiled:
-    from matching.codes import *  # noqa: F403
-    from sim.bars import BarSeries
-    from sim.lanes import *  # noqa: F403
-    from sim.bars import Bar
-    from sim.strategy import Fill, Funding, Gap, Liquidation, OrderEvent, Strategy, Trade
+    from matching.codes import *
+    from sim.bars import Bar, BarSeries
+    from sim.lanes import *
+    from sim.strategy import Fill, Funding, Gap, Liquidation, OrderEvent, Trade
 
 DRAIN_EVERY = 100_000  # private events between two drains of the log
 
@@ -337,7 +336,7 @@ class Loop:
     def _message(self):
         m: cython.longlong = self.core.msg_market
         kind: cython.longlong = self.core.msg_kind
-        if kind == TRADE or kind == OFFBOOK:
+        if kind in (TRADE, OFFBOOK):
             if kind == TRADE and self.series_count[m]:
                 self._bars_of(m)
             self._trade_message(m, False)

@@ -1,4 +1,4 @@
-"""``perpsim show-config``: every value of a run, and whether the run file, ``--set``, a default or the rule card said so."""
+"""``perpsim show-config``: every value of a run, and who said so: run file, ``--set``, default or rule card."""
 
 from __future__ import annotations
 

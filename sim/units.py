@@ -27,9 +27,9 @@ MAX_NS = (1 << 63) - 1
 
 
 def duration_ns(value: int | str) -> int:
-    """A duration in ns. Raises ValueError for anything that is not one, for negative and for sub-nanosecond values."""
+    """A duration in ns. Raises ValueError for what is none, for negative and for sub-nanosecond values."""
     if isinstance(value, bool) or not isinstance(value, int | str):
-        raise ValueError(f"{value!r} is not a duration: write it as \"100ms\", \"1.5s\", \"1h30m\" or as int nanoseconds")
+        raise ValueError(f'{value!r} is not a duration: write it as "100ms", "1.5s", "1h30m" or as int nanoseconds')
     if isinstance(value, int):
         total = value
     else:
@@ -48,7 +48,7 @@ def _parse_duration(text: str) -> int:
         total += Decimal(part.group(1)) * UNIT_NS[part.group(2)]
         at = part.end()
     if at == 0 or at < len(text):
-        raise ValueError(f"{text!r} is not a duration: write numbers with units of {', '.join(UNIT_NS)}, as \"100ms\"")
+        raise ValueError(f'{text!r} is not a duration: write numbers with units of {", ".join(UNIT_NS)}, as "100ms"')
     if total != int(total):
         raise ValueError(f"{text!r} is finer than a nanosecond")
     return int(total)
