@@ -188,13 +188,13 @@ class Ledger(Accounts):
         after: cython.longlong = add_exact(self.positions[i] + self.open_bids[i], lots)
         if side != BUY:
             after = add_exact(self.open_asks[i] - self.positions[i], lots)
-        if after != INVALID and after <= before and -after <= before:
+        if after != INVALID and after <= before:  # below 0 it is still nearer to 0 than the exposure
             return R_NONE
         if self.marks[m] == 0:
             return R_NO_BOOK
-        if after < 0:
-            after = -after
-        notional: cython.longlong = self._value_at_mark(m, after, 1) if after < LOTS_LIMIT else INVALID
+        notional: cython.longlong = INVALID
+        if 0 < after < LOTS_LIMIT:
+            notional = self._value_at_mark(m, after, 1)
         if notional == INVALID or notional > self.max_notionals[i]:
             return R_LEVERAGE
         asset: cython.longlong = self.market_asset[m]

@@ -193,9 +193,18 @@ def test_deleveraging_names_both_sides_and_charges_nothing() -> None:
     assert ledger.venue_fees[USDT] == 0 and ledger.last_cause == CAUSE_ADL
     assert ledger.adl(-1, 1, 0, SELL, 290_000, 500)  # deleveraged for somebody outside
     assert ledger.position(1, 0) == 0 and ledger.failure() is None
-    before = ledger.arrays["wallets"].tolist()
-    assert not ledger.adl(0, 1, 0, SELL, 290_000, 1)  # nothing is left to reduce
-    assert ledger.failed and before == ledger.arrays["wallets"].tolist()
+
+
+@pytest.mark.parametrize(
+    ("bankrupt", "counterparty", "lots"), [(0, 1, 501), (0, -1, 1001), (0, 0, 1), (-1, 1, 501), (1, 0, 1)]
+)
+def test_deleveraging_more_than_there_is_books_nothing(bankrupt: int, counterparty: int, lots: int) -> None:
+    ledger = make(LINEAR, accounts=2)
+    ledger.fill(0, 0, BUY, 300_000, 1000, LIQ_NONE)
+    ledger.fill(1, 0, SELL, 310_000, 500, LIQ_NONE)
+    before = {name: column.tolist() for name, column in ledger.arrays.items()}
+    assert not ledger.adl(bankrupt, counterparty, 0, SELL, 290_000, lots)
+    assert ledger.failed and before == {name: column.tolist() for name, column in ledger.arrays.items()}
 
 
 # -- refusals

@@ -280,6 +280,24 @@ def test_the_venues_calculator_for_a_coin_margined_long() -> None:
     assert ledger.liquidation_price_e8(0, 0) * 10 // E8 == 335_994
 
 
+@pytest.mark.parametrize("arithmetic", [LINEAR, INVERSE], ids=["linear", "inverse"])
+@pytest.mark.parametrize("side", [BUY, SELL], ids=["long", "short"])
+def test_liquidation_prices_are_rounded_toward_the_entry(arithmetic: dict[str, Any], side: int) -> None:
+    """The formula in fractions for one position in one bracket: up for a long, down for a short."""
+    rate = Fraction("0.0041")
+    ledger = make((arithmetic, table(("1000000", str(rate), 20))))
+    wallet = Fraction("0.00123457") if arithmetic["inverse"] else Fraction("12.34567891")
+    ledger.deposit(0, 0, round(wallet * E8))
+    ledger.fill(0, 0, side, 300_007, 7, LIQ_NONE)
+    direction, price = (1 if side == BUY else -1), Fraction("30000.7")
+    if arithmetic["inverse"]:
+        exact = 700 * (rate + direction) / (wallet + direction * Fraction(round(700 / price * E8), E8))
+    else:
+        exact = (wallet - direction * Fraction(7, 1000) * price) / (Fraction(7, 1000) * (rate - direction))
+    assert (exact * E8).denominator > 1
+    assert ledger.liquidation_price_e8(0, 0) == (math.ceil if side == BUY else math.floor)(exact * E8)
+
+
 def test_liquidation_that_an_order_can_end() -> None:
     """Half is closed above the bankruptcy price, the fee goes to the fund, and the rest carries itself again."""
     ledger = make((LINEAR, BTCUSDT))
@@ -561,6 +579,11 @@ class MarginMachine(RuleBasedStateMachine):
         moves = ledger.realized_e8(0, 0) + ledger.funding_e8(0, 0) + ledger.covered_e8(0, 0)
         moves -= ledger.fees_e8(0, 0) + ledger.liquidation_fees_e8(0, 0)
         assert ledger.wallet(0, 0) == ledger.deposited_e8(0) + moves
+
+    @invariant()
+    def initial_is_the_formula(self) -> None:
+        margins = [math.ceil(Fraction(self.notional(m, self.exposure(m)), self.leverage)) for m in (0, 1)]
+        assert self.ledger.initial_e8(0, 0) == sum(margins)
 
     @invariant()
     def maintenance_is_the_formula(self) -> None:
