@@ -590,6 +590,7 @@ class Market:
                 self._quote(j)
             else:
                 self._other(j, k)
+                limit = min(limit, self.next_internal() - 1)  # a mark may have announced a boundary before that
             j += 1
             if self.core.horizon < limit:
                 limit = self.core.horizon
@@ -1710,7 +1711,7 @@ def _unseen(window, local_at):
 
     seen = np.sort(window.local_order[local_at:].astype(np.int64))
     counts = window.row_start[seen + 1] - window.row_start[seen]
-    rows = np.repeat(window.row_start[seen] - np.concatenate(([0], np.cumsum(counts)[:-1])), counts)
+    rows = np.repeat(window.row_start[seen] - (np.cumsum(counts) - counts), counts)
     rows = rows + np.arange(int(counts.sum()))
     recv = window.ts_recv[seen]
     return FeedWindow(
@@ -2014,6 +2015,7 @@ class Core:
             if best is None or first > limit:
                 return 0
             best.run(max(stop, first))
+            limit = min(limit, best.next_internal() - 1)
         return 0
 
     def needs(self):
