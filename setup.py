@@ -67,6 +67,8 @@ def stamp_source(name: str, cython_version: str) -> str:
     path = ROOT / "build" / "stamps" / f"{symbol}.c"
     path.parent.mkdir(parents=True, exist_ok=True)
     if not path.exists() or path.read_text() != content:
+        # What decides is the content: a file copied or unpacked with an old date must not leave the old C in place.
+        (ROOT / "build" / f"cython-{VARIANT}" / BUILD.module_path(Path(), name, ".c")).unlink(missing_ok=True)
         path.write_text(content)
     return str(path.relative_to(ROOT))
 
@@ -88,10 +90,11 @@ def translate(modules: list[Extension]) -> None:
     import Cython
     from Cython.Build import cythonize
 
+    stamps = {extension.name: stamp_source(extension.name, Cython.__version__) for extension in modules}
     translated = cythonize(modules, build_dir=f"build/cython-{VARIANT}", compiler_directives=DIRECTIVES, quiet=True)
     sources = {extension.name: list(extension.sources) for extension in translated}
     for extension in modules:
-        extension.sources = [*sources[extension.name], stamp_source(extension.name, Cython.__version__)]
+        extension.sources = [*sources[extension.name], stamps[extension.name]]
 
 
 class BuildKernels(build_ext):
