@@ -4,7 +4,6 @@
     import_columns(folder, lake, i)  plain event columns -> lake
     Lake(path).source(...)           a feed in windows, from any instant, for the kernels
     load_funding_table(path) ...     tables that a run is given
-    MergedSource(source, messages)   a feed with a table's messages put in
 
 Names are imported on first use, so that ``import recorders`` does not pay for Parquet.
 """
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
     from recorders.binance import import_binance
     from recorders.columns import import_columns
     from recorders.lake import Lake
-    from recorders.merging import MergedSource
     from recorders.report import RecordingReport
     from recorders.tables import load_brackets, load_funding_table, load_mark_table
 
@@ -26,7 +24,6 @@ _HOMES: Final = {
     "import_binance": "recorders.binance",
     "import_columns": "recorders.columns",
     "Lake": "recorders.lake",
-    "MergedSource": "recorders.merging",
     "RecordingReport": "recorders.report",
     "load_brackets": "recorders.tables",
     "load_funding_table": "recorders.tables",
@@ -43,7 +40,6 @@ def __getattr__(name: str) -> Any:
 
 __all__ = [
     "Lake",
-    "MergedSource",
     "RecordingReport",
     "import_binance",
     "import_columns",

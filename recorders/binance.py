@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from recorders.clock import LATENCY_FLOOR_NS
-from recorders.files import fingerprint, writing
+from recorders.files import SPOOL_PREFIX, fingerprint, writing
 from recorders.lines import Line, merged_lines, open_files
 from recorders.report import ImportReport, RecordingReport
 from recorders.stream import InstrumentStream, Shared
@@ -246,7 +246,7 @@ def import_binance_report(
     raw_files = open_files([Path(file) for file in files])
     sources = [fingerprint(file.path) for file in raw_files]
     report = ImportReport(str(root))
-    with writing(root), tempfile.TemporaryDirectory(prefix=".spool-", dir=root) as folder:
+    with writing(root), tempfile.TemporaryDirectory(prefix=SPOOL_PREFIX, dir=root) as folder:
         shared = Shared(raw_files, sources, report.problems, report, Path(folder), latency_floor_ns)
         run = _Import(shared, root, venue, given, replace)
         try:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -21,6 +22,7 @@ from venues.errors import InputError
 
 PARTIAL: Final = ".partial"
 LOCK_NAME: Final = ".lock"
+SPOOL_PREFIX: Final = ".spool-"
 READ_BYTES: Final = 1 << 20
 
 
@@ -96,6 +98,8 @@ def writing(folder: Path) -> Iterator[None]:
             raise InputError("another import is writing here; wait for it to end", source=str(folder)) from None
         for left in folder.rglob(f".*{PARTIAL}"):
             left.unlink()
+        for spool in folder.glob(f"{SPOOL_PREFIX}*"):
+            shutil.rmtree(spool)
         yield
     finally:
         os.close(handle)

@@ -39,9 +39,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from matching.brackets import Brackets
-from matching.codes import FUNDING, MARK
-from matching.feed import I64, FeedWindow, stable_local_order
-from recorders.blocks import AUX_WIDTH
+from matching.feed import I64
 from recorders.lines import UNITS
 from venues.errors import InputError
 
@@ -100,18 +98,6 @@ class FundingTable:
             return int(self.rate_e12[place]), int(self.mark_e8[place])
         return None
 
-    def messages(self, boundaries_ns: list[int]) -> FeedWindow:
-        """FUNDING messages for these boundaries. Raises ``InputError`` naming the first one that the table lacks."""
-        aux = np.zeros((len(boundaries_ns), AUX_WIDTH), np.int64)
-        for row, boundary in enumerate(boundaries_ns):
-            found = self.at(boundary)
-            if found is None:
-                raise InputError(
-                    f"has no rate for the boundary {boundary} ns ({iso_time(boundary)})", source=self.file.path
-                )
-            aux[row, :3] = found[0], found[1], boundary
-        return _aux_window(np.array(boundaries_ns, np.int64), FUNDING, aux)
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MarkTable:
@@ -124,11 +110,6 @@ class MarkTable:
     rate_e12: I64
     next_funding_ns: I64
 
-    def messages(self) -> FeedWindow:
-        """MARK messages, known to the client at their own time."""
-        aux = np.stack((self.mark_e8, self.index_e8, self.rate_e12, self.next_funding_ns), axis=1)
-        return _aux_window(self.time_ns, MARK, np.ascontiguousarray(aux))
-
 
 @dataclass(frozen=True, slots=True)
 class BracketFile:
@@ -136,22 +117,6 @@ class BracketFile:
 
     file: TableFile
     table: Brackets
-
-
-def _aux_window(times: I64, kind: int, aux: I64) -> FeedWindow:
-    count = len(times)
-    return FeedWindow(
-        ts_event=times,
-        ts_recv=times,
-        kind=np.full(count, kind, np.uint8),
-        row_start=np.zeros(count + 1, np.int64),
-        ref=np.arange(count, dtype=np.int64),
-        local_order=stable_local_order(times),
-        side=np.zeros(0, np.uint8),
-        px_ticks=np.zeros(0, np.int32),
-        qty_lots=np.zeros(0, np.int32),
-        aux=aux,
-    )
 
 
 def iso_time(ts_ns: int) -> str:

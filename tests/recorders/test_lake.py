@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import random
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -220,6 +223,49 @@ def test_a_failed_import_leaves_the_lake_as_it_was(
     with pytest.raises(OSError, match="disk full"):
         import_binance([capture], tmp_path / "lake")
     assert [p for p in (tmp_path / "lake").rglob("*") if p.is_file() and p.name != ".lock"] == []
+
+
+KILLED_IMPORT = """
+import os, sys
+from recorders import dayfile, files
+from recorders.binance import import_binance
+capture, lake, place, survive = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])
+done = 0
+def counted(original):
+    def call(*arguments):
+        global done
+        if done == survive:
+            os.kill(os.getpid(), 9)
+        done += 1
+        return original(*arguments)
+    return call
+target = {"publish": dayfile, "sync_folder": files, "partial_path": dayfile}[place]
+setattr(target, place, counted(getattr(target, place)))
+import_binance([capture], lake)
+"""
+
+
+@pytest.mark.parametrize("survive", [0, 1, 3, 6])
+@pytest.mark.parametrize("place", ["publish", "sync_folder", "partial_path"])
+def test_a_kill_leaves_whole_files_or_none(
+    market: Market, lake: Path, tmp_path: Path, place: str, survive: int
+) -> None:
+    capture = write(tmp_path / "capture", market.lines)
+    root = str(Path(__file__).resolve().parents[2])
+    subprocess.run(
+        [sys.executable, "-c", KILLED_IMPORT, str(capture), str(tmp_path / "lake"), place, str(survive)],
+        check=False,
+        timeout=60,
+        env={**os.environ, "PYTHONPATH": root},
+    )
+    if any((tmp_path / "lake").rglob("*.parquet")):
+        assert [entry["problems"] for entry in Lake(tmp_path / "lake").verify()] == [[]] * len(
+            Lake(tmp_path / "lake").ls()[0]["days"]
+        )
+    import_binance([capture], tmp_path / "lake")
+    assert list((tmp_path / "lake").rglob("*.partial")) == list((tmp_path / "lake").glob(".spool-*")) == []
+    one, two = whole_feed(lake), whole_feed(tmp_path / "lake")
+    assert all(np.array_equal(getattr(one, name), getattr(two, name)) for name in COLUMNS)
 
 
 # -- questions

@@ -10,7 +10,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from matching.codes import FUNDING, MARK
 from recorders.tables import load_brackets, load_funding_table, load_mark_table
 from tests.recorders.captures import SHARED
 from venues.errors import InputError
@@ -50,19 +49,13 @@ def test_funding_from_json_as_the_venue_writes_it(tmp_path: Path) -> None:
     ]
     table = load_funding_table(_text(tmp_path / "f.json", json.dumps(rows)))
     assert table.at(B0) == (27_600_000, 2_815_510_000_000)  # stamped 12 ms late, as the venue does
-    window = table.messages([B0, B1])
-    window.check()
-    assert window.kind.tolist() == [FUNDING, FUNDING] and window.ts_event.tolist() == [B0, B1]
-    assert window.aux.tolist() == [[27_600_000, 2_815_510_000_000, B0, 0], [100_000_000, 0, B1, 0]]
-    with pytest.raises(InputError, match=r"f\.json.*2023-04-05T16:00:00Z"):
-        table.messages([B0, B1, 2 * B1 - B0])
+    assert table.at(B1) == (100_000_000, 0) and table.at(2 * B1 - B0) is None
 
 
 def test_funding_without_a_date_holds_for_every_boundary(tmp_path: Path) -> None:
     table = load_funding_table(_text(tmp_path / "f.json", '{"as_of": "2024-08-01", "rows": [{"rate": 0.0001}]}'))
     assert not table.dated and table.file.as_of == "2024-08-01"
     assert table.at(B0) == table.at(B1) == (100_000_000, 0)
-    assert table.messages([B0, B1]).aux[:, 2].tolist() == [B0, B1]
 
 
 def test_funding_from_parquet(tmp_path: Path) -> None:
@@ -85,13 +78,10 @@ def test_marks(tmp_path: Path) -> None:
             f"time,mark,index,rate,next_funding\n{B0},28155.12345678,28150,0.0001,{B1}\n{B0 + 10**9},28156,,,\n",
         )
     )
-    window = table.messages()
-    window.check()
-    assert window.kind.tolist() == [MARK, MARK]
-    assert window.aux.tolist() == [
-        [2_815_512_345_678, 2_815_000_000_000, 100_000_000, B1],
-        [2_815_600_000_000, 0, 0, 0],
-    ]
+    assert table.time_ns.tolist() == [B0, B0 + 10**9]
+    assert table.mark_e8.tolist() == [2_815_512_345_678, 2_815_600_000_000]
+    assert table.index_e8.tolist() == [2_815_000_000_000, 0] and table.rate_e12.tolist() == [100_000_000, 0]
+    assert table.next_funding_ns.tolist() == [B1, 0]
 
 
 @pytest.mark.parametrize(
