@@ -29,7 +29,7 @@ class Contract:
     lot_den: int
     maker_rate_e12: int
     taker_rate_e12: int
-    entry_scale: int = 10_000
+    entry_scale: int = 100
 
     @property
     def entry_unit(self) -> Fraction:

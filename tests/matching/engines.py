@@ -14,12 +14,13 @@ from matching.reference_account import Contract, ExactAccounts
 from matching.reference_venue import MarketRules
 from tests.matching.swarm import Case, LatencySettings, MarketSettings
 
+ENTRY_SCALE = 100
 MARGIN = {
-    "floor_e8": [0, 10**13],
-    "cap_e8": [10**13, 10**15],
-    "rate_e12": [10**10, 5 * 10**10],
-    "cum_e8": [0, 4 * 10**11],
-    "max_leverage": [20, 5],
+    "floor_e8": (0, 10**13),
+    "cap_e8": (10**13, 10**15),
+    "rate_e12": (10**10, 5 * 10**10),
+    "cum_e8": (0, 4 * 10**11),
+    "max_leverage": (20, 5),
 }
 
 
@@ -36,21 +37,18 @@ def make_ledger(case: Case) -> Ledger:
     ledger = Ledger(accounts, len(case.markets), 1)
     for m, settings in enumerate(case.markets):
         ledger.configure_market(
-            m, 0, settings.is_inverse, settings.value_num, settings.value_den, lot_of(settings), 1,
+            m, 0, settings.is_inverse, settings.value_num, settings.value_den, settings.lot_num, settings.lot_den,
             settings.maker_rate_e12, settings.taker_rate_e12, 12_500_000_000,
-            Brackets(**{name: tuple(values) for name, values in MARGIN.items()}) if settings.has_margin else None,
+            Brackets(**MARGIN) if settings.has_margin else None,
+            entry_scale=ENTRY_SCALE,
         )  # fmt: skip
     for account in range(accounts):
         if case.deposit_e8:
             ledger.deposit(account, 0, case.deposit_e8)
         for m, settings in enumerate(case.markets):
             if settings.has_margin:
-                ledger.set_leverage(account, m, 5)
+                ledger.set_leverage(account, m, 20)
     return ledger
-
-
-def lot_of(settings: MarketSettings) -> int:
-    return max(settings.value_num // 100, 1)
 
 
 class KernelEngine:
@@ -180,8 +178,8 @@ def account_state(case: Case, accounts: Any) -> tuple[tuple[int, ...], ...]:
 
 def contract_of(settings: MarketSettings) -> Contract:
     return Contract(
-        0, settings.is_inverse, settings.value_num, settings.value_den, lot_of(settings), 1, settings.maker_rate_e12,
-        settings.taker_rate_e12,
+        0, settings.is_inverse, settings.value_num, settings.value_den, settings.lot_num, settings.lot_den, settings.maker_rate_e12,
+        settings.taker_rate_e12, ENTRY_SCALE,
     )  # fmt: skip
 
 

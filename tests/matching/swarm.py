@@ -70,6 +70,14 @@ from matching.feed import FeedWindow, stable_local_order
 
 START_NS = 1_700_000_000_000_000_000
 MS = 1_000_000
+TICK_E8 = 10_000_000
+# (is_inverse, value_num, value_den, lot_num, lot_den); only the first two agree at 0.1 a tick, as margin needs it
+CONTRACTS = (
+    (False, 1000, 1, 1, 10_000),
+    (True, 10**11, 1, 10**10, 1),
+    (False, 123_457, 7, 1, 3),
+    (True, 123_457_000, 7, 11, 3),
+)
 CLOSING = (EV_REJECTED, EV_CANCELED, EV_EXPIRED)
 
 Row = tuple[int, int, int]
@@ -123,8 +131,10 @@ class MarketSettings:
     taker_rate_e12: int = 400_000_000
     has_margin: bool = False
     value_num: int = 1000
-    value_den: int = 7
-    tick_e8: int = 10_000_000
+    value_den: int = 1
+    lot_num: int = 1
+    lot_den: int = 10_000
+    tick_e8: int = TICK_E8
 
 
 @dataclass(frozen=True)
@@ -176,12 +186,17 @@ class _Maker:
         self.has_quotes = r.random() < 0.4
         self.has_snapshots = r.random() < 0.3
         self.is_taking = r.random() < 0.4
-        self.has_funding = r.random() < 0.3
+        self.has_margin = r.random() < 0.2
+        self.has_funding = self.has_margin or r.random() < 0.3
+        self.is_coherent = r.random() < 0.6  # prints shrink their level in the next depth message
+        self.tops: list[list[tuple[int, int, int]]] = []  # by market: (ts, best bid, best ask) after each message
+        self.owed: list[Row] = []
         self.spread = r.choice((1, 2, 5, 20))
         self.lots_max = r.choice((2, 5, 30, 1000))
 
     def market(self) -> MarketSettings:
         r = self.r
+        is_inverse, value_num, value_den, lot_num, lot_den = r.choice(CONTRACTS[: 2 if self.has_margin else 4])
         model = r.choice((QUEUE_RISK_AVERSE, QUEUE_POWER, QUEUE_POWER2, QUEUE_POWER3, QUEUE_LOG, QUEUE_LOG2))
         return MarketSettings(
             venue=r.randrange(self.n_venues),
@@ -196,9 +211,12 @@ class _Maker:
             max_lots=r.choice(((1 << 31) - 1, 20)),
             window_ticks=r.choice((64, 128, 1 << 12)),
             funding_from_marks=self.has_funding,
-            is_inverse=r.random() < 0.3,
-            value_num=r.choice((1000, 10**8, 123_457)),
-            value_den=r.choice((1, 7, 1000)),
+            is_inverse=is_inverse,
+            has_margin=self.has_margin,
+            value_num=value_num,
+            value_den=value_den,
+            lot_num=lot_num,
+            lot_den=lot_den,
         )
 
     def latency(self) -> LatencySettings:
@@ -220,6 +238,8 @@ class _Maker:
         messages: list[Message] = []
         books: tuple[dict[int, int], dict[int, int]] = ({}, {})
         rows_left = self.size
+        self.owed = []
+        self.tops.append([])
         if not quotes_only:
             messages.append(self.snapshot(ts, mid, books, ref))
         while rows_left > 0:
@@ -233,6 +253,7 @@ class _Maker:
             if message.kind == MARK and message.ts_event >= boundary and r.random() < 0.5:
                 boundary += r.randrange(1, 400) * MS
             messages.append(message)
+            self.tops[-1].append((ts, max(books[BUY], default=mid), min(books[SELL], default=mid + 1)))
             rows_left -= max(1, len(message.rows))
         return tuple(messages)
 
@@ -254,8 +275,9 @@ class _Maker:
 
     def depth_rows(self, mid: int, books: tuple[dict[int, int], dict[int, int]]) -> tuple[Row, ...]:
         r = self.r
-        rows: list[Row] = []
-        for _ in range(r.randrange(1, 7)):
+        rows: list[Row] = list(self.owed)
+        self.owed = []
+        for _ in range(r.choice((1, 1, 2, 6))):
             side = r.randrange(2)
             known = list(books[side])
             ticks = r.choice(known) if known and r.random() < 0.5 else self.level(side, mid)
@@ -318,7 +340,11 @@ class _Maker:
             levels = books[1 - side]
             best = (max(levels) if side == SELL else min(levels)) if levels else mid
             away = r.choice((0, 0, 0, 0, -1, 1, 2, -3))
-            rows.append((side, max(best + away, 1), r.randrange(1, self.lots_max + 1)))
+            ticks, lots = max(best + away, 1), r.randrange(1, self.lots_max + 1)
+            rows.append((side, ticks, lots))
+            if self.is_coherent and ticks in levels:
+                self.put(books, 1 - side, ticks, max(levels[ticks] - lots, 0))
+                self.owed.append((1 - side, ticks, levels.get(ticks, 0)))
         kind = TRADE if r.random() < 0.95 else r.choice((OFFBOOK, FORCE))
         return Message(ts, self.recv(ts), kind, ref, tuple(rows))
 
@@ -337,11 +363,12 @@ class _Maker:
             return self.trade(ts, mid, books, ref)
         if self.has_funding and pick < 0.36:
             named = boundary if r.random() < 0.8 else r.choice((0, boundary - 200 * MS, boundary + 200 * MS))
-            return Message(
-                ts, self.recv(ts), MARK, 0, (), (mid * 10_000_000 + r.randrange(999), mid, 27_600_000, named)
-            )
+            mark_e8 = mid * TICK_E8 + r.randrange(999)
+            if self.has_margin:
+                mark_e8 += mark_e8 * r.randrange(-15, 16) // 100
+            return Message(ts, self.recv(ts), MARK, 0, (), (mark_e8, mid, 27_600_000, named))
         if self.has_funding and pick < 0.37:
-            return Message(ts, self.recv(ts), FUNDING, 0, (), (-13_000_000, mid * 9_000_000, ts, 0))
+            return Message(ts, self.recv(ts), FUNDING, 0, (), (-13_000_000, mid * TICK_E8, ts, 0))
         if self.has_gaps and pick > 0.985:
             return Message(ts, self.recv(ts), GAP, 0, (), (GAP_SEQUENCE, ref, ref + 1, 5))
         if quotes_only:
@@ -354,27 +381,28 @@ class _Maker:
             return self.quote(ts, mid, books, ref)
         return Message(ts, self.recv(ts), DEPTH, ref, self.depth_rows(mid, books))
 
-    def commands(self, feeds: tuple[tuple[Message, ...], ...]) -> tuple[Command, ...]:
+    def commands(self) -> tuple[Command, ...]:
         r = self.r
-        first = START_NS
-        last = max(message.ts_event for feed in feeds for message in feed)
-        out = []
+        out: list[Command] = []
         for _ in range(self.size // r.choice((4, 8, 20))):
-            ts = r.randrange(first, last + 1)
             market = r.randrange(self.n_markets)
-            near = [m for m in feeds[market] if m.rows and m.ts_event <= ts] or [m for m in feeds[market] if m.rows]
-            ticks = near[-1].rows[r.randrange(len(near[-1].rows))][1] + r.randrange(-3, 4)
+            ts, bid, ask = r.choice(self.tops[market])
             pick = r.random()
-            kind = "submit" if pick < 0.7 else "cancel" if pick < 0.87 else "amend"
+            kind = "submit" if pick < 0.75 else "cancel" if pick < 0.87 else "amend"
+            side = r.randrange(2)
+            away = r.choice((0, 0, 0, 1, 2, 5)) if r.random() < 0.7 else -r.randrange(1, 5)
+            ticks = bid - away if side == BUY else ask + away
+            if out and r.random() < 0.2:  # often several own orders at one price
+                market, side, ticks = out[-1].market, out[-1].side, out[-1].ticks
             tif = r.choice((GTC, GTC, GTX, IOC, FOK)) if self.is_taking else r.choice((GTC, GTX, GTX, GTX, IOC))
             is_market = self.is_taking and r.random() < 0.2
             out.append(
                 Command(
-                    ts=ts,
+                    ts=ts + r.randrange(3),
                     lane=r.randrange(self.n_lanes),
                     kind=kind,
                     market=market,
-                    side=r.randrange(2),
+                    side=side,
                     ticks=max(ticks, 1),
                     lots=r.choice((1, 2, 3, 7, r.randrange(1, 2 * self.lots_max + 1))),
                     tif=r.choice((GTC, IOC)) if is_market else tif,
@@ -397,20 +425,24 @@ class _Maker:
             seed=self.seed,
             lanes=self.n_lanes,
             markets=markets,
-            latencies=tuple((self.latency(), self.response()) for _ in range(self.n_venues)),
+            latencies=tuple((self.latency(), self.latency()) for _ in range(self.n_venues)),
             feeds=feeds,
-            commands=self.commands(feeds),
+            commands=self.commands(),
             masks=masks,
             reacts=r.random() < 0.5,
             window_messages=r.choice((0, 0, 1, 7, 100)),
             checkpoint_ns=r.choice((5, 20, 100)) * MS,
-            tables=tuple(self.table(settings) for settings in markets),
+            deposit_e8=self.deposit_e8(markets[0]) if self.has_margin else 0,
+            tables=tuple(self.table() for _ in markets),
         )
 
-    def response(self) -> LatencySettings:
-        return self.latency()
+    def deposit_e8(self, settings: MarketSettings) -> int:
+        """What one to thirty lots of the first market are worth."""
+        ticks = self.tops[0][0][1]
+        value_e8 = settings.value_num // ticks if settings.is_inverse else settings.value_num * ticks
+        return value_e8 * self.r.choice((1, 3, 10, 30))
 
-    def table(self, settings: MarketSettings) -> tuple[tuple[int, int, int, int], ...]:
+    def table(self) -> tuple[tuple[int, int, int, int], ...]:
         """Rows (ts, MARK, mark, 0) or (ts, FUNDING, rate, mark) of tables, at venue time."""
         r = self.r
         if not self.has_funding or r.random() < 0.5:
@@ -550,17 +582,18 @@ class Driver:
     def react(self, lane: int, number: int, kind: int, salt: int) -> None:
         """An answer that depends on nothing but the event itself."""
         pick = (number * 7919 + kind * 104_729 + salt) % 11
+        market = number % len(self.case.markets)
         order = self.open[lane].get(number)
         if kind == EV_ACCEPTED and order is not None and pick < 2:
             self.engine.cancel(lane, order.slot, number)
         elif kind == EV_ACCEPTED and order is not None and pick == 2:
             self.engine.amend(lane, order.slot, number, order.ticks + 1, order.lots + 1)
-        elif kind == EV_FILLED and pick < 4 and self.numbers[lane] < 400:
-            market = number % len(self.case.markets)
-            side = number % 2
-            ticks = self.engine.best_ticks(market, side)
-            if ticks != NO_PRICE:
-                self.submit(Command(0, lane, "submit", market, side, ticks, 1 + number % 3, GTX))
+        elif kind == EV_FILLED and pick < 8 and self.numbers[lane] < 400:
+            for side in (BUY, SELL):  # one of them can reduce
+                ticks = self.engine.best_ticks(market, side)
+                if ticks != NO_PRICE:
+                    flags = FLAG_REDUCE_ONLY if pick < 6 else 0
+                    self.submit(Command(0, lane, "submit", market, side, ticks, 1 + number % 5, GTC, flags=flags))
 
     def on_market(self) -> None:
         message = self.engine.market_message()
