@@ -22,7 +22,8 @@ Rules that the table keeps:
    timer can.
 3. The venue's messages may overtake each other. A fill before its acknowledgement opens the order; an acknowledgement,
    a trigger or a refusal of a cancel that arrives after the end changes nothing (LATE); the same message twice changes
-   nothing (REPEAT), and a trade id counts once.
+   nothing (REPEAT). A trade id counts once, and so does an event id, where the venue's messages have any: without one,
+   amendments must arrive in their order and once, which is their connector's business.
 4. CLOSED still accepts fills, up to the order's lots, and voided fills: money moved, whatever we believed. They are
    flagged (LATE) so that the caller asks the venue. The reason stays what the venue said first; in particular FILLED is
    never overwritten.
@@ -101,6 +102,7 @@ L_CANCEL_SENT: Final = 28
 L_AMEND_SENT: Final = 29
 L_REQUEST_LOST: Final = 30  # no answer to a cancel or an amendment: it stays pending
 TRIGGERS: Final = 32
+EVENT_IDS: Final = 4096  # remembered of one order, to recognise messages that a venue sends again
 
 # -- effects (bits): what applying a trigger means beside the next row
 
@@ -296,8 +298,8 @@ class OrderState:
     """
 
     __slots__ = (
-        "amends_pending", "cancels_pending", "filled_lots", "fills", "flags", "lots", "number", "reason",
-        "requested_lots", "row", "venue_ids", "voided",
+        "_seen", "amends_pending", "cancels_pending", "filled_lots", "fills", "flags", "lots", "most_filled_lots",
+        "number", "reason", "requested_lots", "row", "venue_ids", "voided",
     )  # fmt: skip
 
     def __init__(self, number: int | str, lots: int) -> None:
@@ -307,6 +309,7 @@ class OrderState:
         self.lots = lots
         self.requested_lots = lots  # the largest size an amendment under way may give it
         self.filled_lots = 0
+        self.most_filled_lots = 0  # before any fill was voided
         self.row = ABSENT_ROW
         self.reason = R_NONE
         self.flags = 0
@@ -315,6 +318,7 @@ class OrderState:
         self.venue_ids: list[str] = []
         self.fills: dict[str, int] = {}  # trade id to lots; at most one entry per lot executed
         self.voided: set[str] = set()  # of them, those taken back
+        self._seen: dict[str, None] = {}  # ids of events applied, the latest EVENT_IDS of them
 
     @classmethod
     def adopted(
@@ -325,7 +329,7 @@ class OrderState:
         order.apply(EV_ADOPTED_HELD if held else EV_ADOPTED, venue_id=venue_id)
         if not 0 <= filled_lots < lots:
             raise LifecycleDefect(number, "ABSENT", "Adopted", f"{filled_lots} of {lots} lots filled, yet open")
-        order.filled_lots = filled_lots
+        order.filled_lots = order.most_filled_lots = filled_lots
         return order
 
     @property
@@ -346,8 +350,8 @@ class OrderState:
 
     @property
     def leaves_lots(self) -> int:
-        """Lots that may still execute as far as we know; 0 once closed."""
-        return 0 if self.is_closed else self.lots - self.filled_lots
+        """The most lots that may still execute, an amendment under way included; 0 once closed."""
+        return 0 if self.is_closed else max(self.lots, self.requested_lots) - self.filled_lots
 
     @property
     def name(self) -> str:
@@ -363,14 +367,16 @@ class OrderState:
         leaves_lots: int | None = None,
         trade_id: str | None = None,
         venue_id: str | None = None,
+        event_id: str | None = None,
     ) -> int:
         """Fold one trigger in and return its effects (bits such as LATE and REPEAT).
 
         ``lots``: executed (Filled), taken back (FillVoided), new total (Amended, amend sent). ``reason``: why it closed
         or was refused. ``leaves_lots``: what the venue says is left after a fill, where it does. ``trade_id``: the
-        execution, applied once. ``venue_id``: the order's id at the venue. Raises ``LifecycleDefect``.
+        execution, applied once. ``venue_id``: the order's id at the venue. ``event_id``: the message's own id, applied
+        once. Raises ``LifecycleDefect``.
         """
-        if trade_id is not None and self._is_known_trade(trigger, trade_id):
+        if event_id in self._seen or (trade_id is not None and self._is_known_trade(trigger, trade_id)):
             return REPEAT
         kind = self._variant(trigger, lots, leaves_lots)
         entry = FLAT[(self.row * 4 + self.pending) * TRIGGERS + kind] if 0 <= kind < TRIGGERS else -1
@@ -389,6 +395,10 @@ class OrderState:
         self.flags |= effects & (LATE | EXTERNAL)
         if venue_id is not None and venue_id not in self.venue_ids:
             self.venue_ids.append(venue_id)
+        if event_id is not None:
+            if len(self._seen) >= EVENT_IDS:
+                del self._seen[next(iter(self._seen))]
+            self._seen[event_id] = None
         return effects
 
     def _is_known_trade(self, trigger: int, trade_id: str) -> bool:
@@ -409,7 +419,7 @@ class OrderState:
             whole = self.filled_lots == lots
         else:
             answered = trigger == EV_AMEND_REJECTED and self.amends_pending == 1
-            whole = answered and self.filled_lots == self.lots
+            whole = answered and self.most_filled_lots >= self.lots
         return _WHOLE[trigger] if whole else trigger
 
     def _check_lots(self, trigger: int, lots: int, trade_id: str | None, leaves_lots: int | None) -> None:
@@ -431,6 +441,7 @@ class OrderState:
     def _count(self, trigger: int, effects: int, lots: int, trade_id: str | None) -> None:
         if trigger == EV_FILLED:
             self.filled_lots += lots
+            self.most_filled_lots = max(self.most_filled_lots, self.filled_lots)
             if trade_id is not None:
                 self.fills[trade_id] = lots
                 self.voided.discard(trade_id)

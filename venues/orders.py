@@ -89,7 +89,9 @@ class CancelAllRequest(msgspec.Struct, frozen=True, kw_only=True):
 # -- events about an order
 
 class _OrderEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """``ts_event_ns`` is the venue's time (0 where the wire has none), ``ts_recv_ns`` when it reached us."""
+    """``ts_event_ns`` is the venue's time (0 where the wire has none), ``ts_recv_ns`` when it reached us.
+
+    ``venue_id`` is the order's id at the venue, ``event_id`` the message's own id; None where the venue gives none."""
 
     kind: ClassVar[int] = 0
 
@@ -99,6 +101,7 @@ class _OrderEvent(msgspec.Struct, frozen=True, kw_only=True):
     ts_event_ns: int
     ts_recv_ns: int
     venue_id: str | None = None
+    event_id: str | None = None
 
 
 class Accepted(_OrderEvent, frozen=True, kw_only=True):
@@ -296,4 +299,5 @@ def fold(state: lifecycle.OrderState, event: OrderEvent) -> int:
         leaves_lots=getattr(event, "leaves_lots", None),
         trade_id=getattr(event, "trade_id", None),
         venue_id=event.venue_id,
+        event_id=event.event_id,
     )

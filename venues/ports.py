@@ -83,7 +83,7 @@ class VirtualClock:
 # -- randomness
 
 class Entropy(Protocol):
-    """Where seeds, nonces and ids come from. Simulated randomness is keyed (``matching.arith.draw``), not drawn here."""
+    """Where seeds, nonces and ids come from. Simulated randomness is keyed (``matching.arith.draw``) instead."""
 
     def token(self, length: int) -> bytes: ...
 

@@ -95,11 +95,6 @@ def always(value: T, source: str, verified: bool = True) -> Dated[T]:
     return Dated(((-(1 << 63), Fact(value, source, verified)),))
 
 
-def since(*rows: tuple[str, T, str]) -> Dated[T]:
-    """A dated table from (ISO date, value, source)."""
-    return Dated(tuple((date_ns(date), Fact(value, source)) for date, value, source in rows))
-
-
 # -- groups of rules
 
 Accrual = Literal["none", "discrete", "lazy_index", "continuous"]
