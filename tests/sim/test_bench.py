@@ -73,17 +73,15 @@ def assigned(script: str) -> dict[str, Any]:
     """Literal assignments at the top of a peer's script, which cannot be imported here."""
     found: dict[str, Any] = {}
     for node in ast.parse((PEERS / script).read_text()).body:
-        if isinstance(node, ast.Assign):
-            (target,) = node.targets
-            names = [name.id for name in target.elts] if isinstance(target, ast.Tuple) else [target.id]  # type: ignore[attr-defined]
-            values = (
-                list(node.value.elts)
-                if isinstance(target, ast.Tuple) and isinstance(node.value, ast.Tuple)
-                else [node.value]
-            )
-            for name, value in zip(names, values, strict=False):
-                if isinstance(value, ast.Constant | ast.Tuple | ast.UnaryOp):
-                    found[name] = ast.literal_eval(value)
+        if not isinstance(node, ast.Assign):
+            continue
+        target, value = node.targets[0], node.value
+        pairs = [(target, value)]
+        if isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple):
+            pairs = list(zip(target.elts, value.elts, strict=True))
+        for name, literal in pairs:
+            if isinstance(name, ast.Name) and isinstance(literal, ast.Constant | ast.Tuple | ast.UnaryOp):
+                found[name.id] = ast.literal_eval(literal)
     return found
 
 
