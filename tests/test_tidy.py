@@ -39,6 +39,7 @@ BANNED_ATTRIBUTES = {
     ("asyncio", "open_connection"),
     ("asyncio", "start_server"),
 }
+QUEUE_MODULES = {"asyncio", "collections", "multiprocessing", "queue"}
 # Files in which money is computed, and the functions in them that are not about money.
 MONEY_FILES: dict[str, set[str]] = {
     "matching/accounts.py": set(),
@@ -169,11 +170,22 @@ def _float_use(node: ast.AST) -> str | None:
 
 
 def bounded_queues(source: Source) -> Iterator[Violation]:
+    imported = {
+        alias.asname or alias.name
+        for node in ast.walk(source.tree)
+        if isinstance(node, ast.ImportFrom) and node.module in QUEUE_MODULES
+        for alias in node.names
+    }
     for node in ast.walk(source.tree):
         if not isinstance(node, ast.Call):
             continue
-        name = _last_name(node.func)
+        name, function = _last_name(node.func), node.func
         keywords = {keyword.arg for keyword in node.keywords}
+        known = name in imported or (
+            isinstance(function, ast.Attribute) and _last_name(function.value) in QUEUE_MODULES
+        )
+        if not known:
+            continue
         if name == "SimpleQueue":
             yield Violation(source.path, node.lineno, "SimpleQueue has no bound: use Queue(maxsize=...)")
         elif name == "deque" and "maxlen" not in keywords and len(node.args) < 2:
@@ -267,6 +279,20 @@ def test_rule_finds_what_it_is_for(rule: Callable[[Source], Iterator[Violation]]
 def test_every_way_to_the_outside_world_is_found(text: str) -> None:
     assert len(list(outside_world(parse("sim/x.py", text)))) == 1
     assert not list(outside_world(parse(PORTS, text)))
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("import asyncio\nq = asyncio.Queue()\n", 1),
+        ("from queue import SimpleQueue\nq = SimpleQueue()\n", 1),
+        ("from queue import Queue\nq = Queue(maxsize=5)\n", 0),
+        ("import collections\nq = collections.deque([], 5)\n", 0),
+        ("class Queue: ...\nq = Queue()\n", 0),
+    ],
+)
+def test_which_queues_count(text: str, found: int) -> None:
+    assert len(list(bounded_queues(parse("sim/x.py", text)))) == found
 
 
 @pytest.mark.parametrize("text", ["x = 0.5\n", "x = float('1')\n", "x /= 2\n", "x: cython.double\n"])
