@@ -7,6 +7,7 @@ code, bounded queues, no notes of unfinished work, line length.
 from __future__ import annotations
 
 import ast
+import functools
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -77,8 +78,9 @@ def parse(path: str, text: str) -> Source:
     return Source(path, text, ast.parse(text, filename=path))
 
 
-def python_files(*, tests: bool) -> list[Source]:
-    folders = [ROOT / name for name in (*PACKAGES, *(("tests",) if tests else ()))]
+@functools.cache
+def python_files() -> list[Source]:
+    folders = [ROOT / name for name in (*PACKAGES, "tests")]
     paths = [p for folder in folders for suffix in ("*.py", "*.pyi") for p in folder.rglob(suffix)]
     paths += [ROOT / "perpsim.py", ROOT / "setup.py"]
     return [parse(p.relative_to(ROOT).as_posix(), p.read_text(encoding="utf-8")) for p in sorted(paths)]
@@ -220,7 +222,7 @@ RULES: tuple[Callable[[Source], Iterator[Violation]], ...] = (
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
 def test_house_rule(rule: Callable[[Source], Iterator[Violation]]) -> None:
-    violations = [str(v) for source in python_files(tests=True) for v in rule(source)]
+    violations = [str(v) for source in python_files() for v in rule(source)]
     assert not violations, "\n" + "\n".join(violations)
 
 
