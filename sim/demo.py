@@ -146,7 +146,8 @@ def _story(name: str) -> Story:
 def prepare_demo(folder: str | Path = FOLDER, story: str = "maker", seed: int = SEED) -> Demo:
     """Write recording, lake and run file of a story into ``folder``, in place of what an earlier call left there.
 
-    A run file that has been edited since is kept beside the new one, as ``<story>.edited.toml``. Raises ``InputError`` for an unknown story, OSError if the folder cannot be written.
+    A run file that has been edited since is kept beside the new one, as ``<story>.edited.toml``. Raises ``InputError``
+    for an unknown story, OSError if the folder cannot be written.
     """
     from recorders.commands import import_
 
