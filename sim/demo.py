@@ -11,6 +11,8 @@ on a session with a rate of 0.18 %, some twenty times an ordinary one, so that t
 
 from __future__ import annotations
 
+import shlex
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -157,7 +159,9 @@ def prepare_demo(folder: str | Path = FOLDER, story: str = "maker", seed: int = 
     recording, lake, run_file = place / f"recording-{story}.dat.gz", place / f"lake-{story}", place / f"{story}.toml"
     session = replace(SyntheticSession(), funding_rate_e8=chosen.funding_rate_e8)
     write_raw(recording, seed, BTCUSDT, session)
-    imported = import_("binance", [recording], lake, replace=True)
+    if lake.exists():
+        shutil.rmtree(lake)
+    imported = import_("binance", [recording], lake)
     _write_run_file(run_file, demo_toml(story, seed, str(run_file)))
     return Demo(story, place, recording, lake, run_file, imported)
 
@@ -180,8 +184,9 @@ def next_commands(demo: Demo) -> tuple[str, str, str]:
     """Three commands that lead on from a demo."""
     other = "carry" if demo.story == "maker" else "maker"
     change = "gamma=0.1" if demo.story == "maker" else "least_profit_bps=10"
+    folder = "" if demo.folder == Path(FOLDER) else f" --out {shlex.quote(str(demo.folder))}"
     return (
-        f"perpsim backtest {demo.run_file} --set strategy.params.{change}",
-        f"perpsim data info --lake {demo.lake}",
-        f"perpsim demo --strategy {other}",
+        f"perpsim backtest {shlex.quote(str(demo.run_file))} --set strategy.params.{change}",
+        f"perpsim data info --lake {shlex.quote(str(demo.lake))}",
+        f"perpsim demo --strategy {other}{folder}",
     )

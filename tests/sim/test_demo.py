@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
@@ -12,11 +13,12 @@ import pytest
 from rich.console import Console
 
 from matching.codes import LIQ_MAKER, LIQ_TAKER, SELL
+from recorders.lake import Lake
 from sim.backtest import Result, backtest
 from sim.config import load_config
-from sim.demo import STORIES, Demo, demo_toml, next_commands, prepare_demo, run_demo
+from sim.demo import FOLDER, STORIES, Demo, demo_toml, next_commands, prepare_demo, run_demo
 from sim.report import print_table
-from sim.synth.session import DEFAULT_FUNDING_NS
+from sim.synth.session import DEFAULT_FUNDING_NS, SECOND_NS, SyntheticSession
 from venues.errors import InputError
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "docs/examples"
@@ -82,6 +84,20 @@ def test_run_file_can_be_edited_and_run_again(maker: tuple[Demo, Result], tmp_pa
     assert wider.hash != result.hash and wider.summary["fills"] < result.summary["fills"]
 
 
+def test_an_earlier_recording_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same folder again, with a session of another day: its lake holds the new one alone."""
+    from sim import demo as module
+
+    earlier = SyntheticSession(start_ns=DEFAULT_FUNDING_NS - 3 * 86_400 * SECOND_NS, duration_ns=20 * SECOND_NS)
+    later = replace(earlier, start_ns=DEFAULT_FUNDING_NS - 60 * SECOND_NS)
+    for session in (earlier, later):
+        quiet = replace(session, gap_at_ns=None, liquidation_at_ns=None)
+        monkeypatch.setattr(module, "SyntheticSession", lambda quiet=quiet: quiet)
+        demo = prepare_demo(tmp_path)
+        (feed,) = Lake(demo.lake).ls()
+        assert feed["recordings"] == 1
+
+
 def test_an_edited_run_file_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sim.demo.write_raw", lambda *arguments: None)
     monkeypatch.setattr("recorders.commands.import_", lambda *arguments, **options: {})
@@ -101,6 +117,8 @@ def test_next_commands_name_what_is_there(story: str, tmp_path: Path) -> None:
         ["perpsim", "data"],
         ["perpsim", "demo"],
     ]
+    assert commands[2].endswith(f"--out {tmp_path}")
+    assert "--out" not in next_commands(replace(demo, folder=Path(FOLDER)))[2]
     override = commands[0].split("--set ")[1]
     (tmp_path / "run.toml").write_text(demo_toml(story, 7, "run.toml"))
     config, _ = load_config(tmp_path / "run.toml", [override])
