@@ -55,6 +55,7 @@ def rounded(value: Fraction, rounding: int) -> int:
 @example(5, 1, 2, HALF_EVEN)
 @example(-7, 1, 2, HALF_EVEN)
 @example(7, 1, -2, HALF_EVEN)
+@example(1 << 62, -2, -1, FLOOR)  # -2**63 / -1: the one 64-bit division that traps
 def test_mul_div_is_the_exact_quotient_rounded(a: int, b: int, c: int, rounding: int) -> None:
     assert mul_div(a, b, c, rounding) == (rounded(Fraction(a * b, c), rounding) if c else INVALID)
 
@@ -63,6 +64,7 @@ def test_mul_div_is_the_exact_quotient_rounded(a: int, b: int, c: int, rounding:
 @example(INT64_MAX, INT64_MAX, 2, INT64_MAX, INT64_MAX, FLOOR)
 @example(1 << 62, 1 << 62, 8, 1, 1, FLOOR)  # |a b c| = 2**127: just too large, whatever the quotient
 @example((1 << 62) - 1, 1 << 62, 8, 1 << 62, 8, FLOOR)  # the largest intermediate
+@example(3 << 61, INT64_MAX, 3, INT64_MAX, INT64_MAX, FLOOR)  # too large by the carry of the last product alone
 def test_mul3_div_rounds_once_and_reports_what_128_bits_cannot_hold(
     a: int, b: int, c: int, d: int, e: int, rounding: int
 ) -> None:
