@@ -64,7 +64,8 @@ from matching.codes import (
 )
 from matching.feed import FeedWindow
 from matching.reference_book import Book, Message
-from matching.reference_venue import Accounts, MarketRules, Order, Outcome, VenueMarket
+from matching.reference_orders import Accounts, MarketRules, Order, Outcome
+from matching.reference_venue import VenueMarket
 
 NEVER_NS = (1 << 63) - 1
 SECOND_NS = 1_000_000_000
@@ -493,8 +494,16 @@ class Reference:
     def resting_orders(self) -> list[tuple[int, ...]]:
         """(lane, order_no, market, side, ticks, lots left, queue ahead in micro-lots, traded there), sorted."""
         return sorted(
-            (order.lane, order.number, m, order.side, order.ticks, order.leaves_lots, _front_micro(order),
-             order.traded_lots)
+            (
+                order.lane,
+                order.number,
+                m,
+                order.side,
+                order.ticks,
+                order.leaves_lots,
+                _front_micro(order),
+                order.traded_lots,
+            )
             for m, market in enumerate(self.markets)
             for order in market.resting
         )

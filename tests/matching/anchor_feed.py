@@ -1,6 +1,6 @@
 """The benchmark anchors' synthetic feed, rebuilt without numba: same algorithm, same bytes.
 
-The feed is a function of (number of rows, seed) alone: an explicit splitmix64 stream drives a latent fair value, trades,
+The feed is a function of (rows, seed) alone: an explicit splitmix64 stream drives a latent fair value, trades,
 level updates and two FIFO receive streams.  The generator's own description is ``anchors/hftbacktest/gen.py`` in the
 shared folder; this is an independent implementation in numpy and plain Python, and ``feed_sha256`` in ``golden.json``
 says whether it is the same feed (`columns` returns the hash beside the arrays).

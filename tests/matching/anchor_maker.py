@@ -1,6 +1,6 @@
 """The anchors' market maker, driven over the kernel's or the reference's face.
 
-Its specification is ``mm_loop`` in ``anchors/hftbacktest/run_hft.py`` and the rules in section 6 of the notes beside it:
+Its specification is ``mm_loop`` in ``anchors/hftbacktest/run_hft.py`` and section 6 of the notes beside it:
 every 100 ms, r = mid - skew * position / size (ticks); bid = min(floor(r - half), best bid), ask = max(ceil(r + half),
 best ask); a quote at the wanted price stays, any other one is cancelled once it is acknowledged, a missing one is sent
 post-only unless the position limit is reached.

@@ -1,18 +1,17 @@
-"""The two engines that play cases of `swarm.py`, behind one face: the kernel (as this process has it) and the reference."""
+"""The two engines that play cases, behind one face: the kernel (as this process has it) and the reference."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from matching.brackets import Brackets
-from matching.codes import BUY, MARK_MID, SELL
-from matching.feed import FeedWindow
+from matching.codes import MARK_MID
 from matching.kernel import LOG_COLUMNS, Core, LatencyTable
 from matching.ledger import Ledger
 from matching.reference import ConstantLatency, Latency, Reference, SeriesLatency, TableRow
 from matching.reference_account import Contract, ExactAccounts
-from matching.reference_venue import MarketRules
-from tests.matching.swarm import Case, LatencySettings, MarketSettings
+from matching.reference_orders import MarketRules
+from tests.matching.cases import Case, LatencySettings, MarketSettings
 
 ENTRY_SCALE = 100
 MARGIN = {
@@ -83,6 +82,7 @@ class KernelEngine:
         self.amend = self.core.amend
         self.best_ticks = self.core.best_ticks
         self.state_hash = self.core.state_hash
+        self.resting_orders = self.core.resting_orders
 
     @property
     def now(self) -> int:
@@ -142,6 +142,7 @@ class ReferenceEngine:
         self.amend = reference.amend
         self.best_ticks = reference.best_ticks
         self.state_hash = reference.state_hash
+        self.resting_orders = reference.resting_orders
 
     @property
     def now(self) -> int:
@@ -178,8 +179,8 @@ def account_state(case: Case, accounts: Any) -> tuple[tuple[int, ...], ...]:
 
 def contract_of(settings: MarketSettings) -> Contract:
     return Contract(
-        0, settings.is_inverse, settings.value_num, settings.value_den, settings.lot_num, settings.lot_den, settings.maker_rate_e12,
-        settings.taker_rate_e12, ENTRY_SCALE,
+        0, settings.is_inverse, settings.value_num, settings.value_den, settings.lot_num, settings.lot_den,
+        settings.maker_rate_e12, settings.taker_rate_e12, ENTRY_SCALE,
     )  # fmt: skip
 
 
@@ -220,11 +221,3 @@ def kernel_engine(case: Case) -> KernelEngine:
 
 def reference_engine(case: Case) -> ReferenceEngine:
     return ReferenceEngine(case)
-
-
-def show_books(engine: KernelEngine | ReferenceEngine) -> list[Any]:
-    """Best prices of every market's two views, for a failure's report."""
-    return [engine.best_ticks(m, side) for m in range(len(engine.case.markets)) for side in (BUY, SELL)]
-
-
-__all__ = ["FeedWindow", "KernelEngine", "ReferenceEngine", "kernel_engine", "reference_engine", "show_books"]

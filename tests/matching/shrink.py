@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
-from tests.matching.swarm import Case
+from tests.matching.cases import Case, Command, Message, Row
 
 T = TypeVar("T")
 Fails = Callable[[Case], bool]
@@ -33,13 +33,11 @@ def shrink(case: Case, fails: Fails) -> Case:
     """A case that still fails from which nothing more can be left out alone."""
     for _ in range(3):
         before = case
-        case = replace(case, commands=_without(case.commands, lambda c: fails(replace(case, commands=c))))
+        case = _shrink_commands(case, fails)
         for m in range(len(case.feeds)):
-            def with_feed(feed: tuple, m: int = m, case: Case = case) -> Case:
-                return replace(case, feeds=(*case.feeds[:m], feed, *case.feeds[m + 1 :]))
-
-            case = with_feed(_without(case.feeds[m], lambda f: bool(f) and fails(with_feed(f))))
-        case = _shrink_rows(case, fails)
+            case = _shrink_feed(case, m, fails)
+            for j in range(len(case.feeds[m])):
+                case = _shrink_rows(case, m, j, fails)
         for simpler in (
             replace(case, reacts=False),
             replace(case, window_messages=0),
@@ -52,13 +50,24 @@ def shrink(case: Case, fails: Fails) -> Case:
     return case
 
 
-def _shrink_rows(case: Case, fails: Fails) -> Case:
-    for m in range(len(case.feeds)):
-        for j in range(len(case.feeds[m])):
-            def with_rows(rows: tuple, m: int = m, j: int = j, case: Case = case) -> Case:
-                message = replace(case.feeds[m][j], rows=rows)
-                feed = (*case.feeds[m][:j], message, *case.feeds[m][j + 1 :])
-                return replace(case, feeds=(*case.feeds[:m], feed, *case.feeds[m + 1 :]))
+def _shrink_commands(case: Case, fails: Fails) -> Case:
+    def with_commands(commands: tuple[Command, ...]) -> Case:
+        return replace(case, commands=commands)
 
-            case = with_rows(_without(case.feeds[m][j].rows, lambda rows: fails(with_rows(rows))))
-    return case
+    return with_commands(_without(case.commands, lambda commands: fails(with_commands(commands))))
+
+
+def _shrink_feed(case: Case, m: int, fails: Fails) -> Case:
+    def with_feed(feed: tuple[Message, ...]) -> Case:
+        return replace(case, feeds=(*case.feeds[:m], feed, *case.feeds[m + 1 :]))
+
+    return with_feed(_without(case.feeds[m], lambda feed: bool(feed) and fails(with_feed(feed))))
+
+
+def _shrink_rows(case: Case, m: int, j: int, fails: Fails) -> Case:
+    def with_rows(rows: tuple[Row, ...]) -> Case:
+        message = replace(case.feeds[m][j], rows=rows)
+        feed = (*case.feeds[m][:j], message, *case.feeds[m][j + 1 :])
+        return replace(case, feeds=(*case.feeds[:m], feed, *case.feeds[m + 1 :]))
+
+    return with_rows(_without(case.feeds[m][j].rows, lambda rows: fails(with_rows(rows))))
