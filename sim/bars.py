@@ -18,7 +18,9 @@ class Bar:
     @property
     def vwap_ticks(self):
         """Volume-weighted average price in ticks (float); the close where nothing traded."""
-        return self.value_ticks_lots / self.lots if self.lots else float(self.close_ticks)
+        if self.lots == 0:
+            return float(self.close_ticks)
+        return cython.cast(cython.double, self.value_ticks_lots) / self.lots
 
     def __repr__(self):
         return (

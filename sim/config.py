@@ -429,11 +429,23 @@ def apply_override(raw: dict[str, Any], override: str) -> None:
 
 def _descend(node: dict[str, Any], part: str, following: str, override: str) -> Any:
     inside = node.setdefault(part, {})
-    if isinstance(inside, str) and part == "strategy":
-        inside = node[part] = {"class": inside}
+    if isinstance(inside, str | int) and part in SHORT_KEYS:
+        inside = node[part] = dict.fromkeys(SHORT_KEYS[part], inside)
     if not isinstance(inside, dict | list):
         raise InputError(f"{part} is a value, it has no key {following!r}", source=f"--set {override}")
     return inside
+
+
+# Tables that may be written as one value, and the keys that the value stands for.
+SHORT_KEYS: Final = {
+    "strategy": ("class",),
+    "queue": ("model",),
+    "fees": ("model",),
+    "compute": ("delay",),
+    "latency": ("entry", "response"),
+    "entry": ("constant",),
+    "response": ("constant",),
+}
 
 
 def _entry(entries: list[Any], part: str, override: str) -> int:

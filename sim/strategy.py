@@ -11,6 +11,7 @@ reference of the public names. Event objects are small and new each time, so a s
 import cython
 import numpy as np
 
+from sim.bars import Bar
 from sim.units import duration_ns
 from venues import lifecycle
 from venues.errors import LifecycleDefect
@@ -49,7 +50,9 @@ class Order:
     @property
     def average_ticks(self):
         """Average execution price in ticks (float), or None while nothing has executed."""
-        return self.value_ticks_lots / self.filled_lots if self.filled_lots else None
+        if self.filled_lots == 0:
+            return None
+        return cython.cast(cython.double, self.value_ticks_lots) / self.filled_lots
 
     @property
     def status_name(self):
@@ -78,7 +81,6 @@ class Fill:
 
     @property
     def price(self):
-        """Execution price in quote currency (float)."""
         return self.ticks * self.tick_num / self.tick_den
 
     def __repr__(self):
@@ -90,7 +92,6 @@ class Trade:
 
     @property
     def price(self):
-        """Price in quote currency (float)."""
         return self.ticks * self.tick_num / self.tick_den
 
     def __repr__(self):
@@ -102,7 +103,7 @@ class Funding:
 
 
 class Gap:
-    """A hole in the feed. The book is invalid until the next snapshot."""
+    """A hole in the feed. The book is not valid until the next snapshot."""
 
 
 class Liquidation:
@@ -164,16 +165,14 @@ class Book:
 
     @property
     def spread_ticks(self):
-        return self.core.best_ticks(self.instrument, SELL) - self.core.best_ticks(self.instrument, BUY)
+        return self.best_ticks(SELL) - self.best_ticks(BUY)
 
     @property
     def best_bid(self):
-        """Best bid in quote currency (float), or None."""
         return self._price(self.core.best_ticks(self.instrument, BUY))
 
     @property
     def best_ask(self):
-        """Best ask in quote currency (float), or None."""
         return self._price(self.core.best_ticks(self.instrument, SELL))
 
     @property
@@ -188,17 +187,14 @@ class Book:
 
     @property
     def index_e8(self):
-        """The index price of the last mark message received, at 1e-8; 0 before the first."""
         return self.core.funding_view(self.instrument)[0]
 
     @property
     def funding_rate_e12(self):
-        """The predicted funding rate of the last mark message received, at 1e-12; 0 before the first."""
         return self.core.funding_view(self.instrument)[1]
 
     @property
     def next_funding_ns(self):
-        """The funding boundary that the last mark message received names; 0 before the first."""
         return self.core.funding_view(self.instrument)[2]
 
     def _price(self, ticks):
@@ -273,7 +269,7 @@ class Context:
         return round(size / float(self.instruments[i].lot_size))
 
     def history(self, i, span, kind="trades", bar=None):
-        """What the lake holds of instrument i in the ``span`` before now, as a polars frame; see strategy.pyi."""
+        """What the lake holds of instrument i in the ``span`` before now; see strategy.pyi."""
         return self.runtime.history(self.lane, i, duration_ns(span), kind, bar)
 
     # -- acting
@@ -596,3 +592,6 @@ class Strategy:
 
     def on_timer(self):
         """A timer made with ``ctx.every(interval)`` and no callback of its own is due."""
+
+
+globals()["Bar"] = Bar  # compiled, the name is a C type only; give it to Python too
