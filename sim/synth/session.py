@@ -43,7 +43,8 @@ REST: Final = 2
 
 @dataclass(frozen=True, slots=True)
 class SyntheticSession:
-    """When things happen, in ns UTC. ``None`` for ``gap_at_ns`` or ``liquidation_at_ns`` leaves that event out.
+    """When things happen. ``start_ns`` is ns UTC, ``gap_after_ns`` and ``liquidation_after_ns`` count from it; None
+    leaves that event out. The funding boundary is the venue's: the next whole multiple of eight hours.
 
     ``funding_rate_e8`` is the predicted rate at 1e-8 around which the published one moves; ``receive_unit_ns`` the
     unit of the recorder's stamps (1000: microseconds, 1: nanoseconds); ``clock_offset_ns`` an error of the recorder's
@@ -53,9 +54,9 @@ class SyntheticSession:
     start_ns: int = DEFAULT_FUNDING_NS - 480 * SECOND_NS
     duration_ns: int = 720 * SECOND_NS
     funding_rate_e8: int = 10_000
-    gap_at_ns: int | None = DEFAULT_FUNDING_NS - 270 * SECOND_NS
+    gap_after_ns: int | None = 210 * SECOND_NS
     gap_ns: int = 1500 * MS_NS
-    liquidation_at_ns: int | None = DEFAULT_FUNDING_NS - 150 * SECOND_NS
+    liquidation_after_ns: int | None = 330 * SECOND_NS
     liquidation_touches: int = 4
     latency_us: int = 4000
     receive_unit_ns: int = 1000
@@ -68,10 +69,12 @@ class SyntheticSession:
             raise ValueError(f"synthetic session: receive_unit_ns must be 1 or 1000, not {self.receive_unit_ns}")
         if abs(self.funding_rate_e8) > 300_000:
             raise ValueError(f"synthetic session: funding_rate_e8 {self.funding_rate_e8} is beyond the cap of 0.3 %")
-        for name in ("gap_at_ns", "liquidation_at_ns"):
-            at_ns = getattr(self, name)
-            if at_ns is not None and not self.start_ns + SECOND_NS <= at_ns < self.start_ns + self.duration_ns:
-                raise ValueError(f"synthetic session: {name} {at_ns} lies outside the session (or in its first second)")
+        for name in ("gap_after_ns", "liquidation_after_ns"):
+            after_ns = getattr(self, name)
+            if after_ns is not None and not SECOND_NS <= after_ns < self.duration_ns:
+                raise ValueError(
+                    f"synthetic session: {name} {after_ns} must lie between 1 s and the duration (None: leave out)"
+                )
 
     @property
     def end_ns(self) -> int:
@@ -93,8 +96,9 @@ class Link:
         self._last_push = [0, 0, 0]
         self._last_receive = [0, 0, 0]
         self._lost_ns = (NEVER, NEVER)
-        if session.gap_at_ns is not None:
-            self._lost_ns = (session.gap_at_ns, session.gap_at_ns + session.gap_ns)
+        if session.gap_after_ns is not None:
+            lost_ns = session.start_ns + session.gap_after_ns
+            self._lost_ns = (lost_ns, lost_ns + session.gap_ns)
 
     def push_ms(self, socket: int, engine_ns: int, delay_us: int) -> int:
         """The venue's push time in ms: never before the engine time, never before the socket's previous push."""
@@ -163,15 +167,17 @@ class SessionWriter:
         self._previous_last_id = self._update_id
         self._last_ticks = market.start_ticks
         self._snapshots_due = [session.start_ns + SNAPSHOT_AFTER_NS]
-        if session.gap_at_ns is not None:
-            self._snapshots_due.append(session.gap_at_ns + session.gap_ns + RESYNC_AFTER_NS)
+        if session.gap_after_ns is not None:
+            self._snapshots_due.append(session.start_ns + session.gap_after_ns + session.gap_ns + RESYNC_AFTER_NS)
 
     def lines(self) -> Iterator[str]:
         """``receive_time json`` without line ends, in order of receipt."""
         session = self.session
         act_ns = session.start_ns + MS_NS
         mark_ns = session.start_ns + SECOND_NS
-        liquidation_ns = session.liquidation_at_ns or NEVER
+        liquidation_ns = NEVER
+        if session.liquidation_after_ns is not None:
+            liquidation_ns = session.start_ns + session.liquidation_after_ns
         insurance_ns = liquidation_ns + INSURANCE_AFTER_NS
         while True:
             now_ns = min(act_ns, mark_ns, self._flush_ns)

@@ -88,11 +88,10 @@ def test_an_earlier_recording_is_replaced(tmp_path: Path, monkeypatch: pytest.Mo
     """The same folder again, with a session of another day: its lake holds the new one alone."""
     from sim import demo as module
 
-    earlier = SyntheticSession(start_ns=DEFAULT_FUNDING_NS - 3 * 86_400 * SECOND_NS, duration_ns=20 * SECOND_NS)
-    later = replace(earlier, start_ns=DEFAULT_FUNDING_NS - 60 * SECOND_NS)
-    for session in (earlier, later):
-        quiet = replace(session, gap_at_ns=None, liquidation_at_ns=None)
-        monkeypatch.setattr(module, "SyntheticSession", lambda quiet=quiet: quiet)
+    for days in (3, 0):
+        start_ns = DEFAULT_FUNDING_NS - (days * 86_400 + 60) * SECOND_NS
+        short = SyntheticSession(start_ns, 20 * SECOND_NS, gap_after_ns=None, liquidation_after_ns=None)
+        monkeypatch.setattr(module, "SyntheticSession", lambda short=short: short)
         demo = prepare_demo(tmp_path)
         (feed,) = Lake(demo.lake).ls()
         assert feed["recordings"] == 1

@@ -44,9 +44,9 @@ from sim.synth.session import DEFAULT_FUNDING_NS, FUNDING_INTERVAL_NS, SECOND_NS
 SMALL = SyntheticSession(
     start_ns=DEFAULT_FUNDING_NS - 8 * SECOND_NS,
     duration_ns=14 * SECOND_NS,
-    gap_at_ns=DEFAULT_FUNDING_NS - 5 * SECOND_NS,
+    gap_after_ns=3 * SECOND_NS,
     gap_ns=800_000_000,
-    liquidation_at_ns=DEFAULT_FUNDING_NS + 2 * SECOND_NS,
+    liquidation_after_ns=10 * SECOND_NS,
 )
 MARKETS = (replace(BTCUSDT, levels=120), replace(ETHUSDT, levels=120), replace(BTCUSD_PERP, levels=120))
 quick = settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -90,9 +90,9 @@ def replay(lines: list[str]) -> Replay:
             found.joins += 1
             straddling = [diff for diff in buffered if diff["u"] >= joined]
             assert not straddling or straddling[0]["U"] <= joined
+            found.best_at[joined] = best(book)
             for diff in straddling:
                 apply_diff(found, book, diff)
-            found.best_at[joined] = best(book)
             buffered = []
         elif kind == "depthUpdate":
             assert data["U"] <= data["u"] and data["pu"] < data["U"] and data["T"] <= data["E"]
@@ -149,7 +149,7 @@ def test_a_session_is_an_exact_feed(seed: int, market: SyntheticMarket) -> None:
 @given(seed=seeds, market=markets)
 def test_prints_are_on_the_book(seed: int, market: SyntheticMarket) -> None:
     """The first print at an engine time is at the opposite best quote last published, and no larger than it."""
-    session = replace(SMALL, gap_at_ns=None)
+    session = replace(SMALL, gap_after_ns=None)
     found = replay(list(raw_lines(seed, market, session)))
     assert found.breaks == [] and found.joins == 1
     times = [ticker["T"] for ticker in found.tickers]
@@ -174,7 +174,7 @@ def test_prints_are_on_the_book(seed: int, market: SyntheticMarket) -> None:
 @quick
 @given(seed=seeds, market=markets)
 def test_marks_roll_over_one_boundary(seed: int, market: SyntheticMarket) -> None:
-    found = replay(list(raw_lines(seed, market, replace(SMALL, gap_at_ns=None))))
+    found = replay(list(raw_lines(seed, market, replace(SMALL, gap_after_ns=None))))
     boundary_ms, after_ms = DEFAULT_FUNDING_NS // 10**6, (DEFAULT_FUNDING_NS + FUNDING_INTERVAL_NS) // 10**6
     naming = [mark["E"] for mark in found.marks if mark["T"] == boundary_ms]
     later = [mark["E"] for mark in found.marks if mark["T"] == after_ms]
@@ -245,7 +245,7 @@ def test_receive_clock_options(tmp_path: Path) -> None:
     stamps = [int(line.split(" ", 1)[0]) for line in raw_lines(2, MARKETS[0], behind)]
     reference = [int(line.split(" ", 1)[0]) for line in raw_lines(2, MARKETS[0], SMALL)]
     assert [(stamp + 1_500_000_000) // 1000 for stamp in stamps] == reference
-    for name, bad in (("receive_unit_ns", 10), ("gap_at_ns", 0), ("funding_rate_e8", 300_001), ("start_ns", 1)):
+    for name, bad in (("receive_unit_ns", 10), ("gap_after_ns", 0), ("funding_rate_e8", 300_001), ("start_ns", 1)):
         with pytest.raises(ValueError, match="synthetic session"):
             replace(SMALL, **{name: bad})
     with pytest.raises(ValueError, match="levels"):

@@ -22,8 +22,8 @@ MARKETS = tuple(replace(market, levels=300) for market in (BTCUSDT, ETHUSDT, BTC
 SESSION = SyntheticSession(
     start_ns=DEFAULT_FUNDING_NS - 60 * SECOND_NS,
     duration_ns=100 * SECOND_NS,
-    gap_at_ns=DEFAULT_FUNDING_NS + 10 * SECOND_NS,
-    liquidation_at_ns=DEFAULT_FUNDING_NS + 20 * SECOND_NS,
+    gap_after_ns=70 * SECOND_NS,
+    liquidation_after_ns=80 * SECOND_NS,
 )
 
 
