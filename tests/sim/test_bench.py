@@ -137,25 +137,31 @@ def test_one_task(lake: Lake) -> None:
 
 
 def measured(wall_s: float, **more: float) -> dict[str, float]:
-    return {"wall_s": wall_s, "ns_per_event": wall_s * 1000, "rss_peak_mib": 200.0, **more}
+    return {"wall_s": wall_s, "cpu_s": wall_s, "ns_per_event": wall_s * 1000, "rss_peak_mib": 200.0, **more}
 
 
 def test_ratios_and_verdicts() -> None:
     names = ("replay", "plain", "compiled", "lanes8", "lanes64", "lake_replay", "lake_plain", "lake_compiled", "touch")
     ours: dict[str, Any] = {name: measured(2.0) for name in (*names, "lake_tenth")}
-    ours["lake_plain"] = measured(3.0)
+    ours["lake_plain"] = measured(3.0, rss_peak_mib=230.0)
+    ours["lake_tenth"] = measured(1.0, events=runner.FULL_WINDOW_ROWS)
     ours["starts"] = {"python_s": 0.01, "import_s": 0.4, "help_s": 0.2}
     hft = {"replay": measured(8.0), "maker": measured(6.0), "lanes8": measured(30.0), "lanes64": measured(29.0)}
-    hft["maker_anchors"] = measured(4.0)
+    hft["maker_anchors"] = measured(2.0, cpu_s=4.0)
     found = runner.summary(ours, {"hftbacktest": hft, "nautilus": {"touch": measured(50.0)}})
     assert found["replay_vs_hftbacktest"] == 4.0
     assert found["quoting_vs_hftbacktest"] == 2.0, "the better of the peer's two runs counts"
     assert found["quoting_vs_nautilus"] == 25.0
     assert found["lake_vs_memory"] == 1.5
+    assert found["rss_ratio_tenfold"] == 1.15
+    assert found["wall"]["quoting_vs_hftbacktest"] == 1.0, "here the peer waited less than it worked"
     met = {name: verdict["met"] for name, verdict in found["floors"].items()}
     assert met["replay_vs_hftbacktest"] and met["lanes8_vs_hftbacktest"] and met["lake_vs_memory"] and met["help_s"]
     assert not met["quoting_vs_hftbacktest"] and not met["lanes64_vs_hftbacktest"] and not met["import_s"]
+    assert not met["rss_ratio_tenfold"]
+    ours["lake_tenth"] = measured(1.0, events=runner.FULL_WINDOW_ROWS - 1)
     alone = runner.summary(ours, {})
+    assert alone["rss_ratio_tenfold"] is None, "less than a window says nothing about memory"
     assert alone["replay_vs_hftbacktest"] is None and alone["floors"]["replay_vs_hftbacktest"]["met"] is None
 
 
