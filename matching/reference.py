@@ -372,12 +372,15 @@ class Reference:
 
     def _wake_ns(self, until_ns: int) -> int:
         """The first instant at which our side is to be woken, as far as it is known now."""
-        found = [until_ns, self._private_due_ns()]
-        for feed in self.feeds:
-            found += [message.ts_recv for _, _, message in feed.at_client if self._is_listened_to(message)]
+        wake_ns = min(until_ns, self._private_due_ns())
+        for m, feed in enumerate(self.feeds):
+            if self._bits(m) != 0:
+                for ts_recv, _, message in feed.at_client:
+                    if ts_recv < wake_ns and self._is_listened_to(message):
+                        wake_ns = ts_recv
         if all(feed.is_last for feed in self.feeds):
-            found.append(max(feed.end_ns for feed in self.feeds))
-        return min(found)
+            wake_ns = min(wake_ns, max(feed.end_ns for feed in self.feeds))
+        return wake_ns
 
     def _has_ended(self) -> bool:
         return all(feed.is_last and self.now >= feed.end_ns for feed in self.feeds)
@@ -389,9 +392,15 @@ class Reference:
     def _listens_private(self, lane: int) -> bool:
         return any(of_lane == lane and mask & ON_PRIVATE for (of_lane, _), mask in self.masks.items())
 
+    def _bits(self, m: int) -> int:
+        """What anybody listens to in this market, private events aside."""
+        bits = 0
+        for (_, market), mask in self.masks.items():
+            bits |= mask & ~ON_PRIVATE if market == m else 0
+        return bits
+
     def _is_listened_to(self, message: Message) -> bool:
-        bit = LISTENS.get(message.kind, 0)
-        return any(m == message.market and mask & bit for (_, m), mask in self.masks.items())
+        return self._bits(message.market) & LISTENS.get(message.kind, 0) != 0
 
     def _earliest_at_venue(self) -> tuple[int, Callable[[], None]]:
         """What happens next at the venue: when, and how to do it. At one instant: 0 of itself, 1 feed, 2 requests."""
