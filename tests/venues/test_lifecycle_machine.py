@@ -240,7 +240,7 @@ class LifecycleMachine(RuleBasedStateMachine):
         self._close(self._pick(data, lambda n, o: self._resting(n)), codes.EV_EXPIRED, reason)
 
     def _voidable(self, number: int) -> bool:
-        """A trade is busted after its order has closed, and after our view has caught up with the order's amendments."""
+        """A trade is busted after its order has closed, and after our view has caught up with its amendments."""
         order = self.venue.get(number)
         behind = any(trigger == codes.EV_AMENDED for trigger, _ in self.ours[number].topics["orders"])
         return order is not None and not order.is_open and bool(order.filled) and not behind

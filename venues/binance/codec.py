@@ -268,6 +268,7 @@ class _Combined(msgspec.Struct, gc=False):
 _EVENTS: Final = ("depthUpdate", "trade", "aggTrade", "bookTicker", "markPriceUpdate", "forceOrder")
 _OTHER_BOOK: Final = re.compile(r"@(depth(5|10|20)|rpiDepth)(@|$)")  # say depthUpdate but are no diffs of the book
 _AT: Final = re.compile(r"^(.*?)(?: - at `\$\.?(.*)`)?$", re.DOTALL)
+_MISSING: Final = re.compile(r"^Object missing required field `([^`]*)`")
 
 
 class _Grid:
@@ -447,7 +448,8 @@ class BinanceCodec:
         try:
             return grid.ticks[text]
         except InstrumentError as error:
-            raise self._malformed(field, str(error)) from None
+            hint = "; orders from before a change of grid keep their price: give the finer tick_size"
+            raise self._malformed(field, str(error) + (hint if "[" in field else "")) from None
 
     def _lots(self, grid: _Grid, text: str, field: str) -> int:
         try:
@@ -506,9 +508,8 @@ class BinanceCodec:
         try:
             return msgspec.convert(message, kind)
         except msgspec.ValidationError as error:
-            match = _AT.match(str(error))
-            assert match is not None
-            raise self._malformed(match[2] or "$", match[1]) from None
+            why, path = _located(str(error))
+            raise self._malformed(path, why) from None
 
     def _reply(self, message: dict[str, Any]) -> Single:
         """Replies to control frames, and the error bodies that REST and websocket send instead of data."""
@@ -522,6 +523,15 @@ class BinanceCodec:
 
 def _symbol_of_stream(stream: str) -> str:
     return stream.partition("@")[0].upper()[:40]
+
+
+def _located(text: str) -> tuple[str, str]:
+    """msgspec's words for a message of the wrong form, and the path of the field they are about."""
+    found, missing = _AT.match(text), _MISSING.match(text)
+    path = (found[2] or "") if found else ""
+    if missing:
+        path = f"{path}.{missing[1]}".lstrip(".")
+    return (found[1] if found else text), path or "$"
 
 
 def _why(error: Exception) -> str:

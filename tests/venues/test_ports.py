@@ -1,0 +1,161 @@
+"""The real ports on this machine's loopback and file system, and their stand-ins."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import stat
+import time
+from pathlib import Path
+
+import pytest
+
+from venues.errors import LocalError
+from venues.ports import (
+    Clock,
+    CountingEntropy,
+    Entropy,
+    Files,
+    MemoryFiles,
+    SystemClock,
+    SystemEntropy,
+    SystemFiles,
+    SystemTransport,
+    Transport,
+    VirtualClock,
+)
+
+BOUND_SECONDS = 10  # of every test with a socket: loopback answers in milliseconds
+
+
+def test_system_ports_are_the_protocols() -> None:
+    clock: Clock = SystemClock()
+    entropy: Entropy = SystemEntropy()
+    files: Files = SystemFiles()
+    transport: Transport = SystemTransport()
+    stand_ins: tuple[Clock, Entropy, Files] = (VirtualClock(), CountingEntropy(), MemoryFiles())
+    assert clock and entropy and files and transport and stand_ins
+
+
+def test_system_clock_is_the_machines() -> None:
+    clock = SystemClock()
+    before = time.time_ns()
+    assert before <= clock.wall_ns() <= time.time_ns() + 10**9
+    first = clock.monotonic_ns()
+    asyncio.run(clock.sleep_ns(2_000_000))
+    assert clock.monotonic_ns() - first >= 2_000_000
+    asyncio.run(clock.sleep_ns(-5))
+
+
+def test_virtual_clock_sleeps_an_hour_at_once() -> None:
+    clock = VirtualClock(1_000)
+    started = time.monotonic()
+    asyncio.run(clock.sleep_ns(3_600 * 10**9))
+    assert clock.wall_ns() == clock.monotonic_ns() == 1_000 + 3_600 * 10**9
+    assert time.monotonic() - started < 5
+    with pytest.raises(LocalError, match="cannot go back by 1 ns"):
+        clock.advance_ns(-1)
+
+
+def test_entropy() -> None:
+    assert len(SystemEntropy().token(16)) == 16
+    assert SystemEntropy().token(16) != SystemEntropy().token(16)
+    counting = CountingEntropy()
+    assert [counting.token(2), counting.token(2)] == [b"\x00\x01", b"\x00\x02"]
+
+
+@pytest.mark.parametrize("files", [SystemFiles(), MemoryFiles()], ids=["system", "memory"])
+def test_files_write_whole_append_and_read(files: Files, tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "a.bin"
+    files.write_whole(path, b"one")
+    files.write_whole(path, b"two")
+    assert files.read(path) == b"two"
+    log = tmp_path / "log"
+    opened = files.append(log)
+    opened.append(b"a")
+    opened.append(b"b")
+    opened.sync()
+    opened.close()
+    again = files.append(log)
+    again.append(b"c")
+    again.sync()
+    again.close()
+    assert files.read(log) == b"abc"
+    with pytest.raises(FileNotFoundError):
+        files.read(tmp_path / "absent")
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = SystemFiles()
+    path = tmp_path / "state"
+    files.write_whole(path, b"old")
+
+    def failing(handle: int) -> None:
+        raise OSError(5, "input/output error")
+
+    monkeypatch.setattr(os, "fsync", failing)
+    with pytest.raises(OSError, match="input/output error"):
+        files.write_whole(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert [p.name for p in tmp_path.iterdir()] == ["state"]
+
+
+def test_memory_files_lose_what_was_not_synced() -> None:
+    files = MemoryFiles()
+    opened = files.append(Path("log"))
+    opened.append(b"a")
+    opened.sync()
+    opened.append(b"b")
+    assert files.contents[Path("log")] == b"ab"
+    assert files.synced[Path("log")] == b"a"
+
+
+def test_transport_talks_over_loopback() -> None:
+    async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(await reader.read(100))
+        await writer.drain()
+        writer.close()
+
+    async def talk() -> list[bytes]:
+        async with asyncio.timeout(BOUND_SECONDS):
+            server = await asyncio.start_server(echo, "127.0.0.1", 0)
+            port = server.sockets[0].getsockname()[1]
+            stream = await SystemTransport().connect("127.0.0.1", port, tls=False)
+            await stream.send(b"ping")
+            answers = [await stream.receive(), await stream.receive()]
+            await stream.close()
+            server.close()
+            return answers
+
+    assert asyncio.run(talk()) == [b"ping", b""]
+
+
+def test_transport_refuses_plain_text_to_other_machines() -> None:
+    with pytest.raises(LocalError, match="without TLS may only go to this machine"):
+        asyncio.run(SystemTransport().connect("192.0.2.1", 80, tls=False))
+
+
+def test_transport_verifies_certificates(tmp_path: Path) -> None:
+    """A peer that cannot prove who it is gets no bytes: TLS to a plain server fails in the handshake."""
+
+    async def talk() -> None:
+        async def plain(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.read(1)
+            writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+            writer.close()
+
+        async with asyncio.timeout(BOUND_SECONDS):
+            server = await asyncio.start_server(plain, "127.0.0.1", 0)
+            port = server.sockets[0].getsockname()[1]
+            try:
+                with pytest.raises(OSError):  # ssl.SSLError or a reset: both are
+                    await SystemTransport().connect("127.0.0.1", port, tls=True)
+            finally:
+                server.close()
+
+    asyncio.run(talk())
+
+
+def test_files_are_private_enough(tmp_path: Path) -> None:
+    SystemFiles().write_whole(tmp_path / "f", b"x")
+    assert not stat.S_IMODE((tmp_path / "f").stat().st_mode) & stat.S_IWOTH
