@@ -1,22 +1,24 @@
 """How orders fared: markouts, slippage, queue position, latencies, holding times, inventory.
 
-Sign conventions: a markout is positive when the market moved in the fill's favour, slippage is positive when it
-cost. The mid is (best bid + best ask) / 2 of the venue's book as sampled in the run, read as of an instant (the
-last sample at or before it); it is not known before the first sample, after the last, or inside a gap, and a fill
-whose mid is not known is left out of the average and not counted.
+Sign conventions: a markout is positive when the market moved in the fill's favour, slippage is positive when it cost.
+The mid is that of ``mids``; a fill whose mid is not known is left out of the average and not counted.
+
+Rows come in batches, those of one lane and instrument at a time, in order of time; what is kept between batches is
+bounded by the orders and lots open at the time.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import polars as pl
 
 from matching import codes
-from sim.report.returns import sample_interval_ns
+from sim.report.load import Columns
+from sim.report.mids import Mids
+from sim.report.streams import Line, Marks, Sample
 
 I64 = npt.NDArray[np.int64]
 F64 = npt.NDArray[np.float64]
@@ -25,9 +27,12 @@ Mask = npt.NDArray[np.bool_]
 NS_PER_MS = 1_000_000
 MARKOUT_HORIZONS_NS = (0, 100 * NS_PER_MS, 1_000 * NS_PER_MS, 10_000 * NS_PER_MS, 60_000 * NS_PER_MS)
 QUEUE_QUANTILES = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0)
+QUEUE_EDGES = (0.0, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1_000.0, 3_000.0, 10_000.0)
 LATENCY_QUANTILES = (0.0, 0.5, 0.9, 0.99, 0.999, 1.0)
+LATENCY_NAMES = ("min", "p50", "p90", "p99", "p99.9", "max")
 GROUPS = ("all", "buy", "sell", "maker", "taker")
-_ABSENT = codes.NO_PRICE // 2
+FORCED = (codes.CAUSE_LIQUIDATION, codes.CAUSE_ADL)
+CLOSING = (codes.EV_CANCELED, codes.EV_EXPIRED, codes.EV_REJECTED)
 
 
 def code_names(prefix: str) -> dict[int, str]:
@@ -40,296 +45,345 @@ CAUSES = code_names("CAUSE_")
 REASONS = code_names("R_")
 
 
-@dataclass(frozen=True, slots=True)
-class MidTrack:
-    """The sampled mid of one instrument: ``ts_ns`` ascending, ``mid_ticks`` NaN where a side was missing,
-    ``step_ns`` the sampling interval, and the gaps (start, end) during which no mid is known."""
-
-    ts_ns: I64
-    mid_ticks: F64
-    step_ns: int
-    gap_start_ns: I64
-    gap_end_ns: I64
-
-    @classmethod
-    def from_frames(cls, bbo: pl.DataFrame, gaps: pl.DataFrame) -> MidTrack:
-        """From the rows of one instrument in ``bbo.parquet`` and ``gaps.parquet`` (both sorted by time)."""
-        sides = bbo.select(
-            pl.when(pl.col(side) > _ABSENT).then(pl.col(side)).cast(pl.Float64) for side in ("bid_ticks", "ask_ticks")
-        )
-        mid = ((sides["bid_ticks"] + sides["ask_ticks"]) / 2).fill_null(np.nan).to_numpy()
-        ts = bbo["ts_ns"].to_numpy()
-        starts, ends = gaps["start_ns"].to_numpy(), gaps["end_ns"].to_numpy()
-        return cls(ts, mid, sample_interval_ns(ts), starts, ends)
-
-    def at(self, times_ns: I64) -> F64:
-        """The mid in ticks as of each instant; NaN where it is not known."""
-        if not len(self.ts_ns):
-            return np.full(len(times_ns), np.nan)
-        place = np.searchsorted(self.ts_ns, times_ns, side="right") - 1
-        known = (place >= 0) & (times_ns < self.ts_ns[-1] + max(self.step_ns, 1)) & ~self.in_gap(times_ns)
-        return np.where(known, self.mid_ticks[np.maximum(place, 0)], np.nan)
-
-    def in_gap(self, times_ns: I64) -> Mask:
-        """Which instants lie in a gap, its start included and its end not."""
-        inside = np.zeros(len(times_ns), dtype=np.bool_)
-        for start, end in zip(self.gap_start_ns, self.gap_end_ns, strict=True):
-            inside |= (times_ns >= start) & (times_ns < end)
-        return inside
+def is_forced(cause: I64) -> Mask:
+    """Fills that the venue forced: liquidation, take-over, auto-deleveraging."""
+    return np.isin(cause, FORCED)
 
 
-def _columns(frame: pl.DataFrame, *names: str) -> list[I64]:
-    return [frame[name].to_numpy() for name in names]
-
-
-def _groups(fills: pl.DataFrame) -> dict[str, Mask]:
-    side, liquidity = _columns(fills, "side", "liquidity")
-    masks = (side == side, side == codes.BUY, side == codes.SELL)
-    return dict(zip(GROUPS, (*masks, liquidity == codes.LIQ_MAKER, liquidity == codes.LIQ_TAKER), strict=True))
-
-
-def markouts(fills: pl.DataFrame, mid: MidTrack) -> list[dict[str, Any]]:
-    """Average move of the mid after fills, weighted by size, one entry a horizon (0, 0.1, 1, 10, 60 s) and group.
+class Markouts:
+    """Average move of the mid after fills, weighted by size, for each horizon (0, 0.1, 1, 10, 60 s) and group.
 
     Of a fill at price p and time t: ``s * (mid(t + horizon) - p)`` with s = +1 for a buy and -1 for a sell, in
-    ticks, and the same over p in basis points. Keys: ``horizon_ns``, ``group`` (all buy sell maker taker),
-    ``fills`` and ``lots`` measured, ``ticks``, ``bps`` (None when nothing was measured), ``measurable`` (False when
-    the horizon is shorter than the sampling interval of the mid, where any figure would be an artefact).
+    ticks, and the same over p in basis points. Fills that the venue forced are left out: they are no decision of
+    the strategy.
     """
-    times, ticks, lots, side = _columns(fills, "ts_event_ns", "ticks", "lots", "side")
-    sign = np.where(side == codes.BUY, 1.0, -1.0)
-    groups = _groups(fills)
-    rows: list[dict[str, Any]] = []
-    for horizon in MARKOUT_HORIZONS_NS:
-        measurable = bool(mid.step_ns) and (horizon == 0 or horizon >= mid.step_ns)
-        move = sign * (mid.at(times + horizon) - ticks)
-        for group, mask in groups.items():
-            chosen = mask & ~np.isnan(move) & measurable
-            row = {"horizon_ns": horizon, "group": group, "measurable": measurable, "fills": int(chosen.sum())}
-            row["lots"] = int(lots[chosen].sum())
-            row["ticks"] = weighted_mean(move[chosen], lots[chosen])
-            row["bps"] = weighted_mean(1e4 * move[chosen] / ticks[chosen], lots[chosen])
-            rows.append(row)
-    return rows
+
+    def __init__(self, mids: Mids, instrument: int) -> None:
+        self._mids, self._instrument = mids, instrument
+        shape = (len(MARKOUT_HORIZONS_NS), len(GROUPS))
+        self._fills, self._lots = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
+        self._ticks, self._bps = np.zeros(shape), np.zeros(shape)
+
+    def add(self, fills: Columns) -> None:
+        """Add rows of ``fills.parquet``."""
+        free = ~is_forced(fills["cause"])
+        times, ticks, lots = (fills[name][free] for name in ("ts_event_ns", "ticks", "lots"))
+        side, liquidity = fills["side"][free], fills["liquidity"][free]
+        sign = np.where(side == codes.BUY, 1.0, -1.0)
+        maker, taker = liquidity == codes.LIQ_MAKER, liquidity == codes.LIQ_TAKER
+        masks = (side == side, side == codes.BUY, side == codes.SELL, maker, taker)
+        for h, horizon in enumerate(MARKOUT_HORIZONS_NS):
+            if not self._measurable(horizon):
+                continue
+            move = sign * (self._mids.at(self._instrument, times + horizon) - ticks)
+            for g, mask in enumerate(masks):
+                chosen = mask & ~np.isnan(move)
+                weights = lots[chosen]
+                self._fills[h, g] += len(weights)
+                self._lots[h, g] += int(weights.sum())
+                self._ticks[h, g] += float((weights * move[chosen]).sum())
+                self._bps[h, g] += float((weights * 1e4 * move[chosen] / ticks[chosen]).sum())
+
+    def _measurable(self, horizon_ns: int) -> bool:
+        step_ns = self._mids.step_ns(self._instrument)
+        return bool(step_ns) and (horizon_ns == 0 or horizon_ns >= step_ns)
+
+    def result(self) -> list[dict[str, Any]]:
+        """One entry a horizon and group (all buy sell maker taker) with keys ``horizon_ns``, ``group``, ``fills``
+        and ``lots`` measured, ``ticks``, ``bps`` (None when nothing was measured), ``measurable`` (False when the
+        horizon is shorter than the sampling interval of the mid, where any figure would be an artefact)."""
+        rows: list[dict[str, Any]] = []
+        for h, horizon in enumerate(MARKOUT_HORIZONS_NS):
+            for g, group in enumerate(GROUPS):
+                lots = int(self._lots[h, g])
+                row = {"horizon_ns": horizon, "group": group, "measurable": self._measurable(horizon)}
+                row |= {"fills": int(self._fills[h, g]), "lots": lots}
+                row["ticks"] = float(self._ticks[h, g]) / lots if lots else None
+                row["bps"] = float(self._bps[h, g]) / lots if lots else None
+                rows.append(row)
+        return rows
 
 
-def weighted_mean(values: F64, weights: I64) -> float | None:
-    """sum(w * v) / sum(w); None when the weights sum to zero."""
-    total = float(weights.sum())
-    return float((values * weights).sum() / total) if total > 0 else None
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class TakerCosts:
-    """Cost of each measured taker fill: ``lots``, ``ticks`` and ``bps`` of equal length."""
-
-    lots: I64
-    ticks: F64
-    bps: F64
-
-
-def taker_costs(fills: pl.DataFrame, orders: pl.DataFrame, mid: MidTrack) -> TakerCosts:
-    """What each taker fill cost against the mid at the instant its order was sent.
+    """What taking cost against the mid at the instant the order (or its last amendment) was sent.
 
     Of a fill at p of an order sent at s: ``side * (p - mid(s))`` in ticks, and over mid(s) in basis points; it
-    holds the half spread, the walk through the book and what the market moved during order entry. Fills whose mid
-    at s is not known are left out, as are fills that the venue forced.
+    holds the half spread, the walk through the book and what the market moved during order entry. Forced fills are
+    left out.
     """
-    sent = first_events(orders).select("lane", "order_no", "ts_sent_ns").unique(["lane", "order_no"])
-    taken = fills.filter((pl.col("liquidity") == codes.LIQ_TAKER) & (pl.col("cause") == codes.CAUSE_TAKER))
-    taken = taken.join(sent, on=["lane", "order_no"], how="inner").sort(
-        "ts_event_ns", "lane", "order_no", "ticks", "lots"
-    )
-    ticks, lots, side, times = _columns(taken, "ticks", "lots", "side", "ts_sent_ns")
-    before = mid.at(times)
-    cost = np.where(side == codes.BUY, 1.0, -1.0) * (ticks - before)
-    known = ~np.isnan(cost)
-    return TakerCosts(lots[known], cost[known], 1e4 * cost[known] / before[known])
+
+    mids: Mids
+    instrument: int
+    fills: int = 0
+    lots: int = 0
+    bps: Sample = field(default_factory=Sample)
+    _ticks: float = 0.0
+    _bps: float = 0.0
+
+    def add(self, orders: Columns) -> None:
+        """Add rows of ``orders.parquet``, of which fills that took count."""
+        took = (orders["event"] == codes.EV_FILLED) & (orders["cause"] == codes.CAUSE_TAKER)
+        if not took.any():
+            return
+        ticks, lots, side = (orders[name][took] for name in ("ticks", "lots", "side"))
+        before = self.mids.at(self.instrument, orders["ts_sent_ns"][took])
+        cost = np.where(side == codes.BUY, 1.0, -1.0) * (ticks - before)
+        known = ~np.isnan(cost)
+        cost, lots, bps = cost[known], lots[known], 1e4 * cost[known] / before[known]
+        self.fills += len(lots)
+        self.lots += int(lots.sum())
+        self._ticks += float((lots * cost).sum())
+        self._bps += float((lots * bps).sum())
+        self.bps.add(bps)
+
+    def result(self) -> dict[str, Any]:
+        """Averages weighted by size. Keys: ``fills`` measured, ``ticks``, ``bps`` (None without any)."""
+        means = (self._ticks / self.lots, self._bps / self.lots) if self.lots else (None, None)
+        return {"fills": self.fills, "ticks": means[0], "bps": means[1]}
 
 
-def slippage(fills: pl.DataFrame, orders: pl.DataFrame, mid: MidTrack) -> dict[str, Any]:
-    """Average of ``taker_costs`` weighted by size. Keys: ``fills`` measured, ``ticks``, ``bps`` (None without
-    any)."""
-    cost = taker_costs(fills, orders, mid)
-    ticks, bps = weighted_mean(cost.ticks, cost.lots), weighted_mean(cost.bps, cost.lots)
-    return {"fills": len(cost.lots), "ticks": ticks, "bps": bps}
+def latency_figures(latency: Sample) -> dict[str, int]:
+    """Quantiles of a latency in ns as observed values: ``count`` and ``min p50 p90 p99 p99.9 max`` (none: count 0).
 
-
-def known_front() -> pl.Expr:
-    """Fills whose queue was known; the kernel marks an unknown one (a feed of best quotes alone) by a negative
-    front."""
-    return (pl.col("queue_front_lots") >= 0) & pl.col("queue_front_lots").is_not_nan()
-
-
-def queue_quantiles(fills: pl.DataFrame) -> dict[str, Any]:
-    """Lots of others estimated ahead of the order when it filled (``queue_front_lots``), over maker fills.
-
-    Keys: ``fills``, ``quantiles`` (share -> lots, unweighted, lower quantile of the sorted values), ``by_cause``
-    (name of the cause -> number of maker fills). The front can be above zero for fills by a trade through the price
-    or by a crossed book, which do not wait for the queue.
+    The least and the greatest are those of all; the rest is taken from at most 65,536 values evenly spread over the
+    run.
     """
-    resting = fills.filter(pl.col("liquidity") == codes.LIQ_MAKER)
-    front = resting.filter(known_front())["queue_front_lots"].to_numpy()
-    values = np.quantile(front, QUEUE_QUANTILES, method="inverted_cdf").tolist() if len(front) else []
-    causes = resting["cause"].value_counts().sort("cause").rows()
-    return {
-        "fills": len(resting),
-        "quantiles": {f"{share:g}": value for share, value in zip(QUEUE_QUANTILES, values, strict=False)},
-        "by_cause": {CAUSES.get(cause, str(cause)): count for cause, count in causes},
-    }
+    values = latency.quantiles(LATENCY_QUANTILES)
+    return {"count": latency.count} | {name: int(value) for name, value in zip(LATENCY_NAMES, values, strict=False)}
 
 
-def latency_quantiles(latency_ns: I64) -> dict[str, int]:
-    """Quantiles of a latency in ns as observed values: ``count`` and ``min p50 p90 p99 p99.9 max`` (empty: count
-    0)."""
-    if not len(latency_ns):
-        return {"count": 0}
-    values = np.quantile(latency_ns, LATENCY_QUANTILES, method="inverted_cdf")
-    names = ("min", "p50", "p90", "p99", "p99.9", "max")
-    return {"count": len(latency_ns)} | {name: int(value) for name, value in zip(names, values, strict=True)}
+class OrderFlow:
+    """Orders by fate, fill ratios, latencies, and orders that rested while a gap of the feed began."""
+
+    def __init__(self, gap_starts_ns: I64) -> None:
+        self._gap_starts_ns = gap_starts_ns
+        self.entry, self.response = Sample(), Sample()
+        self.counts = dict.fromkeys(("submitted", "accepted", "rejected", "canceled", "expired", "filled"), 0)
+        self.reasons: dict[int, int] = {}
+        self.in_gaps = self._accepted_lots = self._filled_lots = 0
+        # open orders, ascending by number: number, size in lots, accepted at, whether any of it was filled
+        self._open: I64 = np.empty((0, 4), np.int64)
+
+    def add(self, orders: Columns) -> None:
+        """Add rows of ``orders.parquet``; account events, which have order number 0, are left out."""
+        rows = {name: values[orders["order_no"] > 0] for name, values in orders.items()}
+        event = rows["event"]
+        first = rows["seq"] == 0
+        self.counts["submitted"] += int(first.sum())
+        for name, code in (
+            ("rejected", codes.EV_REJECTED),
+            ("canceled", codes.EV_CANCELED),
+            ("expired", codes.EV_EXPIRED),
+        ):
+            self.counts[name] += int((event == code).sum())
+        reasons, counts = np.unique(rows["reason"][event == codes.EV_REJECTED], return_counts=True)
+        for reason, count in zip(reasons.tolist(), counts.tolist(), strict=True):
+            self.reasons[reason] = self.reasons.get(reason, 0) + count
+        at, sent, deliver = rows["ts_event_ns"], rows["ts_sent_ns"], rows["ts_deliver_ns"]
+        known = at > 0
+        self.entry.add((at - sent)[first & known & (sent > 0)])
+        self.response.add((deliver - at)[known & (deliver > 0)])
+        self._follow(rows)
+
+    def _follow(self, rows: Columns) -> None:
+        """Sizes and fates of orders, across batches."""
+        number, event, at, lots = rows["order_no"], rows["event"], rows["ts_event_ns"], rows["lots"]
+        accepted = event == codes.EV_ACCEPTED
+        new = np.stack(
+            [number[accepted], lots[accepted], at[accepted], np.zeros(int(accepted.sum()), np.int64)], axis=1
+        )
+        known = np.concatenate((self._open, new))
+        known = known[np.argsort(known[:, 0], kind="stable")]
+        self.counts["accepted"] += len(new)
+        self._accepted_lots += int(new[:, 1].sum())
+        for place in np.flatnonzero(event == codes.EV_AMENDED).tolist():
+            slot = int(np.searchsorted(known[:, 0], number[place]))
+            if slot < len(known) and known[slot, 0] == number[place]:
+                self._accepted_lots += int(lots[place] - known[slot, 1])
+                known[slot, 1] = lots[place]
+        filled = event == codes.EV_FILLED
+        self._filled_lots += int(lots[filled].sum())
+        touched = np.isin(known[:, 0], number[filled])
+        self.counts["filled"] += int((touched & (known[:, 3] == 0)).sum())
+        known[touched, 3] = 1
+        self._close(known, number, at, np.isin(event, CLOSING) | (filled & (rows["leaves"] == 0)))
+
+    def _close(self, known: I64, number: I64, at: I64, done: Mask) -> None:
+        closed, last = np.unique(number[done][::-1], return_index=True)
+        closed_at = at[done][::-1][last]
+        if not len(closed):
+            self._open = known
+            return
+        slot = np.minimum(np.searchsorted(closed, known[:, 0]), len(closed) - 1)
+        is_closed = closed[slot] == known[:, 0]
+        self.in_gaps += self._through(known[is_closed, 2], closed_at[slot[is_closed]])
+        self._open = known[~is_closed]
+
+    def _through(self, opened: I64, closed: I64) -> int:
+        """How many of the orders were open while a gap began."""
+        before = np.searchsorted(self._gap_starts_ns, opened, side="right")
+        return int((np.searchsorted(self._gap_starts_ns, closed, side="left") > before).sum())
+
+    def result(self) -> dict[str, Any]:
+        """Keys: ``submitted`` (orders with any event), ``accepted``, ``rejected``, ``rejected_by_reason``,
+        ``canceled``, ``expired``, ``filled`` (at least once), ``fill_ratio_orders`` = filled / accepted,
+        ``fill_ratio_lots`` = lots filled / lots of accepted orders (the size after the last amendment). Ratios are
+        None when nothing was accepted.
+        """
+        accepted = self.counts["accepted"]
+        return self.counts | {
+            "rejected_by_reason": {REASONS.get(k, str(k)): self.reasons[k] for k in sorted(self.reasons)},
+            "fill_ratio_orders": self.counts["filled"] / accepted if accepted else None,
+            "fill_ratio_lots": self._filled_lots / self._accepted_lots if self._accepted_lots else None,
+        }
+
+    def orders_in_gaps(self, last_ns: int) -> int:
+        """Own orders that rested while a gap began: whether they filled there is unknown."""
+        still = self._open[:, 2]
+        return self.in_gaps + self._through(still, np.full(len(still), last_ns + 1))
 
 
-def first_events(orders: pl.DataFrame) -> pl.DataFrame:
-    """The first event of each order; account events, which carry order number 0, are left out."""
-    sent = orders.filter(pl.col("order_no") > 0)
-    return sent.filter(pl.col("seq") == pl.col("seq").min().over("lane", "order_no"))
-
-
-def entry_latency_ns(orders: pl.DataFrame) -> I64:
-    """From sending an order to its meeting the venue's book: ``ts_event - ts_sent`` of each order's first event.
-
-    The venue stamps at its own resolution (a millisecond on Binance), which makes this that much coarse.
-    """
-    first = first_events(orders).filter((pl.col("ts_event_ns") > 0) & (pl.col("ts_sent_ns") > 0))
-    return (first["ts_event_ns"] - first["ts_sent_ns"]).to_numpy()
-
-
-def response_latency_ns(orders: pl.DataFrame) -> I64:
-    """From an order's event at the venue to its delivery: ``ts_deliver - ts_event`` of every event with both
-    stamps."""
-    stamped = orders.filter((pl.col("order_no") > 0) & (pl.col("ts_event_ns") > 0) & (pl.col("ts_deliver_ns") > 0))
-    return (stamped["ts_deliver_ns"] - stamped["ts_event_ns"]).to_numpy()
-
-
-def order_counts(orders: pl.DataFrame) -> dict[str, Any]:
-    """Orders by fate, and fill ratios.
-
-    Keys: ``submitted`` (distinct orders with any event), ``accepted``, ``rejected``, ``rejected_by_reason``,
-    ``canceled``, ``expired``, ``filled`` (at least once), ``fill_ratio_orders`` = filled / accepted,
-    ``fill_ratio_lots`` = lots filled / lots of accepted orders (the size after the last amendment). Ratios are None
-    when nothing was accepted.
-    """
-    key = ["lane", "order_no"]
-    sized = orders.filter(pl.col("event").is_in([codes.EV_ACCEPTED, codes.EV_AMENDED]) & (pl.col("order_no") > 0))
-    sizes = sized.sort("seq").group_by(key).agg(pl.col("lots").last())
-    executed = orders.filter((pl.col("event") == codes.EV_FILLED) & (pl.col("order_no") > 0))
-    rejected = orders.filter((pl.col("event") == codes.EV_REJECTED) & (pl.col("order_no") > 0))
-    accepted, filled = len(sizes), executed.select(key).n_unique() if len(executed) else 0
-    lots = int(sizes["lots"].sum())
-    return {
-        "submitted": orders.filter(pl.col("order_no") > 0).select(key).n_unique() if len(orders) else 0,
-        "accepted": accepted,
-        "rejected": len(rejected),
-        "rejected_by_reason": {
-            REASONS.get(reason, str(reason)): count
-            for reason, count in rejected["reason"].value_counts().sort("reason").rows()
-        },
-        "canceled": int((orders["event"] == codes.EV_CANCELED).sum()),
-        "expired": int((orders["event"] == codes.EV_EXPIRED).sum()),
-        "filled": filled,
-        "fill_ratio_orders": filled / accepted if accepted else None,
-        "fill_ratio_lots": int(executed["lots"].sum()) / lots if lots else None,
-    }
-
-
-def orders_open_in_gaps(orders: pl.DataFrame, gaps: pl.DataFrame, last_ns: int) -> int:
-    """Own orders (of one instrument) that rested while a gap of its feed began: whether they filled there is
-    unknown."""
-    key = ["lane", "order_no"]
-    opened = (
-        orders.filter(pl.col("event") == codes.EV_ACCEPTED).group_by(key).agg(pl.col("ts_event_ns").min().alias("open"))
-    )
-    done = (codes.EV_CANCELED, codes.EV_EXPIRED, codes.EV_REJECTED)
-    closing = orders.filter(
-        pl.col("event").is_in(done) | ((pl.col("event") == codes.EV_FILLED) & (pl.col("leaves") == 0))
-    )
-    closed = closing.group_by(key).agg(pl.col("ts_event_ns").max().alias("closed"))
-    spans = opened.join(closed, on=key, how="left").with_columns(pl.col("closed").fill_null(last_ns + 1))
-    begin, end = _columns(spans, "open", "closed")
-    touched = np.zeros(len(spans), dtype=np.bool_)
-    for start in gaps["start_ns"].to_list():
-        touched |= (begin < start) & (end > start)
-    return int(touched.sum())
-
-
-def holding_times(fills: pl.DataFrame) -> dict[str, Any]:
+class Holding:
     """How long lots were held and how often closing paid, first in first out.
 
-    A fill against the position closes the oldest lots first. Keys: ``closed_lots``, ``mean_ns`` = sum(lots * time
-    held) / sum(lots) over closed lots, ``closing_fills`` (fills that reduced the position), ``hit_rate`` = share of
-    those with positive realised PnL before fees. The last two are None when nothing was closed. Rows of one lane
-    and instrument, in order of time.
+    A fill against the position closes the oldest lots first. ``mean_ns`` = sum(lots * time held) / sum(lots) over
+    closed lots; ``hit_rate`` = share of the fills that reduced the position with positive realised PnL before fees.
     """
-    times: list[int] = []
-    open_lots: list[int] = []  # signed lots of each open fill, oldest first; ``head`` is the oldest still open
-    head = closed = weighted = closing = hits = 0
-    rows = fills.select("ts_event_ns", "side", "lots", "realized_e8").iter_rows()
-    for time_ns, side, lots, realized_e8 in rows:
-        left = lots if side == codes.BUY else -lots
-        if head < len(open_lots) and (open_lots[head] > 0) != (left > 0):
-            closing += 1
-            hits += realized_e8 > 0
-        while left and head < len(open_lots) and (open_lots[head] > 0) != (left > 0):
-            taken = min(abs(left), abs(open_lots[head]))
-            closed += taken
-            weighted += taken * (time_ns - times[head])
+
+    def __init__(self) -> None:
+        self._times: list[int] = []
+        self._lots: list[int] = []  # signed, oldest first; ``_head`` is the oldest still open
+        self._head = self._closed = self._weighted = self._closing = self._hits = 0
+
+    def add(self, fills: Columns) -> None:
+        """Add rows of ``fills.parquet``."""
+        signed = np.where(fills["side"] == codes.BUY, fills["lots"], -fills["lots"]).tolist()
+        for time_ns, left, realized in zip(
+            fills["ts_event_ns"].tolist(), signed, fills["realized_e8"].tolist(), strict=True
+        ):
+            self._fill(time_ns, left, realized)
+        del self._times[: self._head], self._lots[: self._head]
+        self._head = 0
+
+    def _fill(self, time_ns: int, left: int, realized: int) -> None:
+        times, lots, head = self._times, self._lots, self._head
+        if head < len(lots) and (lots[head] > 0) != (left > 0):
+            self._closing += 1
+            self._hits += realized > 0
+        while left and head < len(lots) and (lots[head] > 0) != (left > 0):
+            taken = min(abs(left), abs(lots[head]))
+            self._closed += taken
+            self._weighted += taken * (time_ns - times[head])
             left += taken if left < 0 else -taken
-            open_lots[head] += taken if open_lots[head] < 0 else -taken
-            head += open_lots[head] == 0
+            lots[head] += taken if lots[head] < 0 else -taken
+            head += lots[head] == 0
+        self._head = head
         if left:
             times.append(time_ns)
-            open_lots.append(left)
-    return {
-        "closed_lots": closed,
-        "mean_ns": weighted / closed if closed else None,
-        "closing_fills": closing,
-        "hit_rate": hits / closing if closing else None,
-    }
+            lots.append(left)
+
+    def result(self) -> dict[str, Any]:
+        """Keys: ``closed_lots``, ``mean_ns``, ``closing_fills``, ``hit_rate`` (None when nothing was closed)."""
+        return {
+            "closed_lots": self._closed,
+            "mean_ns": self._weighted / self._closed if self._closed else None,
+            "closing_fills": self._closing,
+            "hit_rate": self._hits / self._closing if self._closing else None,
+        }
 
 
-def position_steps(fills: pl.DataFrame, positions: pl.DataFrame) -> tuple[I64, I64]:
-    """The position of one lane and instrument as a step function: times (ascending) and lots from then on.
+class Inventory:
+    """Time shares and extremes of the position, which is flat before the first fill. ``line`` draws it (lots)."""
 
-    Fills give the exact instants, samples whatever else moved the position (a take-over); a fill counts before a
-    sample of the same instant.
+    def __init__(self, first_ns: int, last_ns: int, points: int) -> None:
+        self.line = Line(first_ns, last_ns, points, steps=True)
+        self.line.add(np.array([first_ns]), np.zeros(1))
+        self._first_ns, self._last_ns = first_ns, last_ns
+        self._since_ns, self._held = first_ns, 0
+        self._long_ns = self._short_ns = self._flat_ns = self._area = 0
+        self.max_long = self.max_short = 0
+
+    def add(self, fills: Columns) -> None:
+        """Add rows of ``fills.parquet``."""
+        times, held = fills["ts_event_ns"], fills["position_lots"]
+        if not len(times):
+            return
+        self.line.add(times, held.astype(np.float64))
+        self._spend(np.concatenate(([self._since_ns], times)), np.concatenate(([self._held], held[:-1])))
+        self._since_ns, self._held = int(times[-1]), int(held[-1])
+        self.max_long, self.max_short = max(self.max_long, int(held.max())), max(self.max_short, int(-held.min()))
+
+    def _spend(self, edges: I64, held: I64) -> None:
+        spans = np.maximum(np.diff(np.clip(edges, self._first_ns, self._last_ns)), 0)
+        self._long_ns += int(spans[held > 0].sum())
+        self._short_ns += int(spans[held < 0].sum())
+        self._flat_ns += int(spans[held == 0].sum())
+        self._area += sum(lots * span for lots, span in zip(np.abs(held).tolist(), spans.tolist(), strict=True))
+
+    def result(self) -> dict[str, Any]:
+        """Keys: ``long_share`` ``short_share`` ``flat_share`` of the run's time (they sum to 1; None for an empty
+        run), ``max_long_lots`` ``max_short_lots`` (both >= 0), ``mean_abs_lots`` weighted by time, ``end_lots``."""
+        self._spend(np.array([self._since_ns, self._last_ns]), np.array([self._held]))
+        self._since_ns = self._last_ns
+        total = self._long_ns + self._short_ns + self._flat_ns
+        shares = (self._long_ns, self._short_ns, self._flat_ns, self._area)
+        names = ("long_share", "short_share", "flat_share", "mean_abs_lots")
+        return {name: part / total if total else None for name, part in zip(names, shares, strict=True)} | {
+            "max_long_lots": self.max_long,
+            "max_short_lots": self.max_short,
+            "end_lots": self._held,
+        }
+
+
+class Queue:
+    """Lots of others estimated ahead of an order when it filled, over maker fills.
+
+    The front can be above zero for fills by a trade through the price or by a crossed book, which do not wait for the
+    queue. A negative or missing front is an unknown queue (a feed of best quotes alone) and is counted apart.
     """
-    times = np.concatenate([fills["ts_event_ns"].to_numpy(), positions["ts_ns"].to_numpy()])
-    lots = np.concatenate([fills["position_lots"].to_numpy(), positions["position_lots"].to_numpy()])
-    order = np.argsort(times, kind="stable")
-    return times[order], lots[order]
+
+    def __init__(self) -> None:
+        self.fronts = Sample()
+        self.makers = self.unknown = 0
+        self.by_cause: dict[int, int] = {}
+        self.bins: dict[int, I64] = {}  # cause -> fills with front 0, up to each edge, above the last
+
+    def add(self, fills: Columns) -> None:
+        """Add rows of ``fills.parquet``."""
+        resting = fills["liquidity"] == codes.LIQ_MAKER
+        front, cause = fills["queue_front_lots"][resting], fills["cause"][resting]
+        self.makers += len(front)
+        known = front >= 0
+        self.unknown += int((~known).sum())
+        self.fronts.add(front[known])
+        bins = np.searchsorted(QUEUE_EDGES, front, side="left")
+        for each in np.unique(cause).tolist():
+            mine = cause == each
+            self.by_cause[each] = self.by_cause.get(each, 0) + int(mine.sum())
+            counts = np.bincount(bins[mine & known], minlength=len(QUEUE_EDGES) + 1)
+            self.bins[each] = self.bins.get(each, np.zeros(len(QUEUE_EDGES) + 1, np.int64)) + counts
+
+    def result(self) -> dict[str, Any]:
+        """Keys: ``fills``, ``quantiles`` (share -> lots, unweighted, observed values), ``by_cause`` (name of the
+        cause -> number of maker fills)."""
+        values = self.fronts.quantiles(QUEUE_QUANTILES)
+        return {
+            "fills": self.makers,
+            "quantiles": {f"{share:g}": value for share, value in zip(QUEUE_QUANTILES, values, strict=False)},
+            "by_cause": {CAUSES.get(cause, str(cause)): self.by_cause[cause] for cause in sorted(self.by_cause)},
+        }
 
 
-def inventory(times_ns: I64, lots: I64, first_ns: int, last_ns: int) -> dict[str, Any]:
-    """Time shares and extremes of a position step function that is flat before its first step.
+MARK_COLUMNS = ("ts_event_ns", "side", "ticks", "lots", "liquidity", "cause", "queue_front_lots", "order_no")
 
-    Keys: ``long_share`` ``short_share`` ``flat_share`` of the time between ``first_ns`` and ``last_ns`` (they sum
-    to 1; None for an empty span), ``max_long_lots`` ``max_short_lots`` (both >= 0), ``mean_abs_lots`` weighted by
-    time, ``end_lots``.
-    """
-    edges = np.clip(np.concatenate(([first_ns], times_ns, [last_ns])), first_ns, last_ns)
-    held = np.concatenate((np.zeros(1, dtype=np.int64), lots))
-    spans = np.diff(edges).astype(np.float64)
-    total = float(spans.sum())
 
-    def share(mask: Mask) -> float | None:
-        return float(spans[mask].sum()) / total if total > 0 else None
+def new_marks(capacity: int) -> Marks:
+    """A selection of fills to draw, with the columns ``MARK_COLUMNS``."""
+    return Marks(len(MARK_COLUMNS), capacity)
 
-    return {
-        "long_share": share(held > 0),
-        "short_share": share(held < 0),
-        "flat_share": share(held == 0),
-        "max_long_lots": int(max(held.max(), 0)),
-        "max_short_lots": int(max(-held.min(), 0)),
-        "mean_abs_lots": float((np.abs(held) * spans).sum()) / total if total > 0 else None,
-        "end_lots": int(held[-1]),
-    }
+
+def mark_rows(fills: Columns, first_ns: int) -> F64:
+    """Rows for ``new_marks``: times become ns since ``first_ns``, which a double holds exactly for a hundred days."""
+    columns = [fills[name].astype(np.float64) for name in MARK_COLUMNS[1:]]
+    return np.stack([(fills["ts_event_ns"] - first_ns).astype(np.float64), *columns], axis=1)

@@ -20,7 +20,7 @@ import numpy as np
 
 from sim.report import rows as texts
 from sim.report.execution import code_names
-from sim.report.figures import is_forced, run_statistics
+from sim.report.figures import MARKS, POINTS, Measures, measure
 from sim.report.formats import (
     MINUS,
     count_text,
@@ -37,7 +37,6 @@ from sim.report.rows import Figures, Row
 
 SCOPES_MAX = 12  # accounts, and lanes x instruments, that get charts; all are in the tables
 FULL_DETAIL = 3  # scopes with the full number of points; more share the same budget
-POINTS, MARKS = 2_000, 3_000
 TABLE_COLUMNS = 6
 GAPS_LISTED = 50
 GAP_KINDS = code_names("GAP_")
@@ -147,22 +146,23 @@ def _encoded(value: object) -> Any:
 
 
 def _page(run: RunData) -> tuple[str, dict[str, Any]]:
-    statistics = run_statistics(run)
+    points, marks = _share_of_budget(len(run.accounts) * len(run.instruments))
+    measures = measure(run, points, marks)
+    statistics = measures.figures()
     specs, plug_in_problems = all_charts()
     figures: dict[str, Any] = {}
-    accounts = _account_panels(run, statistics, specs, figures)
-    instruments = _instrument_panels(run, statistics, specs, figures)
-    whole = _cards(specs, "run", Scope(run, statistics, points=POINTS), "run", figures)
+    accounts = _account_panels(measures, statistics, specs, figures)
+    instruments = _instrument_panels(measures, statistics, specs, figures)
+    whole = _cards(specs, "run", Scope(run, statistics, measures), "run", figures)
     problems = [*texts.problems(statistics), *plug_in_problems]
+    keys = _keys(measures)
     body = [
         _header(run, statistics),
         "<main>",
         _banner(run),
         *(f'<p class="problem">{escape(problem)}</p>' for problem in problems),
-        _section("Accounts", accounts, _account_table(statistics), _keys(run), len(run.accounts)),
-        _section(
-            "Instruments", instruments, _instrument_table(run, statistics), _keys(run), len(statistics["instruments"])
-        ),
+        _section("Accounts", accounts, _account_table(statistics), keys, len(measures.accounts)),
+        _section("Instruments", instruments, _instrument_table(run, statistics), keys, len(measures.instruments)),
         f'<section><div class="head"><h2>Feed</h2></div><div class="grid">{whole}</div>{_gaps(run)}</section>',
         _definitions(),
         "</main>",
@@ -170,39 +170,36 @@ def _page(run: RunData) -> tuple[str, dict[str, Any]]:
     return "\n".join(body), figures
 
 
-def _share_of_budget(count: int) -> tuple[int, int]:
-    scale = min(1.0, FULL_DETAIL / max(count, 1))
+def _share_of_budget(scopes: int) -> tuple[int, int]:
+    """Points of a line and markers of a chart when so many accounts or instruments share the file."""
+    scale = min(1.0, FULL_DETAIL / max(min(scopes, SCOPES_MAX), 1))
     return max(int(POINTS * scale), 200), max(int(MARKS * scale), 200)
 
 
 def _account_panels(
-    run: RunData, statistics: Figures, specs: Sequence[ChartSpec], figures: dict[str, Any]
+    measures: Measures, statistics: Figures, specs: Sequence[ChartSpec], figures: dict[str, Any]
 ) -> list[Panel]:
-    points, marks = _share_of_budget(min(len(run.accounts), SCOPES_MAX))
     panels: list[Panel] = []
-    for place, (account, own) in enumerate(zip(run.accounts, statistics["accounts"], strict=True)):
+    for place, (measured, own) in enumerate(zip(measures.accounts, statistics["accounts"], strict=True)):
         if place == SCOPES_MAX:
             break
-        scope = Scope(run, own, lane=account.lane, account=account, points=points, marks=marks)
         key = f"account-{place}"
-        cards = _cards(specs, "account", scope, key, figures)
+        cards = _cards(specs, "account", Scope(measures.run, own, measures, account=measured), key, figures)
         panels.append(Panel(key, own["name"], f'{_tiles(own)}<div class="grid">{cards}</div>'))
     return panels
 
 
 def _instrument_panels(
-    run: RunData, statistics: Figures, specs: Sequence[ChartSpec], figures: dict[str, Any]
+    measures: Measures, statistics: Figures, specs: Sequence[ChartSpec], figures: dict[str, Any]
 ) -> list[Panel]:
-    named = texts.named_instruments(run, statistics["instruments"])
-    points, marks = _share_of_budget(min(len(named), SCOPES_MAX))
+    named = texts.named_instruments(measures.run, statistics["instruments"])
     panels: list[Panel] = []
-    for place, own in enumerate(named[:SCOPES_MAX]):
-        instrument = run.instruments[own["instrument"]]
-        scope = Scope(run, own, lane=own["lane"], instrument=instrument, points=points, marks=marks)
+    for place, (measured, own) in enumerate(zip(measures.instruments, named, strict=True)):
+        if place == SCOPES_MAX:
+            break
         key = f"instrument-{place}"
-        panels.append(
-            Panel(key, own["name"], f'<div class="grid">{_cards(specs, "instrument", scope, key, figures)}</div>')
-        )
+        cards = _cards(specs, "instrument", Scope(measures.run, own, measures, instrument=measured), key, figures)
+        panels.append(Panel(key, own["name"], f'<div class="grid">{cards}</div>'))
     return panels
 
 
@@ -337,12 +334,13 @@ def _section(title: str, panels: Sequence[Panel], table: str, keys: str, count: 
     return f'<section><div class="head"><h2>{escape(title)}</h2>{choice}{keys}</div>{"".join(parts)}</section>'
 
 
-def _keys(run: RunData) -> str:
+def _keys(measures: Measures) -> str:
     """What shading and vertical lines mean, for those that occur in this run."""
+    run = measures.run
     found = (
-        ("gap", "feed gap", len(run.gaps) > 0),
-        ("funding", "funding time", len(run.funding) > 0),
-        ("liquidation", "liquidation", bool(run.fills.select(is_forced().any()).item())),
+        ("gap", "feed gap", len(run.gaps["start_ns"]) > 0),
+        ("funding", "funding time", len(run.funding["boundary_ns"]) > 0),
+        ("liquidation", "liquidation", any(account.forced_ns for account in measures.accounts)),
     )
     shown = "".join(f'<span><i class="{name}"></i>{label}</span>' for name, label, there in found if there)
     return f'<div class="keys">{shown}</div>' if shown else ""
@@ -406,19 +404,19 @@ def _table(header: str, lines: str, more: str = "") -> str:
 
 def _gaps(run: RunData) -> str:
     """The gaps of all feeds as a table; nothing when there are none (the chart above says so)."""
-    if run.gaps.is_empty():
-        return ""
+    count = len(run.gaps["start_ns"])
+    names = ("instrument", "kind", "start_ns", "end_ns", "first_lost_id", "last_lost_id")
+    first = np.argsort(run.gaps["start_ns"], kind="stable")[:GAPS_LISTED]
+    rows = zip(*(run.gaps[name][first].tolist() for name in names), strict=True)
     lines = "".join(
         f"<tr><td>{escape(run.instruments[instrument].name)}</td><td>{instant_text(start)}</td>"
         f"<td>{escape(duration_text(end - start))}</td><td>{escape(GAP_KINDS.get(kind, str(kind)))}</td>"
-        f"<td>{escape(_lost_text(first, last))}</td></tr>"
-        for instrument, kind, start, end, first, last in run.gaps.head(GAPS_LISTED)
-        .select("instrument", "kind", "start_ns", "end_ns", "first_lost_id", "last_lost_id")
-        .iter_rows()
+        f"<td>{escape(_lost_text(first_id, last_id))}</td></tr>"
+        for instrument, kind, start, end, first_id, last_id in rows
     )
     head = "".join(f"<th>{title}</th>" for title in ("Gap in", "From", "Book unknown for", "Kind", "Lost update ids"))
-    listed = f'<p class="note">The first {GAPS_LISTED} of {count_text(len(run.gaps))} gaps.</p>'
-    return _table(head, lines, listed if len(run.gaps) > GAPS_LISTED else "")
+    listed = f'<p class="note">The first {GAPS_LISTED} of {count_text(count)} gaps.</p>'
+    return _table(head, lines, listed if count > GAPS_LISTED else "") if count else ""
 
 
 def _lost_text(first: int, last: int) -> str:

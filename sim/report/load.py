@@ -1,28 +1,37 @@
-"""Reading a run folder: every file and column checked before anything is computed from it.
+"""Reading a run folder: every file and column checked, and read in batches so that memory does not grow with the run.
 
 A run folder holds ``manifest.json`` and the Parquet files listed in ``COLUMNS``. Prices are integer ticks, sizes
 integer lots, money integers at 1e-8 of the asset (``_e8``), rates at 1e-12 (``_e12``), times integer nanoseconds
-UTC (``_ns``); sides, events, reasons, causes and liquidity flags are the integers of ``matching.codes``.
+UTC (``_ns``); sides, events, reasons, causes and liquidity flags are the integers of ``matching.codes``. Rows of
+one lane and instrument are in order of time.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import polars as pl
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from sim.report.banner import BannerLine
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from sim.report import HasRunPath
 
 INTEGER, NUMBER, TEXT = "integer", "number", "text"
+BATCH_ROWS = 1 << 16
+Columns = dict[str, npt.NDArray[Any]]
 
 
 def _integers(names: str) -> dict[str, str]:
@@ -47,15 +56,6 @@ COLUMNS: Mapping[str, Mapping[str, str]] = {
     "bbo": _integers("instrument ts_ns bid_ticks ask_ticks"),
     "feed_latency": _integers("instrument ts_ns latency_ns"),
     "gaps": _integers("instrument kind start_ns end_ns first_lost_id last_lost_id"),
-}
-_TIME_COLUMN = {
-    "fills": "ts_event_ns",
-    "funding": "boundary_ns",
-    "equity": "ts_ns",
-    "positions": "ts_ns",
-    "bbo": "ts_ns",
-    "feed_latency": "ts_ns",
-    "gaps": "start_ns",
 }
 
 
@@ -109,10 +109,85 @@ class AccountInfo:
     name: str
 
 
-@dataclass(frozen=True, slots=True)
+class Table:
+    """One Parquet file of a run folder, read in batches of chosen columns.
+
+    Integers come as int64, numbers as float64 (missing: NaN), texts as objects. ``groups`` is the number of row
+    groups.
+    """
+
+    def __init__(self, path: Path, name: str, instruments: int) -> None:
+        self.path, self.name = path, name
+        self._instruments = instruments
+        self._file = _opened(path)
+        _check_columns(path, name, self._file.schema_arrow)
+        self.rows = int(self._file.metadata.num_rows)
+        self.groups = int(self._file.metadata.num_row_groups)
+
+    def batches(self, columns: str, groups: Sequence[int] | None = None) -> Iterator[Columns]:
+        """Batches of at most ``BATCH_ROWS`` rows of the named columns, in file order, of all or the given row
+        groups."""
+        names = columns.split()
+        wanted = range(self.groups) if groups is None else groups
+        for batch in self._file.iter_batches(BATCH_ROWS, row_groups=list(wanted), columns=names, use_threads=False):
+            read = {name: self._column(name, batch.column(name)) for name in names}
+            if batch.num_rows and "instrument" in read:
+                self._check_instrument(read["instrument"])
+            yield read
+
+    def whole(self) -> Columns:
+        """All columns of all rows: for files that stay small."""
+        parts = list(self.batches(" ".join(COLUMNS[self.name])))
+        empty = {name: np.empty(0, _DTYPES[kind]) for name, kind in COLUMNS[self.name].items()}
+        return {name: np.concatenate([part[name] for part in parts]) for name in empty} if parts else empty
+
+    def _column(self, name: str, values: Any) -> npt.NDArray[Any]:
+        kind = COLUMNS[self.name][name]
+        if values.null_count and kind == INTEGER:
+            raise RunFolderError(f"{self.path}: column {name} has missing values, which no finished run writes")
+        if kind == TEXT:
+            return np.array(values.to_pylist(), dtype=object)
+        return np.asarray(values.to_numpy(zero_copy_only=False)).astype(_DTYPES[kind], copy=False)
+
+    def _check_instrument(self, values: npt.NDArray[np.int64]) -> None:
+        worst = int(values.max() if values.max() >= self._instruments else values.min())
+        if not 0 <= worst < self._instruments:
+            last = self._instruments - 1
+            raise RunFolderError(
+                f"{self.path}: instrument {worst} in a row, but manifest.json lists {last + 1} (0 to {last})"
+            )
+
+
+_DTYPES: Mapping[str, Any] = {INTEGER: np.int64, NUMBER: np.float64, TEXT: object}
+
+
+def _opened(path: Path) -> Any:
+    try:
+        return pq.ParquetFile(path)
+    except FileNotFoundError:
+        raise RunFolderError(f"{path}: missing; run the backtest again (a finished run always has this file)") from None
+    except (pa.ArrowException, OSError) as error:
+        raise RunFolderError(f"{path}: not a readable Parquet file ({error}); run the backtest again") from None
+
+
+def _check_columns(path: Path, name: str, schema: Any) -> None:
+    missing = [column for column in COLUMNS[name] if column not in schema.names]
+    if missing:
+        raise RunFolderError(
+            f"{path}: column {', '.join(missing)} missing; this folder is of another version of perpsim"
+        )
+    for column, kind in COLUMNS[name].items():
+        dtype = schema.field(column).type
+        number = pa.types.is_integer(dtype) or pa.types.is_floating(dtype)
+        text = pa.types.is_string(dtype) or pa.types.is_large_string(dtype) or pa.types.is_dictionary(dtype)
+        right = {INTEGER: pa.types.is_integer(dtype), NUMBER: number, TEXT: text}
+        if not (right[kind] or pa.types.is_null(dtype)):
+            raise RunFolderError(f"{path}: column {column} must hold {kind}s, found {dtype}")
+
+
+@dataclass(frozen=True)
 class RunData:
-    """A run folder in memory. Frames hold the columns of ``COLUMNS``, integers as Int64, sorted by time where they
-    have one."""
+    """A run folder: its manifest, checked, and its files as ``Table``s to be read in batches."""
 
     path: Path
     manifest: Mapping[str, Any]
@@ -123,14 +198,7 @@ class RunData:
     instruments: tuple[InstrumentInfo, ...]
     accounts: tuple[AccountInfo, ...]
     banner: tuple[BannerLine, ...]
-    orders: pl.DataFrame
-    fills: pl.DataFrame
-    funding: pl.DataFrame
-    equity: pl.DataFrame
-    positions: pl.DataFrame
-    bbo: pl.DataFrame
-    feed_latency: pl.DataFrame
-    gaps: pl.DataFrame
+    tables: Mapping[str, Table]
 
     @property
     def lanes(self) -> tuple[int, ...]:
@@ -141,12 +209,33 @@ class RunData:
         """The name of the strategy that ran in ``lane``."""
         return self.strategies[lane] if lane < len(self.strategies) else self.strategies[0]
 
+    def account_of(self, lane: int, instrument: InstrumentInfo) -> AccountInfo | None:
+        """The account of ``lane`` in which the instrument is settled, or None."""
+        wanted = (lane, instrument.venue, instrument.settle)
+        return next((a for a in self.accounts if (a.lane, a.venue, a.asset) == wanted), None)
+
+    @cached_property
+    def funding(self) -> Columns:
+        """All of ``funding.parquet`` (a few rows a day)."""
+        return self.tables["funding"].whole()
+
+    @cached_property
+    def gaps(self) -> Columns:
+        """All of ``gaps.parquet``."""
+        return self.tables["gaps"].whole()
+
+    def frame(self, name: str) -> pl.DataFrame:
+        """A whole file as a polars frame, for charts of one's own; it takes the memory that the file takes."""
+        import polars
+
+        return polars.read_parquet(self.tables[name].path)
+
 
 def load_run(run: str | Path | HasRunPath) -> RunData:
-    """Read and check the run folder at ``run`` (a path, or an object whose ``path`` is one).
+    """Check the run folder at ``run`` (a path, or an object whose ``path`` is one) and open its files.
 
-    Raises RunFolderError when a file is missing or unreadable, a column is missing or of the wrong type, or a row
-    names an instrument that the manifest does not list.
+    Raises RunFolderError when the run did not finish, a file is missing or unreadable, or a column is missing or of
+    the wrong type; and later, on reading, when a row names an instrument that the manifest does not list.
     """
     folder = Path(run if isinstance(run, (str, Path)) else run.path)
     if not folder.is_dir():
@@ -158,13 +247,7 @@ def load_run(run: str | Path | HasRunPath) -> RunData:
         raise RunFolderError(
             f"{folder}: this run did not finish ({manifest.get('failure')}); there is no result to show"
         )
-    frames = {name: _read_frame(folder / f"{name}.parquet", name) for name in COLUMNS}
-    instruments = tuple(
-        _instrument(manifest, place, raw) for place, raw in enumerate(_field(manifest, "instruments", list))
-    )
-    accounts = tuple(_account(place, raw) for place, raw in enumerate(_field(manifest, "accounts", list)))
-    for name, frame in frames.items():
-        _check_instruments(folder / f"{name}.parquet", frame, len(instruments))
+    instruments = tuple(_instrument(place, raw) for place, raw in enumerate(_field(manifest, "instruments", list)))
     strategy = manifest.get("strategy", "strategy")
     strategies = tuple(str(name) for name in strategy) if isinstance(strategy, list) and strategy else (str(strategy),)
     return RunData(
@@ -175,9 +258,9 @@ def load_run(run: str | Path | HasRunPath) -> RunData:
         first_ns=_field(manifest, "first_ns", int),
         last_ns=_field(manifest, "last_ns", int),
         instruments=instruments,
-        accounts=accounts,
+        accounts=tuple(_account(place, raw) for place, raw in enumerate(_field(manifest, "accounts", list))),
         banner=tuple(BannerLine.from_dict(line) for line in _field(manifest, "banner", list)),
-        **frames,
+        tables={name: Table(folder / f"{name}.parquet", name, len(instruments)) for name in COLUMNS},
     )
 
 
@@ -201,7 +284,7 @@ def _field(raw: Mapping[str, Any], name: str, kind: type, where: str = "") -> An
     return value
 
 
-def _instrument(manifest: Mapping[str, Any], place: int, raw: Any) -> InstrumentInfo:
+def _instrument(place: int, raw: Any) -> InstrumentInfo:
     where = f"instruments[{place}]."
     if not isinstance(raw, dict):
         raise RunFolderError(f"manifest.json: instruments[{place}] must be an object, found {raw!r}")
@@ -228,44 +311,6 @@ def _account(place: int, raw: Any) -> AccountInfo:
     return AccountInfo(
         venue=venue, asset=_field(raw, "asset", str, where), name=str(raw.get("name", venue)), **integers
     )
-
-
-def _read_frame(path: Path, name: str) -> pl.DataFrame:
-    try:
-        frame = pl.read_parquet(path)
-    except FileNotFoundError:
-        raise RunFolderError(f"{path}: missing; run the backtest again (a finished run always has this file)") from None
-    except (pl.exceptions.ComputeError, OSError) as error:
-        raise RunFolderError(f"{path}: not a readable Parquet file ({error}); run the backtest again") from None
-    missing = [column for column in COLUMNS[name] if column not in frame.columns]
-    if missing:
-        raise RunFolderError(
-            f"{path}: column {', '.join(missing)} missing; this folder is of another version of perpsim"
-        )
-    casts: list[pl.Expr] = []
-    for column, kind in COLUMNS[name].items():
-        dtype = frame.schema[column]
-        right = {INTEGER: dtype.is_integer(), NUMBER: dtype.is_numeric(), TEXT: dtype in (pl.String, pl.Categorical)}
-        if not (right[kind] or dtype == pl.Null):
-            raise RunFolderError(f"{path}: column {column} must hold {kind}s, found {dtype}")
-        casts.append(pl.col(column).cast({INTEGER: pl.Int64, NUMBER: pl.Float64, TEXT: pl.String}[kind]))
-    frame = frame.select(casts)
-    time_column = _TIME_COLUMN.get(name)
-    return frame.sort(time_column, maintain_order=True) if time_column else frame
-
-
-def _check_instruments(path: Path, frame: pl.DataFrame, count: int) -> None:
-    if "instrument" not in frame.columns or frame.is_empty():
-        return
-    outside = frame.filter(~pl.col("instrument").is_between(0, count - 1))
-    if not outside.is_empty():
-        value = outside["instrument"][0]
-        raise RunFolderError(f"{path}: instrument {value} in a row, but manifest.json lists {count} (0 to {count - 1})")
-
-
-def select(frame: pl.DataFrame, **equal: int | str) -> pl.DataFrame:
-    """Rows whose columns equal the given values."""
-    return frame.filter(*[pl.col(name) == value for name, value in equal.items()])
 
 
 def names_of(accounts: Sequence[AccountInfo]) -> list[str]:

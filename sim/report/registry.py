@@ -17,7 +17,8 @@ from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any, Literal
 
-from sim.report.load import AccountInfo, InstrumentInfo, RunData
+from sim.report.figures import AccountMeasure, InstrumentMeasure, Measures
+from sim.report.load import RunData
 
 ScopeKind = Literal["account", "instrument", "run"]
 ENTRY_POINTS = "perpsim.charts"
@@ -27,18 +28,17 @@ ENTRY_POINTS = "perpsim.charts"
 class Scope:
     """What a chart is about.
 
-    ``account`` is set for charts of kind ``account``, ``lane`` and ``instrument`` for kind ``instrument``;
-    ``figures`` are the statistics of that account, instrument, or the run. ``points`` bounds the samples a line
-    should have and ``marks`` the markers, so that a report of many scopes stays small.
+    ``account`` is set for charts of kind ``account`` and ``instrument`` for kind ``instrument`` (a lane's trading
+    on it); ``figures`` are the statistics of that account, of that lane on the instrument, or of the run.
+    ``measures`` holds what was kept of all of them for drawing, thinned; ``run.frame("fills")`` gives a whole file
+    where that is not enough.
     """
 
     run: RunData
     figures: Mapping[str, Any]
-    lane: int = 0
-    account: AccountInfo | None = None
-    instrument: InstrumentInfo | None = None
-    points: int = 2_000
-    marks: int = 3_000
+    measures: Measures
+    account: AccountMeasure | None = None
+    instrument: InstrumentMeasure | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,8 @@ Annualisation. Perpetual futures trade around the clock, so a year has 365 days 
 of whole multiples of one interval since the epoch; a ratio of mean to deviation of those returns is multiplied by
 ``sqrt(365 d / interval)``. The risk-free rate is zero. A ratio from a run of hours says how smooth the run was; it
 is no forecast of a year, and the table says over how many returns it was taken.
+
+Samples come in batches, in order of time; nothing here grows with their number.
 """
 
 from __future__ import annotations
@@ -27,7 +29,8 @@ RETURNS_NEEDED = 10
 def return_interval_ns(first_ns: int, last_ns: int, sample_ns: int) -> int:
     """The longest of 1 d, 1 h, 5 min, 1 min, 10 s, 1 s that gives at least 100 returns between the two instants and
     is no shorter than the sampling interval ``sample_ns``; where none does, the shortest that is not below
-    ``sample_ns``."""
+    ``sample_ns``.
+    """
     usable = [interval for interval in RETURN_INTERVALS_NS if interval >= sample_ns] or [RETURN_INTERVALS_NS[0]]
     for interval in usable:
         if (last_ns - first_ns) // interval >= RETURNS_WANTED:
@@ -35,46 +38,85 @@ def return_interval_ns(first_ns: int, last_ns: int, sample_ns: int) -> int:
     return usable[-1]
 
 
-def sample_interval_ns(ts_ns: I64) -> int:
-    """The least positive distance between neighbouring sample times, in ns; 0 with fewer than two distinct times."""
+def typical_step_ns(ts_ns: I64) -> int:
+    """The median of the positive distances between neighbouring sample times; 0 with fewer than two distinct
+    times."""
     steps = np.diff(ts_ns)
     steps = steps[steps > 0]
-    return int(steps.min()) if len(steps) else 0
+    return int(np.median(steps)) if len(steps) else 0
 
 
-def grid_returns(
-    ts_ns: I64, equity_e8: I64, start_e8: int, first_ns: int, last_ns: int, interval_ns: int
-) -> F64 | None:
-    """Simple returns E(t) / E(t - interval) - 1 between neighbouring grid instants.
+class GridReturns:
+    """Simple returns E(t) / E(t - interval) - 1 between neighbouring grid instants from ``first_ns`` to ``last_ns``.
 
-    ``ts_ns`` and ``equity_e8`` (same length, ascending times) are the samples; the equity at a grid instant is that
-    of the last sample at or before it, and ``start_e8`` before the first. Returns None when fewer than
-    ``RETURNS_NEEDED`` returns fit or equity is not positive somewhere, because a return on nothing has no meaning.
+    The equity at a grid instant is that of the last sample at or before it, and ``start_e8`` before the first.
     """
-    grid = np.arange(-(-first_ns // interval_ns) * interval_ns, last_ns + 1, interval_ns, dtype=np.int64)
-    if len(grid) < RETURNS_NEEDED + 1:
-        return None
-    place = np.searchsorted(ts_ns, grid, side="right") - 1
-    levels = np.where(place >= 0, equity_e8[np.maximum(place, 0)] if len(equity_e8) else start_e8, start_e8).astype(
-        np.float64
-    )
-    if (levels <= 0).any():
-        return None
-    return np.asarray(levels[1:] / levels[:-1] - 1.0)
 
+    def __init__(self, first_ns: int, last_ns: int, interval_ns: int, start_e8: int) -> None:
+        self.interval_ns = interval_ns
+        self._next_ns = -(-first_ns // interval_ns) * interval_ns
+        self._last_ns = last_ns
+        self._level = float(start_e8)  # of the last sample
+        self._before: float | None = None  # at the last grid instant
+        self._positive = True
+        self.count = 0
+        self._mean = self._squares = self._downside = 0.0
 
-def sharpe_ratio(returns: F64, interval_ns: int) -> float | None:
-    """mean(r) / std(r) * sqrt(365 d / interval), std with n - 1; None when all returns are equal."""
-    deviation = float(np.std(returns, ddof=1)) if len(returns) > 1 else 0.0
-    if deviation <= 1e-15 * float(np.max(np.abs(returns), initial=0.0)):
-        return None
-    return float(np.mean(returns)) / deviation * math.sqrt(YEAR_NS / interval_ns)
+    def add(self, ts_ns: I64, equity_e8: I64) -> None:
+        """Add samples; grid instants before the last of them are settled."""
+        if not len(ts_ns):
+            return
+        grid = np.arange(self._next_ns, min(int(ts_ns[-1]), self._last_ns + 1), self.interval_ns, dtype=np.int64)
+        if len(grid):
+            place = np.searchsorted(ts_ns, grid, side="right") - 1
+            self._settle(np.where(place >= 0, equity_e8[np.maximum(place, 0)].astype(np.float64), self._level))
+            self._next_ns = int(grid[-1]) + self.interval_ns
+        self._level = float(equity_e8[-1])
 
+    def _settle(self, levels: F64) -> None:
+        if (levels <= 0).any():
+            self._positive = False
+        if not self._positive:
+            return
+        whole = levels if self._before is None else np.concatenate(([self._before], levels))
+        self._before = float(levels[-1])
+        returns = whole[1:] / whole[:-1] - 1.0
+        if not len(returns):
+            return
+        mean, count = float(returns.mean()), self.count + len(returns)
+        away = mean - self._mean
+        self._squares += float(((returns - mean) ** 2).sum()) + away * away * self.count * len(returns) / count
+        self._mean += away * len(returns) / count
+        self._downside += float((np.minimum(returns, 0.0) ** 2).sum())
+        self.count = count
 
-def sortino_ratio(returns: F64, interval_ns: int) -> float | None:
-    """mean(r) / sqrt(mean(min(r, 0)^2)) * sqrt(365 d / interval); None when no return is negative."""
-    downside = math.sqrt(float(np.mean(np.minimum(returns, 0.0) ** 2))) if len(returns) else 0.0
-    return float(np.mean(returns)) / downside * math.sqrt(YEAR_NS / interval_ns) if downside > 0.0 else None
+    def finish(self) -> None:
+        """Settle the grid instants from the last sample to the end. Without ten returns, or where equity was not
+        positive (a return on nothing has no meaning), ``count`` becomes 0 and there are no ratios."""
+        rest = np.arange(self._next_ns, self._last_ns + 1, self.interval_ns, dtype=np.int64)
+        if len(rest):
+            self._settle(np.full(len(rest), self._level))
+        if self.count < RETURNS_NEEDED or not self._positive:
+            self.count = 0
+
+    @property
+    def sharpe(self) -> float | None:
+        """mean(r) / std(r) * sqrt(365 d / interval), std with n - 1; None when all returns are equal."""
+        if self.count < 2:
+            return None
+        deviation = math.sqrt(self._squares / (self.count - 1))
+        return self._mean / deviation * self._per_year if deviation > 1e-15 * abs(self._mean) else None
+
+    @property
+    def sortino(self) -> float | None:
+        """mean(r) / sqrt(mean(min(r, 0)^2)) * sqrt(365 d / interval); None when no return is negative."""
+        if not self.count or not self._downside > 0.0:
+            return None
+        return self._mean / math.sqrt(self._downside / self.count) * self._per_year
+
+    @property
+    def _per_year(self) -> float:
+        return math.sqrt(YEAR_NS / self.interval_ns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,28 +135,36 @@ class Drawdown:
     recovered: bool
 
 
-def running_peak(equity_e8: I64, start_e8: int) -> I64:
-    """The highest equity so far, the starting equity included."""
-    return np.maximum(np.maximum.accumulate(equity_e8), start_e8) if len(equity_e8) else equity_e8
+class Falls:
+    """Measures ``Drawdown`` of a curve that is at ``start_e8`` from ``first_ns`` to its first sample."""
 
+    def __init__(self, first_ns: int, start_e8: int) -> None:
+        self._peak, self._peak_ns, self._end_ns = start_e8, first_ns, first_ns
+        self._largest, self._longest_ns = 0, 0
+        self._share: float | None = 0.0
+        self._below = False
 
-def drawdown(ts_ns: I64, equity_e8: I64, start_e8: int, first_ns: int) -> Drawdown:
-    """Measure the falls of a sampled curve; the curve is at ``start_e8`` from ``first_ns`` to the first sample."""
-    if not len(equity_e8):
-        return Drawdown(0, 0.0, 0, True)
-    peak = running_peak(equity_e8, start_e8)
-    fall = peak - equity_e8
-    share = float(np.max(fall / peak)) if (peak > 0).all() else None
-    times = np.concatenate(([first_ns], ts_ns))
-    at_peak = np.concatenate(([True], fall == 0))
-    last_peak = np.maximum.accumulate(np.where(at_peak, np.arange(len(times)), 0))
-    ends_span = (
-        np.concatenate((at_peak[1:], [True])) & ~at_peak
-    )  # last sample below the peak before a recovery or the end
-    if not ends_span.any():
-        return Drawdown(0, share, 0, True)
-    ends = np.flatnonzero(ends_span)
-    back = np.minimum(ends + 1, len(times) - 1)
-    spans = times[back] - times[last_peak[ends]]
-    longest = int(np.argmax(spans))
-    return Drawdown(int(fall.max()), share, int(spans[longest]), bool(at_peak[back[longest]]))
+    def add(self, ts_ns: I64, equity_e8: I64) -> I64:
+        """Add samples; returns how far each is below the peak so far (>= 0)."""
+        if not len(ts_ns):
+            return equity_e8
+        peaks = np.maximum(np.maximum.accumulate(equity_e8), self._peak)
+        fall = peaks - equity_e8
+        back = fall == 0
+        last_peak = np.maximum(np.maximum.accumulate(np.where(back, ts_ns, self._peak_ns)), self._peak_ns)
+        was_below = np.concatenate(([self._below], ~back[:-1]))
+        left = np.concatenate(([self._peak_ns], last_peak[:-1]))
+        spans = (ts_ns - left)[back & was_below]
+        self._longest_ns = max(self._longest_ns, int(spans.max(initial=0)))
+        self._largest = max(self._largest, int(fall.max()))
+        if self._share is not None:
+            self._share = max(self._share, float((fall / peaks).max())) if (peaks > 0).all() else None
+        self._peak, self._peak_ns = int(peaks[-1]), int(last_peak[-1])
+        self._below, self._end_ns = not bool(back[-1]), int(ts_ns[-1])
+        return fall
+
+    def result(self) -> Drawdown:
+        """The measure of all samples so far."""
+        going_on = self._end_ns - self._peak_ns if self._below else 0
+        recovered = going_on <= self._longest_ns
+        return Drawdown(self._largest, self._share, max(self._longest_ns, going_on), recovered)

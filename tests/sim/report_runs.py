@@ -225,7 +225,7 @@ class Lane:
         accepted = t - (0 if taker else int(self.random.integers(1, 4_000)) * MS)
         self.orders += 1
         shared = self.keys | {"order_no": self.orders, "side": side, "ticks": ticks, "ts_sent_ns": accepted - entry}
-        shared |= {"lots": int(self.random.integers(1, 9)), "seq": 1}
+        shared |= {"lots": int(self.random.integers(1, 9)), "seq": 0}
         first = {"ts_event_ns": accepted, "ts_deliver_ns": accepted + response}
         self.rows.add("orders", **shared, **first, event=codes.EV_ACCEPTED, leaves=shared["lots"])
         if self.random.random() < 0.05:
@@ -236,7 +236,7 @@ class Lane:
         cause = codes.CAUSE_TAKER if taker else int(self.random.choice(resting))
         front = float(self.random.exponential(25.0)) if cause in resting[1:] else 0.0
         filled = self.fill(t, shared["order_no"], side, ticks, shared["lots"], cause, front)
-        done = {"seq": 2, "event": codes.EV_FILLED, "reason": codes.R_FILLED, "ts_deliver_ns": t + response}
+        done = {"seq": 1, "event": codes.EV_FILLED, "reason": codes.R_FILLED, "ts_deliver_ns": t + response}
         self.rows.add("orders", **shared | filled | done, queue_front=front)
 
     def liquidate(self, t: int, mid: int) -> None:

@@ -36,11 +36,12 @@ from sim.report import (
     statistics,
 )
 from sim.report.__main__ import main
-from sim.report.downsample import break_line, evenly, extremes
+from sim.report.figures import measure
 from sim.report.formats import duration_text, money_text, number_text, percent_text, period_text, rate_bps_text
 from sim.report.html import _encoded, _page
 from sim.report.load import RunFolderError
 from sim.report.registry import ChartSpec, Figure, all_charts
+from sim.report.streams import Line, Marks, Sample, break_line, split
 from tests.sim.report_runs import E8, S, empty_run, synthetic_run
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -66,7 +67,7 @@ def test_a_result_with_a_path_reads_as_its_folder(run_folder: Path) -> None:
     assert run.path == run_folder
     assert run.lanes == (0, 1)
     assert [i.name for i in run.instruments] == ["BTCUSDT", "BTCUSD_PERP"]
-    assert run.fills["ts_event_ns"].is_sorted()
+    assert len(run.frame("fills")) == run.tables["fills"].rows
 
 
 def edit_manifest(folder: Path, **changes: Any) -> None:
@@ -82,7 +83,7 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
     r"fills.parquet: column side missing": lambda folder: (
         pl.read_parquet(folder / "fills.parquet").drop("side").write_parquet(folder / "fills.parquet")
     ),
-    r"fills.parquet: column ticks must hold integers, found String": lambda folder: edit_fills(
+    r"fills.parquet: column ticks must hold integers, found (large_)?string": lambda folder: edit_fills(
         folder, pl.lit("x").alias("ticks")
     ),
     r"fills.parquet: instrument 5 in a row, but manifest.json lists 2": lambda folder: edit_fills(
@@ -104,7 +105,7 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
 def test_each_damage_is_named_with_its_file_and_field(broken: Path, message: str) -> None:
     DAMAGES[message](broken)
     with pytest.raises(RunFolderError, match=message):
-        load_run(broken)
+        statistics(broken)
 
 
 @pytest.mark.parametrize(
@@ -379,24 +380,71 @@ def test_arrays_are_encoded_as_little_endian_doubles() -> None:
 # -- thinning --
 
 
-@given(st.lists(st.floats(-1e6, 1e6) | st.just(float("nan")), min_size=1, max_size=300), st.integers(4, 60))
-def test_extremes_keep_ends_and_the_highest_and_lowest(values: list[float], points: int) -> None:
-    array = np.array(values)
-    chosen = extremes(array, points)
-    assert len(chosen) <= max(points, 4)
-    assert (np.diff(chosen) > 0).all()
-    assert (chosen[0], chosen[-1]) == (0, len(values) - 1)
-    if not np.isnan(array).all():
-        assert np.nanmax(array[chosen]) == np.nanmax(array)
-        assert np.nanmin(array[chosen]) == np.nanmin(array)
+def batches(count: int, cuts: list[int]) -> list[Any]:
+    return np.split(np.arange(count), sorted({cut for cut in cuts if cut < count}))
 
 
-def test_markers_are_thinned_evenly_and_marked_ones_stay() -> None:
-    keep = np.zeros(1_000, dtype=np.bool_)
-    keep[[3, 500]] = True
-    chosen = evenly(1_000, 10, keep)
-    assert {3, 500, 0, 999} <= set(chosen.tolist())
-    assert len(chosen) <= 12
+@given(
+    st.lists(st.integers(0, 1_000), min_size=1, max_size=150),
+    st.lists(st.integers(1, 149), max_size=6),
+    st.integers(4, 60),
+    st.booleans(),
+    st.data(),
+)
+def test_lines_keep_ends_and_extremes_however_they_are_batched(
+    times: list[int], cuts: list[int], points: int, steps: bool, data: st.DataObject
+) -> None:
+    ts = np.array(sorted(times))
+    value = st.integers(-50, 50).map(float) | st.just(float("nan"))
+    values = np.array(data.draw(st.lists(value, min_size=len(ts), max_size=len(ts))))
+    kept = []
+    for parts in (batches(len(ts), []), batches(len(ts), cuts)):
+        line = Line(0, 1_000, points, steps=steps)
+        for part in parts:
+            line.add(ts[part], values[part])
+        kept.append(line.rows())
+    (whole, rows), (again, rows_again) = kept
+    assert np.array_equal(whole, again)
+    assert np.array_equal(rows, rows_again, equal_nan=True)
+    assert (whole[0], whole[-1]) == (ts[0], ts[-1])
+    assert (np.diff(whole) >= 0).all()
+    assert len(whole) <= points + 8
+    if not np.isnan(values).all():
+        assert (np.nanmax(rows), np.nanmin(rows)) == (np.nanmax(values), np.nanmin(values))
+
+
+@given(st.integers(1, 500), st.lists(st.integers(1, 499), max_size=6), st.integers(2, 40))
+def test_samples_are_even_however_they_are_batched(count: int, cuts: list[int], capacity: int) -> None:
+    whole, parts = Sample(capacity), Sample(capacity)
+    whole.add(np.arange(count))
+    for part in batches(count, cuts):
+        parts.add(part)
+    kept = whole.values()
+    assert np.array_equal(kept, parts.values())
+    assert min(count, capacity) // 2 <= len(kept) <= capacity
+    assert len(set(np.diff(kept).tolist())) <= 1
+    assert (parts.count, parts.least, parts.greatest) == (count, 0, count - 1)
+    assert parts.quantiles((0.0, 1.0)) == [0, count - 1]
+
+
+def test_markers_are_thinned_evenly_and_special_ones_stay() -> None:
+    special = np.zeros(1_000, dtype=np.bool_)
+    special[[3, 501]] = True
+    kept = []
+    for cuts in ([], [2, 4, 700]):
+        marks = Marks(1, 10)
+        for part in batches(1_000, cuts):
+            marks.add(part[:, None].astype(np.float64), special[part])
+        kept.append(marks.rows()[:, 0].tolist())
+    assert kept[0] == kept[1]
+    assert {0, 3, 501} <= set(kept[0])
+    assert len(kept[0]) <= 12
+
+
+def test_rows_are_split_by_their_keys_in_order() -> None:
+    keys = [np.array([1, 0, 1, 0]), np.array([5, 5, 4, 5])]
+    assert [(key, place.tolist()) for key, place in split(keys)] == [((0, 5), [1, 3]), ((1, 4), [2]), ((1, 5), [0])]
+    assert list(split([np.empty(0, np.int64)])) == []
 
 
 def test_a_line_is_broken_at_gaps() -> None:
@@ -421,7 +469,8 @@ def test_command_prints_the_table_and_rebuilds_the_report(
 
 
 def test_importing_the_report_package_loads_nothing_heavy() -> None:
-    code = "import sim.report, sys; print([m for m in ('polars', 'plotly', 'rich', 'numpy') if m in sys.modules])"
+    heavy = ("polars", "plotly", "pyarrow", "rich", "numpy")
+    code = f"import sim.report, sys; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
     )
@@ -448,5 +497,5 @@ def test_the_chart_of_the_documentation_works(run_folder: Path) -> None:
     made: dict[str, Any] = {}
     exec(compile(example, "docs/report.md", "exec"), made)
     run = load_run(run_folder)
-    figure = made["CHART"].draw(registry.Scope(run, {}))
-    assert len(figure.traces[0]["x"]) == len(run.funding) > 0
+    figure = made["CHART"].draw(registry.Scope(run, {}, measure(run)))
+    assert len(figure.traces[0]["x"]) == len(run.funding["boundary_ns"]) > 0

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from sim.report.charts.common import (
     Trace,
     axis,
@@ -15,60 +13,44 @@ from sim.report.charts.common import (
     ms,
     time_axis,
 )
-from sim.report.downsample import extremes
+from sim.report.figures import FeedMeasure
 from sim.report.formats import percent_text, plural
-from sim.report.load import select
 from sim.report.registry import Figure, Scope, chart
 
 COLORS = ("$price", "$fee", "$funding", "$sell", "$buy", "$muted")
+NO_LATENCY = "The feed carries no receive times of its own, so there is no feed latency to show."
+NOTED = 4
+
+
+def _stamped(scope: Scope) -> list[tuple[FeedMeasure, str]]:
+    """Feeds with receive times of their own, each with its colour."""
+    feeds = [feed for feed in scope.measures.feeds if feed.latency.greatest > 0]
+    return [(feed, COLORS[place % len(COLORS)]) for place, feed in enumerate(feeds)]
 
 
 @chart("feed_latency", "Feed latency", "run", wide=False)
 def feed_latency_chart(scope: Scope) -> Figure | str:
-    run = scope.run
-    traces: list[Trace] = []
-    notes: list[str] = []
-    for instrument in run.instruments:
-        latency = select(run.feed_latency, instrument=instrument.index)["latency_ns"].to_numpy()
-        if len(latency) and (latency > 0).any():
-            traces.append(
-                ecdf_of(
-                    np.maximum(latency, 1), instrument.name, COLORS[instrument.index % len(COLORS)], scope.points // 4
-                )
-            )
-            notes.append(latency_note(instrument.name, latency))
-    if not traces:
-        return "The feed carries no receive times of its own, so there is no feed latency to show."
-    note = f"{' '.join(notes[:4])} Receive time minus venue time, clock corrected; cumulative distribution."
+    stamped = _stamped(scope)
+    if not stamped:
+        return NO_LATENCY
+    traces = [ecdf_of(feed.latency, feed.instrument.name, color) for feed, color in stamped]
+    notes = [latency_note(feed.instrument.name, feed.latency) for feed, _ in stamped[:NOTED]]
+    note = f"{' '.join(notes)} Receive time minus venue time, clock corrected; cumulative distribution."
     return Figure(traces, latency_layout("Latency, ms") | {"showlegend": True}, 340, note)
 
 
 @chart("feed_latency_time", "Feed latency over the run", "run", wide=False)
 def feed_latency_time_chart(scope: Scope) -> Figure | str:
-    run = scope.run
+    run, stamped = scope.run, _stamped(scope)
+    if not stamped:
+        return NO_LATENCY
     traces: list[Trace] = []
-    for instrument in run.instruments:
-        latency = select(run.feed_latency, instrument=instrument.index)
-        if (latency["latency_ns"] > 0).any():
-            values = ms(latency["latency_ns"].to_numpy())
-            chosen = extremes(values, scope.points // 2)
-            color = COLORS[instrument.index % len(COLORS)]
-            traces.append(
-                line_of(
-                    ms(latency["ts_ns"].to_numpy()[chosen]),
-                    values[chosen],
-                    instrument.name,
-                    color,
-                    line={"width": 0.9},
-                )
-            )
-    if not traces:
-        return "The feed carries no receive times of its own, so there is no feed latency to show."
+    for feed, color in stamped:
+        times, values = feed.line.rows()
+        traces.append(line_of(ms(times), values[:, 0] / 1e6, feed.instrument.name, color, line={"width": 0.9}))
     layout = {"xaxis": time_axis(run), "yaxis": axis("Latency, ms", type="log", tickformat=",~g"), "showlegend": True}
-    nothing = run.funding.clear()
-    events = events_layout(run, run.gaps, nothing, run.fills.clear())
-    share = [f for f in scope.figures["feeds"] if f["gaps"]]
-    gaps = "; ".join(
-        f"{f['name']} {plural(f['gaps'], 'gap')}, {percent_text(f['gap_share'])} of the time" for f in share
-    )
-    return Figure(traces, layout | events, 340, f"Shaded: gaps ({gaps})." if gaps else "The feed has no gaps.")
+    events = events_layout(run, [instrument.index for instrument in run.instruments])
+    lost = [f for f in scope.figures["feeds"] if f["gaps"]]
+    texts = [f"{f['name']} {plural(f['gaps'], 'gap')}, {percent_text(f['gap_share'])} of the time" for f in lost]
+    note = f"Shaded: gaps ({'; '.join(texts)})." if texts else "The feed has no gaps."
+    return Figure(traces, layout | events, 340, note)

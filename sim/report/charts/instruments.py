@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
-import polars as pl
 
 from matching import codes
 from sim.report import execution
 from sim.report.charts.common import (
+    F64,
     Trace,
     axis,
     ecdf_of,
@@ -20,112 +22,106 @@ from sim.report.charts.common import (
     ms,
     time_axis,
 )
-from sim.report.downsample import break_line, evenly, extremes
-from sim.report.figures import is_forced
+from sim.report.execution import MARK_COLUMNS, QUEUE_EDGES, is_forced
+from sim.report.figures import InstrumentMeasure
 from sim.report.formats import count_text, duration_text, number_text, plural
-from sim.report.load import InstrumentInfo, select
+from sim.report.load import InstrumentInfo
 from sim.report.registry import Figure, Scope, chart
+from sim.report.streams import break_line
 
 SYMBOLS = {codes.BUY: "triangle-up", codes.SELL: "triangle-down"}
 SLIPPAGE_BINS = 30
-QUEUE_EDGES = (0.0, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1_000.0, 3_000.0, 10_000.0)
+CAUSE_COLORS = {
+    codes.CAUSE_QUEUE: "$price",
+    codes.CAUSE_THROUGH: "$fee",
+    codes.CAUSE_CROSS: "$funding",
+    codes.CAUSE_DEPTH: "$sell",
+}
 
 
-def instrument_of(scope: Scope) -> InstrumentInfo:
-    assert scope.instrument is not None, "charts of kind 'instrument' are drawn for an instrument"
+def instrument_of(scope: Scope) -> InstrumentMeasure:
+    assert scope.instrument is not None, "charts of kind 'instrument' are drawn for a lane on an instrument"
     return scope.instrument
 
 
 @chart("fills", "Mid price, fills and position", "instrument")
 def fills_chart(scope: Scope) -> Figure | str:
-    run, instrument = scope.run, instrument_of(scope)
-    own = {"lane": scope.lane, "instrument": instrument.index}
-    fills, gaps = select(run.fills, **own), select(run.gaps, instrument=instrument.index)
-    mid = execution.MidTrack.from_frames(select(run.bbo, instrument=instrument.index), gaps)
-    if not len(mid.ts_ns) and fills.is_empty():
+    run, own = scope.run, instrument_of(scope)
+    info, mids = own.instrument, own.mids
+    if not mids.samples(info.index) and not own.marks.count:
         return "No best bid and ask were sampled and nothing was filled."
-    tick = float(instrument.tick_size)
-    chosen = extremes(mid.mid_ticks, scope.points)
-    price = np.asarray(mid.mid_ticks[chosen] * tick, dtype=np.float64)
-    line = break_line(ms(mid.ts_ns[chosen]), price, ms(mid.gap_start_ns))
-    traces = [line_of(*line, "Mid", "$mid", line={"width": 1.1}, hoverinfo="skip")]
-    keep = fills.with_row_index("place").filter(pl.col("place").is_in(evenly(len(fills), scope.marks)) | is_forced())
-    forced = keep.filter(is_forced())
-    for side, word in ((codes.BUY, "Buy"), (codes.SELL, "Sell")):
-        for liquidity, role in ((codes.LIQ_MAKER, "maker"), (codes.LIQ_TAKER, "taker")):
-            part = keep.filter((pl.col("side") == side) & (pl.col("liquidity") == liquidity) & ~is_forced())
-            if len(part):
-                symbol = SYMBOLS[side] + ("" if role == "maker" else "-open")
-                traces.append(_fill_markers(instrument, part, f"{word}, {role}", f"${word.lower()}", symbol))
-    if len(forced):
-        traces.append(_fill_markers(instrument, forced, "Forced by the venue", "$liquidation", "x"))
-    times, lots = execution.position_steps(fills, select(run.positions, **own))
-    places = extremes(lots.astype(np.float64), scope.points)
-    held = np.asarray(lots[places] * float(instrument.lot_size), dtype=np.float64)
-    traces.append(
-        line_of(
-            ms(times[places]),
-            held,
-            "Position",
-            "$net",
-            yaxis="y2",
-            line={"shape": "hv", "width": 1.2},
-            fill="tozeroy",
-            fillcolor="$net-soft",
-            showlegend=False,
-        )
-    )
+    traces: list[Trace] = []
+    if mids.samples(info.index):
+        times, mid = mids.course(info.index)
+        line = break_line(ms(times), mid * float(info.tick_size), ms(mids.gaps(info.index)[0]))
+        traces.append(line_of(*line, "Mid", "$mid", line={"width": 1.1}, hoverinfo="skip"))
+    rows = own.marks.rows()
+    traces += _fill_traces(own, rows)
+    times, held = own.inventory.line.rows()
+    area = {"fill": "tozeroy", "fillcolor": "$net-soft", "showlegend": False, "yaxis": "y2"}
+    size = np.append(held[:, 0], held[-1:, 0]) * float(info.lot_size)  # the last step lasts to the end of the run
+    line_style = {"shape": "hv", "width": 1.2}
+    traces.append(line_of(ms(np.append(times, run.last_ns)), size, "Position", "$net", line=line_style, **area))
     layout = {
         "xaxis": time_axis(run, anchor="y2"),
-        "yaxis": axis(f"Price, {instrument.quote}", domain=[0.3, 1]),
-        "yaxis2": axis(f"Position, {instrument.size_unit}", domain=[0, 0.22], zeroline=True, nticks=4),
+        "yaxis": axis(f"Price, {info.quote}", domain=[0.3, 1]),
+        "yaxis2": axis(f"Position, {info.size_unit}", domain=[0, 0.22], zeroline=True, nticks=4),
         "hovermode": "closest",
     }
-    events = events_layout(run, gaps, select(run.funding, **own), fills.filter(is_forced()))
-    return Figure(traces, layout | events, 560, _fills_note(fills, len(keep)))
+    events = events_layout(run, [info.index], own.funding["boundary_ns"].tolist(), own.forced_ns)
+    return Figure(traces, layout | events, 560, _fills_note(own.marks.count, len(rows)))
 
 
-def _fills_note(fills: pl.DataFrame, shown: int) -> str:
-    if fills.is_empty():
+def _fills_note(count: int, shown: int) -> str:
+    if not count:
         return "Nothing was filled. Mid of the venue's book."
-    some = f"{count_text(shown)} of {count_text(len(fills))} fills are drawn. " if shown < len(fills) else ""
-    return (
-        some
-        + "Filled markers rested in the book, open ones took. Hover for cause, size and queue position; drag to zoom."
-    )
+    some = f"{count_text(shown)} of {count_text(count)} fills are drawn. " if shown < count else ""
+    how = "Filled markers rested in the book, open ones took. Hover for cause, size and queue position; drag to zoom."
+    return some + how
 
 
-def _fill_markers(instrument: InstrumentInfo, fills: pl.DataFrame, name: str, color: str, symbol: str) -> Trace:
-    texts = []
-    for number, lots, cause, front, liquidity in fills.select(
-        "order_no", "lots", "cause", "queue_front_lots", "liquidity"
-    ).iter_rows():
-        parts = [
-            f"{(lots * instrument.lot_size).normalize():f} {instrument.size_unit}",
-            execution.CAUSES.get(cause, str(cause)),
-        ]
-        if liquidity == codes.LIQ_MAKER and front is not None and front >= 0:
-            parts.append(f"{front:,.4g} lots ahead")
-        if number:
-            parts.append(f"order {number}")
-        texts.append(", ".join(parts))
-    price = fills["ticks"].to_numpy() * float(instrument.tick_size)
-    marker = {
-        "symbol": symbol,
-        "color": color,
-        "size": 8,
-        "line": {"width": 1.2 if symbol.endswith("-open") else 0, "color": color},
-    }
+def _fill_traces(own: InstrumentMeasure, rows: F64) -> list[Trace]:
+    columns = {name: rows[:, place] for place, name in enumerate(MARK_COLUMNS)}
+    columns["time_ms"] = own.run.first_ns / 1e6 + columns["ts_event_ns"] / 1e6
+    forced = is_forced(columns["cause"].astype(np.int64))
+    traces: list[Trace] = []
+    for side, word in ((codes.BUY, "Buy"), (codes.SELL, "Sell")):
+        for liquidity, role in ((codes.LIQ_MAKER, "maker"), (codes.LIQ_TAKER, "taker")):
+            chosen = (columns["side"] == side) & (columns["liquidity"] == liquidity) & ~forced
+            if chosen.any():
+                symbol = SYMBOLS[side] + ("" if role == "maker" else "-open")
+                part = {name: values[chosen] for name, values in columns.items()}
+                traces.append(_fill_markers(own.instrument, part, f"{word}, {role}", f"${word.lower()}", symbol))
+    if forced.any():
+        part = {name: values[forced] for name, values in columns.items()}
+        traces.append(_fill_markers(own.instrument, part, "Forced by the venue", "$liquidation", "x"))
+    return traces
+
+
+def _fill_markers(info: InstrumentInfo, fills: dict[str, F64], name: str, color: str, symbol: str) -> Trace:
+    columns = [fills[key].tolist() for key in ("order_no", "lots", "cause", "queue_front_lots", "liquidity")]
+    texts = [_fill_text(info, *values) for values in zip(*columns, strict=True)]
+    edge: dict[str, Any] = {"width": 1.2 if symbol.endswith("-open") else 0, "color": color}
     return {
         "type": "scatter",
         "mode": "markers",
-        "x": ms(fills["ts_event_ns"].to_numpy()),
-        "y": price,
+        "x": fills["time_ms"],
+        "y": fills["ticks"] * float(info.tick_size),
         "name": name,
-        "marker": marker,
+        "marker": {"symbol": symbol, "color": color, "size": 8, "line": edge},
         "text": texts,
         "hovertemplate": f"<b>{name}</b> at %{{y:,}}<br>%{{text}}<br>%{{x|%Y-%m-%d %H:%M:%S.%L}}<extra></extra>",
     }
+
+
+def _fill_text(info: InstrumentInfo, number: float, lots: float, cause: float, front: float, liquidity: float) -> str:
+    size = f"{(Decimal(int(lots)) * info.lot_size).normalize():f} {info.size_unit}"
+    parts = [size, execution.CAUSES.get(int(cause), str(int(cause)))]
+    if liquidity == codes.LIQ_MAKER and front >= 0:
+        parts.append(f"{front:,.4g} lots ahead")
+    if number:
+        parts.append(f"order {int(number)}")
+    return ", ".join(parts)
 
 
 @chart("markouts", "Markouts", "instrument", wide=False)
@@ -182,39 +178,24 @@ def _horizon_text(horizon_ns: int) -> str:
 
 @chart("queue", "Queue position at fill", "instrument", wide=False)
 def queue_chart(scope: Scope) -> Figure | str:
-    run = scope.run
-    fills = select(run.fills, lane=scope.lane, instrument=instrument_of(scope).index)
-    makers = fills.filter(pl.col("liquidity") == codes.LIQ_MAKER)
-    if makers.is_empty():
+    queue = instrument_of(scope).queue
+    if not queue.makers:
         return "No resting order was filled, so no order had a place in a queue when it filled."
-    resting = makers.filter(execution.known_front())
-    if resting.is_empty():
+    known = queue.makers - queue.unknown
+    if not known:
         return "The queue ahead of the filled orders was never known: the feed shows no depth at their prices."
-    names = _queue_bins()
-    traces: list[Trace] = []
-    colors = {
-        codes.CAUSE_QUEUE: "$price",
-        codes.CAUSE_THROUGH: "$fee",
-        codes.CAUSE_CROSS: "$funding",
-        codes.CAUSE_DEPTH: "$sell",
-    }
-    last = 0
-    for cause in sorted(resting["cause"].unique().to_list()):
-        front = resting.filter(pl.col("cause") == cause)["queue_front_lots"].to_numpy()
-        counts = np.bincount(np.searchsorted(QUEUE_EDGES, front, side="left"), minlength=len(names))
-        last = max(last, int(np.flatnonzero(counts)[-1]))
-        traces.append(
-            {
-                "type": "bar",
-                "x": names,
-                "y": counts.tolist(),
-                "name": execution.CAUSES.get(cause, str(cause)).capitalize(),
-                "marker": {"color": colors.get(cause, "$muted")},
-                "hovertemplate": "%{y:,} fills",
-            }
-        )
-    for trace in traces:
-        trace["x"], trace["y"] = trace["x"][: last + 1], trace["y"][: last + 1]
+    used = int(np.flatnonzero(sum(queue.bins.values()))[-1]) + 1
+    traces = [
+        {
+            "type": "bar",
+            "x": _queue_bins()[:used],
+            "y": queue.bins[cause][:used].tolist(),
+            "name": execution.CAUSES.get(cause, str(cause)).capitalize(),
+            "marker": {"color": CAUSE_COLORS.get(cause, "$muted")},
+            "hovertemplate": "%{y:,} fills",
+        }
+        for cause in sorted(queue.bins)
+    ]
     layout = {
         "barmode": "stack",
         "bargap": 0.12,
@@ -222,11 +203,12 @@ def queue_chart(scope: Scope) -> Figure | str:
         "yaxis": axis("Fills", rangemode="tozero"),
         "hovermode": "x unified",
         "showlegend": True,
+        "legend": {"traceorder": "normal"},
     }
     median = scope.figures["queue"]["quantiles"].get("0.5")
-    note = f"{plural(len(resting), 'maker fill')} by cause; median {number_text(median, 1)} lots ahead."
-    if len(makers) > len(resting):
-        note += f" {plural(len(makers) - len(resting), 'other')} had an unknown queue."
+    note = f"{plural(known, 'maker fill')} by cause; median {number_text(median, 1)} lots ahead."
+    if queue.unknown:
+        note += f" {plural(queue.unknown, 'other')} had an unknown queue."
     return Figure(traces, layout, 340, note)
 
 
@@ -237,52 +219,40 @@ def _queue_bins() -> list[str]:
 
 @chart("slippage", "Slippage of takers", "instrument", wide=False)
 def slippage_chart(scope: Scope) -> Figure | str:
-    run, own = scope.run, {"lane": scope.lane, "instrument": instrument_of(scope).index}
-    gaps = select(run.gaps, instrument=own["instrument"])
-    mid = execution.MidTrack.from_frames(select(run.bbo, instrument=own["instrument"]), gaps)
-    cost = execution.taker_costs(select(run.fills, **own), select(run.orders, **own), mid)
-    if not len(cost.lots):
+    cost = instrument_of(scope).costs
+    if not cost.fills:
         return "No order took liquidity, so there is no slippage to show."
-    edges = np.linspace(cost.bps.min(), cost.bps.max(), SLIPPAGE_BINS + 1)
-    if edges[0] == edges[-1]:
-        each = number_text(float(edges[0]), 3)
-        return f"Against the mid when sent, the cost was {each} bps in {plural(len(cost.lots), 'taker fill')}."
-    counts, edges = np.histogram(cost.bps, bins=edges)
-    middles = (edges[:-1] + edges[1:]) / 2
+    if cost.bps.least == cost.bps.greatest:
+        each = number_text(cost.bps.least, 3)
+        return f"Against the mid when sent, the cost was {each} bps in {plural(cost.fills, 'taker fill')}."
+    values = cost.bps.values()
+    counts, edges = np.histogram(values, bins=np.linspace(values.min(), values.max(), SLIPPAGE_BINS + 1))
     bars = {
         "type": "bar",
-        "x": middles,
-        "y": counts.tolist(),
+        "x": (edges[:-1] + edges[1:]) / 2,
+        "y": 100 * counts / len(values),
         "width": float(edges[1] - edges[0]),
         "marker": {"color": "$fee"},
-        "hovertemplate": "%{y:,} fills at about %{x:.3f} bps<extra></extra>",
+        "hovertemplate": "%{y:.2f} % of fills at about %{x:.3f} bps<extra></extra>",
     }
     mean = scope.figures["slippage"]["bps"]
     line = {"color": "$ink", "width": 1.2, "dash": "dash"}
     shape = {"type": "line", "x0": mean, "x1": mean, "yref": "paper", "y0": 0, "y1": 1, "line": line}
-    layout = {
-        "xaxis": axis("Cost, bps"),
-        "yaxis": axis("Fills", rangemode="tozero"),
-        "shapes": [shape],
-        "bargap": 0.04,
-    }
-    average = f"{number_text(mean, 3)} bps over {plural(len(cost.lots), 'taker fill')}, weighted by size (dashed)"
+    layout = {"xaxis": axis("Cost, bps"), "yaxis": axis("Share of fills, %", rangemode="tozero"), "shapes": [shape]}
+    average = f"{number_text(mean, 3)} bps over {plural(cost.fills, 'taker fill')}, weighted by size (dashed)"
     note = f"Fill price against the mid when the order was sent; positive is a cost. Average {average}."
-    return Figure([bars], layout | {"showlegend": False}, 340, note)
+    return Figure([bars], layout | {"showlegend": False, "bargap": 0.04}, 340, note)
 
 
 @chart("order_latency", "Order latency", "instrument", wide=False)
 def order_latency_chart(scope: Scope) -> Figure | str:
-    orders = select(scope.run.orders, lane=scope.lane, instrument=instrument_of(scope).index)
-    legs = (
-        ("Order entry", execution.entry_latency_ns(orders), "$price"),
-        ("Response", execution.response_latency_ns(orders), "$fee"),
-    )
-    known = [(name, values, color) for name, values, color in legs if len(values)]
+    flow = instrument_of(scope).flow
+    legs = (("Order entry", flow.entry, "$price"), ("Response", flow.response, "$fee"))
+    known = [leg for leg in legs if leg[1].count]
     if not known:
         return "No order was sent, so there is no order latency to show."
-    if all((values <= 0).all() for _, values, _ in known):
+    if all(latency.greatest <= 0 for _, latency, _ in known):
         return "Orders and responses took no time in this run (latency zero)."
-    traces = [ecdf_of(np.maximum(values, 1), name, color, scope.points // 4) for name, values, color in known]
-    note = " ".join(latency_note(name, values) for name, values, _ in known)
+    traces = [ecdf_of(latency, name, color) for name, latency, color in known]
+    note = " ".join(latency_note(name, latency) for name, latency, _ in known)
     return Figure(traces, latency_layout("Latency, ms"), 340, note + " Cumulative distribution.")
