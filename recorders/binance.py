@@ -144,7 +144,7 @@ class _Import:
         stream.report.malformed, self._early_malformed = self._early_malformed, 0
         waiting, self._unassigned = self._unassigned, []
         for line in waiting:
-            self._nameless(line)
+            self._line(line)
         return stream
 
     # -- snapshots that name no symbol (REST, USD-M)

@@ -31,6 +31,7 @@ from recorders.spool import SEQ_STEP, Spool
 from venues.binance.codec import DepthDiff, DepthSnapshot
 
 HELD_MAX: Final = 32
+ID_MAX: Final = (1 << 63) - 1
 STALE_DIFFS_MAX: Final = 1 << 16  # diffs a late snapshot can still join
 DISCONNECT_NS: Final = 5_000_000_000  # silence of the recorder before a gap that makes it a disconnect
 KIND_NAMES: Final = {GAP_SEQUENCE: "sequence", GAP_DISCONNECT: "disconnect"}
@@ -129,6 +130,7 @@ class BookJoin:
         assert self.last_id is not None
         kind = GAP_DISCONNECT if got.silence_ns >= DISCONNECT_NS else GAP_SEQUENCE
         span_ns = max(0, diff.ts_event_ns - self._ts_event)
+        first_lost = min(self.last_id + 1, ID_MAX)
         self._seq += SEQ_STEP
         self._spool.add(
             GAP,
@@ -140,7 +142,7 @@ class BookJoin:
             b"",
             [],
             [],
-            (kind, self.last_id + 1, diff.previous_id, span_ns),
+            (kind, first_lost, diff.previous_id, span_ns),
         )
         self._report.gaps += 1
         self._report.gap_list.append(
@@ -150,7 +152,7 @@ class BookJoin:
                 "detected_ns": diff.ts_event_ns,
                 "end_ns": None,
                 "resynced": False,
-                "first_lost_id": self.last_id + 1,
+                "first_lost_id": first_lost,
                 "last_lost_id": diff.previous_id,
                 "span_ns": span_ns,
                 "file": got.file,

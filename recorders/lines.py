@@ -32,6 +32,7 @@ HORIZON_LINES: Final = 1 << 16
 UNITS: Final = {10: 1_000_000_000, 13: 1_000_000, 16: 1_000, 19: 1}  # digits of a receive time -> ns
 UNIT_NAMES: Final = {1_000_000_000: "s", 1_000_000: "ms", 1_000: "us", 1: "ns"}
 GZIP_MAGIC: Final = b"\x1f\x8b"
+LAST_NS: Final = 4_102_444_800_000_000_000
 NEVER_NS: Final = (1 << 63) - 1
 
 
@@ -115,7 +116,11 @@ class RawFile:
                     self.lines, f"receive time in {UNIT_NAMES[unit]}, the file's is in {UNIT_NAMES[self.unit_ns]}"
                 )
                 continue
-            yield int(stamp) * unit, self.lines, raw.strip()
+            recv_ns = int(stamp) * unit
+            if recv_ns > LAST_NS:
+                self.refuse(self.lines, "receive time after the year 2100")
+                continue
+            yield recv_ns, self.lines, raw.strip()
         if not self.lines:
             self.problems.add(self.name, 0, "empty", "the file is empty: nothing to import")
 
