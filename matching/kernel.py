@@ -1666,6 +1666,8 @@ class Market:
                     CAUSE_LIQUIDATION, self.now,
                 )  # fmt: skip
                 left -= size
+                if left > 0:  # the fee has taken of what the rest may lose
+                    limit = ledger.bankruptcy_ticks(account, self.index)
             column = self.venue.next_worse(opposite, column)
 
     def take_over(self, lane):
@@ -1679,7 +1681,7 @@ class Market:
         side = SELL if lots > 0 else BUY
         self.core.emit_account(
             lane, self.index, EV_LIQUIDATED, R_LIQUIDATION, self.now, ledger.last_ticks, abs(lots), 0,
-            ledger.last_realized_e8, side, CAUSE_LIQUIDATION, self.now,
+            ledger.last_realized_e8, side, ledger.last_cause, self.now,
         )  # fmt: skip
 
 

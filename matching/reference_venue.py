@@ -456,6 +456,8 @@ class VenueMarket:
             fee_e8 = margin.liquidation_fee(account, self.index, ticks, size)
             self._emit_forced(lane, EV_FILLED, ticks, size, side, fee_e8, realized_e8)
             left -= size
+            if left > 0:  # the fee has taken of what the rest may lose
+                limit = margin.bankruptcy_ticks(account, self.index)
 
     def take_over(self, lane: int) -> None:
         """The insurance fund takes what is left of a position at the bankruptcy price."""
