@@ -30,7 +30,7 @@ def _import(result: Result) -> Iterator[str]:
     head = ("venue", "symbol", "first", "last", "messages", "gaps", "crossed", "bbo equal", "different", "clock offset")
     rows = [
         (
-            str(one["venue"]), str(one["symbol"]), _time(one["first_ns"]), _time(one["last_ns"]),
+            str(one["venue"]), str(one["instrument"]), _time(one["first_ns"]), _time(one["last_ns"]),
             f"{one['messages']:,}", str(one["gaps"]), str(one["crossed"]), str(one["bbo_equal"]),
             str(one["bbo_different"]),
             f"{one['clock_offset_ns'] / 1e6:.3f} ms" + (" corrected" if one.get("clock_corrected") else ""),
