@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from sim.report import HasRunPath
 
 INTEGER, NUMBER, TEXT = "integer", "number", "text"
-BATCH_ROWS = 1 << 16
+BATCH_ROWS = 1 << 14
+READ_BYTES = 1 << 16  # read column chunks in pieces: whole ones would make memory depend on the row groups
 Columns = dict[str, npt.NDArray[Any]]
 
 
@@ -163,7 +164,7 @@ _DTYPES: Mapping[str, Any] = {INTEGER: np.int64, NUMBER: np.float64, TEXT: objec
 
 def _opened(path: Path) -> Any:
     try:
-        return pq.ParquetFile(path)
+        return pq.ParquetFile(path, buffer_size=READ_BYTES, pre_buffer=False)
     except FileNotFoundError:
         raise RunFolderError(f"{path}: missing; run the backtest again (a finished run always has this file)") from None
     except (pa.ArrowException, OSError) as error:
