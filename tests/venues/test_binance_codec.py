@@ -505,3 +505,18 @@ def test_frames_of_many_symbols_recorded_by_others() -> None:
         assert len(snapshot.bid_ticks) == len(snapshot.bid_lots) >= 400
     assert set(counts) == {"DepthDiff", "AggTrade", "BookTicker", "Other"}
     assert counts["DepthDiff"] > 500
+
+
+def test_spot_frames_are_not_taken_for_futures() -> None:
+    """Documentation samples of Binance spot: other events are named, the spot diff (no engine time) is refused."""
+    path = DATA / "gocryptotrader" / "exchanges" / "binance" / "testdata" / "wsHandleData.json"
+    if not path.exists():
+        pytest.skip(f"no payload samples: {path} is absent")
+    found: list[Record | str] = []
+    for line in path.read_bytes().splitlines():
+        try:
+            found.append(codec().decode(line))
+        except PayloadError as error:
+            found.append(error.field)
+    assert found[:4] == [Other("24hrTicker", "BNBBTC"), Other("kline", "BNBBTC"), Other("trade", "BNBBTC"), "T"]
+    assert all(isinstance(record, Other) for record in found[4:])
