@@ -51,6 +51,15 @@ def percent_text(share: float | None, decimals: int = 1, signed: bool = False) -
     return DASH if share is None else f"{number_text(100 * share, decimals, signed)}{THIN}%"
 
 
+def return_text(share: float | None, signed: bool = False) -> str:
+    """A return as a percentage with two decimals, or as many (up to six) as its first two digits need."""
+    if share is None:
+        return DASH
+    size = abs(100 * share)
+    decimals = next((d for d in range(2, 6) if size >= 10 ** (1 - d)), 6) if size else 2
+    return percent_text(share, decimals, signed)
+
+
 def rate_bps_text(rate_e12: int) -> str:
     """A rate at 1e-12 in basis points, without trailing zeros (200_000_000 -> 2 bps)."""
     text = f"{rate_e12 / 1e8:.4f}".rstrip("0").rstrip(".")

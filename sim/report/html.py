@@ -30,6 +30,7 @@ from sim.report.formats import (
     percent_text,
     period_text,
     plural,
+    return_text,
 )
 from sim.report.load import RunData
 from sim.report.registry import ChartSpec, Figure, Scope, all_charts, is_builtin
@@ -206,6 +207,7 @@ def _instrument_panels(
 def _cards(specs: Sequence[ChartSpec], kind: str, scope: Scope, prefix: str, figures: dict[str, Any]) -> str:
     """HTML of the charts of one scope; their figures are added to ``figures`` under the ids of their elements."""
     cards: list[str] = []
+    said: list[str] = []  # half-width cards of words go last, so that no drawing stands beside a hole
     for spec in specs:
         if spec.kind != kind:
             continue
@@ -213,14 +215,15 @@ def _cards(specs: Sequence[ChartSpec], kind: str, scope: Scope, prefix: str, fig
         width = " wide" if spec.wide else ""
         heading = f"<h3>{escape(spec.title)}</h3>"
         if isinstance(drawn, str):
-            cards.append(f'<div class="card chart-card{width}">{heading}<p class="empty">{escape(drawn)}</p></div>')
+            card = f'<div class="card chart-card{width}">{heading}<p class="empty">{escape(drawn)}</p></div>'
+            (cards if spec.wide else said).append(card)
             continue
         name = f"{prefix}-{spec.key}"
         figures[name] = {"traces": list(drawn.traces), "layout": dict(drawn.layout), "height": drawn.height}
         note = f'<p class="note">{escape(drawn.note)}</p>' if drawn.note else ""
         frame = f'<div class="chart" id="{escape(name)}" data-status="waiting" style="height:{drawn.height}px"></div>'
         cards.append(f'<div class="card chart-card{width}">{heading}{note}{frame}</div>')
-    return "\n".join(cards)
+    return "\n".join(cards + said)
 
 
 def _drawn(spec: ChartSpec, scope: Scope) -> Figure | str:
@@ -296,7 +299,7 @@ def _of_deposit(account: Figures) -> str:
     if not account["deposit_e8"]:
         return "no deposit"
     deposit = texts.balance_text(account, account["deposit_e8"])
-    return f"{percent_text(account['return_share'], 2, signed=True)} of {deposit}"
+    return f"{return_text(account['return_share'], signed=True)} of {deposit}"
 
 
 def _traded_text(account: Figures) -> str:
@@ -313,7 +316,7 @@ def _drawdown_tile(account: Figures) -> tuple[str, str, str]:
     if not account["drawdown_e8"]:
         return "none", "", "never below its peak"
     amount = texts.pnl_text(account, account["drawdown_e8"]).removeprefix("+")
-    share = "" if account["drawdown_share"] is None else f"{percent_text(account['drawdown_share'], 2)}; "
+    share = "" if account["drawdown_share"] is None else f"{return_text(account['drawdown_share'])}; "
     detail = f"{share}longest {texts.drawdown_time_text(account)}"
     return amount, account["asset"], detail
 

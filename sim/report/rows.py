@@ -19,6 +19,7 @@ from sim.report.formats import (
     money_text,
     number_text,
     percent_text,
+    return_text,
 )
 from sim.report.load import RunData
 
@@ -42,7 +43,7 @@ def net_pnl_text(account: Figures) -> str:
     amount = pnl_text(account, account["pnl"]["equity_change_e8"])
     if account["return_share"] is None:
         return amount
-    return f"{amount} ({percent_text(account['return_share'], 2, signed=True)})"
+    return f"{amount} ({return_text(account['return_share'], signed=True)})"
 
 
 def drawdown_text(account: Figures) -> str:
@@ -51,7 +52,7 @@ def drawdown_text(account: Figures) -> str:
     amount = pnl_text(account, account["drawdown_e8"]).removeprefix("+")
     if account["drawdown_share"] is None:
         return amount
-    return f"{amount} ({percent_text(account['drawdown_share'], 2)})"
+    return f"{amount} ({return_text(account['drawdown_share'])})"
 
 
 def turnover_text(account: Figures) -> str:

@@ -37,7 +37,15 @@ from sim.report import (
 )
 from sim.report.__main__ import main
 from sim.report.figures import measure
-from sim.report.formats import duration_text, money_text, number_text, percent_text, period_text, rate_bps_text
+from sim.report.formats import (
+    duration_text,
+    money_text,
+    number_text,
+    percent_text,
+    period_text,
+    rate_bps_text,
+    return_text,
+)
 from sim.report.html import _encoded, _page
 from sim.report.load import RunFolderError
 from sim.report.registry import ChartSpec, Figure, all_charts
@@ -140,6 +148,9 @@ def test_numbers_as_people_read_them() -> None:
     assert number_text(-0.001, 2, signed=True) == "0.00"
     assert number_text(None) == "–"
     assert percent_text(0.1234, 1, signed=True) == "+12.3\u202f%"
+    shares = (0.1234, -0.000012, 0.0, 0.00099, None)
+    texts = ["12.34\u202f%", "−0.0012\u202f%", "0.00\u202f%", "0.099\u202f%", "–"]
+    assert [return_text(share) for share in shares] == texts
     assert rate_bps_text(200_000_000) == "2\u202fbps"
     assert rate_bps_text(-50_000_000) == "−0.5\u202fbps"
     assert period_text(1_680_645_600 * S, 1_680_656_400 * S) == "2023-04-04 22:00:00 – 2023-04-05 01:00:00 UTC"

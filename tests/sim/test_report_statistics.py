@@ -273,7 +273,7 @@ def test_queue_quantiles_leave_out_takers_and_unknown_queues() -> None:
     assert found["quantiles"]["0.5"] == 1.0
     assert found["quantiles"]["1"] == 3.0
     assert found["by_cause"] == {"queue": 5}
-    assert queue.bins[codes.CAUSE_QUEUE].tolist() == [1, 1, 2] + [0] * 8  # 0; up to 1; up to 3
+    assert queue.bins[codes.CAUSE_QUEUE].tolist() == [1, 1, 2] + [0] * 4  # 0; up to 1; up to 10
 
 
 def test_latencies_by_hand() -> None:

@@ -93,6 +93,6 @@ def latency_layout(title: str) -> dict[str, Any]:
 
 def latency_note(name: str, latency: Sample) -> str:
     figures = execution.latency_figures(latency)
-    if figures["min"] == figures["max"]:
+    if figures["max"] - figures["min"] <= figures["p50"] // 100:
         return f"{name}: always {duration_text(figures['p50'])}."
     return f"{name}: median {duration_text(figures['p50'])}, p99 {duration_text(figures['p99'])}."

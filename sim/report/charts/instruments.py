@@ -31,6 +31,7 @@ from sim.report.streams import break_line
 
 SYMBOLS = {codes.BUY: "triangle-up", codes.SELL: "triangle-down"}
 SLIPPAGE_BINS = 30
+STAMP_NS = 1_000_000  # what the venue's stamps cannot tell apart
 CAUSE_COLORS = {
     codes.CAUSE_QUEUE: "$price",
     codes.CAUSE_THROUGH: "$fee",
@@ -65,7 +66,7 @@ def fills_chart(scope: Scope) -> Figure | str:
     layout = {
         "xaxis": time_axis(run, anchor="y2"),
         "yaxis": axis(f"Price, {info.quote}", domain=[0.3, 1]),
-        "yaxis2": axis(f"Position, {info.size_unit}", domain=[0, 0.22], zeroline=True, nticks=4),
+        "yaxis2": axis(f"Position, {info.size_unit}", domain=[0, 0.22], zeroline=True, nticks=6),
         "hovermode": "closest",
     }
     events = events_layout(run, [info.index], own.funding["boundary_ns"].tolist(), own.forced_ns)
@@ -213,7 +214,7 @@ def queue_chart(scope: Scope) -> Figure | str:
 
 
 def _queue_bins() -> list[str]:
-    edges = [f"{edge:,.0f}" for edge in QUEUE_EDGES]
+    edges = [f"{edge / 1000:.0f}k" if edge >= 1000 else f"{edge:.0f}" for edge in QUEUE_EDGES]
     return ["0", *[f"{low}–{high}" for low, high in pairwise(edges)], f"> {edges[-1]}"]
 
 
@@ -253,6 +254,8 @@ def order_latency_chart(scope: Scope) -> Figure | str:
         return "No order was sent, so there is no order latency to show."
     if all(latency.greatest <= 0 for _, latency, _ in known):
         return "Orders and responses took no time in this run (latency zero)."
-    traces = [ecdf_of(latency, name, color) for name, latency, color in known]
     note = " ".join(latency_note(name, latency) for name, latency, _ in known)
+    if all(latency.greatest - latency.least < STAMP_NS for _, latency, _ in known):
+        return f"{note} There is no distribution to draw."
+    traces = [ecdf_of(latency, name, color) for name, latency, color in known]
     return Figure(traces, latency_layout("Latency, ms"), 340, note + " Cumulative distribution.")
