@@ -2,7 +2,8 @@
 
 The feed is rebuilt here (`anchor_feed.py`) and checked against ``feed_sha256``, the maker is ``mm_loop`` of the
 anchors' runner (`anchor_maker.py`), the values are ``golden.json`` beside it: of hftbacktest's no-partial-fill
-exchange, and of correct partial fills. In the suite the feed of 1 M rows; ``PERPSIM_GOLDEN_5M=1`` adds the one of 5 M, and so does
+exchange, and of correct partial fills. In the suite the feed of 1 M rows; ``PERPSIM_GOLDEN_5M=1`` adds the one of
+5 M, and so does
 
     python -m tests.matching.test_goldens 1m 5m
 
