@@ -252,6 +252,7 @@ class Run:
             self.loop.run()
         except Exception as error:
             self.wall_ns = self.clock.monotonic_ns() - start
+            self.writer.drain(self.core, True)
             self._close()
             lane = self.loop.calling
             if lane >= 0:

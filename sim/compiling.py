@@ -26,8 +26,10 @@ The extension carries the hash of its source: one that is older than its file is
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import importlib.machinery
+import os
 import re
 import shutil
 import subprocess
@@ -42,10 +44,27 @@ TYPES: Final = (
     "Bar", "Book", "Context", "Fill", "Funding", "Gap", "Liquidation", "Order", "OrderEvent", "Strategy", "Trade",
 )  # fmt: skip
 FLAGS: Final = ("-O3", "-ffp-contract=off", "-fwrapv", "-g0", "-Wno-unused-function")
-DIRECTIVES: Final = {
-    "language_level": 3, "boundscheck": False, "wraparound": False, "initializedcheck": False, "nonecheck": True,
-    "cdivision": True, "cpow": True,
-}  # fmt: skip
+# The callbacks of Strategy with the types of their arguments; strategy.pxd declares the same.
+CALLBACKS: Final[dict[str, tuple[str, ...]]] = {
+    "on_start": (),
+    "on_stop": (),
+    "on_book": ("cython.longlong",),
+    "on_trade": ("cython.longlong", "Trade"),
+    "on_bar": ("cython.longlong", "Bar"),
+    "on_data": ("str", ""),
+    "on_order": ("Order", "OrderEvent"),
+    "on_fill": ("Order", "Fill"),
+    "on_funding": ("cython.longlong", "Funding"),
+    "on_mark": ("cython.longlong",),
+    "on_gap": ("cython.longlong", "Gap"),
+    "on_liquidation": ("cython.longlong", "Liquidation"),
+    "on_force_order": ("cython.longlong", "Trade"),
+    "on_timer": (),
+}
+TYPE_HOMES: Final = ("perpsim", "sim.strategy", "sim.bars")
+# Python's own meaning throughout, so that a compiled strategy decides what the interpreted one does. A file may choose
+# otherwise for itself with a line such as "# cython: boundscheck=False" at its top.
+DIRECTIVES: Final = {"language_level": 3, "nonecheck": True, "cdivision": False, "cpow": False}
 _STAMP: Final = re.compile(rb"perpsim-strategy;sha256=([0-9a-f]{64});")
 
 
@@ -111,12 +130,12 @@ def compile_strategy(path: Path) -> Path:
 
 def _build(path: Path, work: Path) -> Path:
     source = work / path.name
-    shutil.copy(path, source)
+    source.write_text(prepared(path.read_text(encoding="utf-8"), str(path)), encoding="utf-8")
     own = path.with_suffix(".pxd")
     if own.exists():
         shutil.copy(own, work / own.name)
     else:
-        source.with_suffix(".pxd").write_text(types_text(path.read_text(encoding="utf-8")), encoding="utf-8")
+        source.with_suffix(".pxd").write_text(types_text(source.read_text(encoding="utf-8")), encoding="utf-8")
     stamp = work / "perpsim_stamp.c"
     text = f"perpsim-strategy;sha256={source_sha256(path)};"
     stamp.write_text(
@@ -138,9 +157,78 @@ def _build(path: Path, work: Path) -> Path:
     return target
 
 
-def _environment(root: Path) -> dict[str, str]:
-    import os
+def prepared(source: str, name: str) -> str:
+    """The source as the compiler wants it; every line keeps its number wherever a blank line stands before a callback.
 
+    Imports of perpsim's classes go (the ``.pxd`` declares them), and the callbacks of annotated classes are declared as
+    what they override: C functions with the base class's signature.
+    """
+    try:
+        tree = ast.parse(source, filename=name)
+    except SyntaxError as error:
+        raise InputError(f"{error.msg}: {(error.text or '').strip()}", source=name, place=error.lineno) from None
+    lines = source.splitlines(keepends=True)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module in TYPE_HOMES:
+            _drop_types(node, lines)
+    callbacks = [
+        method
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ClassDef) and any(_named(decorator, "cclass") for decorator in node.decorator_list)
+        for method in node.body
+        if isinstance(method, ast.FunctionDef) and method.name in CALLBACKS
+    ]
+    for method in sorted(callbacks, key=lambda found: -found.lineno):
+        _declare(method, lines)
+    return "".join(lines)
+
+
+def _named(decorator: ast.expr, name: str) -> bool:
+    return (decorator.attr if isinstance(decorator, ast.Attribute) else getattr(decorator, "id", None)) == name
+
+
+def _drop_types(node: ast.ImportFrom, lines: list[str]) -> None:
+    kept = [alias for alias in node.names if alias.name not in TYPES or alias.asname is not None]
+    if len(kept) == len(node.names):
+        return
+    names = ", ".join(f"{alias.name} as {alias.asname}" if alias.asname else alias.name for alias in kept)
+    first, last = node.lineno - 1, (node.end_lineno or node.lineno) - 1
+    lines[first] = " " * node.col_offset + (f"from {node.module} import {names}\n" if kept else "pass\n")
+    lines[first + 1 : last + 1] = ["\n"] * (last - first)
+
+
+def _declare(method: ast.FunctionDef, lines: list[str]) -> None:
+    """Give a callback the signature that it overrides, in place of its own annotations."""
+    if any(_named(decorator, "ccall") for decorator in method.decorator_list):
+        return
+    names = [argument.arg for argument in method.args.args]
+    types = CALLBACKS[method.name]
+    if len(names) != len(types) + 1:
+        return  # the compiler says what is wrong with it
+    typed = [f"{name}: {kind}" if kind else name for name, kind in zip(names[1:], types, strict=True)]
+    first, body = method.lineno - 1, method.body[0]
+    rest = lines[body.lineno - 1][body.col_offset :] if body.lineno == method.lineno else ""
+    header = " " * method.col_offset + f"def {method.name}({', '.join([names[0], *typed])}):"
+    end = first + 1 if rest else _header_end(method)
+    lines[first:end] = [f"{header} {rest}" if rest else header + "\n", *["\n"] * (end - first - 1)]
+    decorator = " " * method.col_offset + "@cython.ccall\n"
+    top = min([method.lineno, *(found.lineno for found in method.decorator_list)]) - 1
+    if top and not lines[top - 1].strip():
+        lines[top - 1] = decorator
+    else:
+        lines.insert(top, decorator)
+
+
+def _header_end(method: ast.FunctionDef) -> int:
+    """The number of lines up to the end of a callback's header, comments between it and the body left alone."""
+    arguments = [argument for argument in method.args.args if argument.end_lineno is not None]
+    last = max([method.lineno, *(argument.end_lineno or 0 for argument in arguments)])
+    if method.returns is not None:
+        last = max(last, method.returns.end_lineno or 0)
+    return last if last == method.lineno else method.body[0].lineno - 1
+
+
+def _environment(root: Path) -> dict[str, str]:
     inherited = os.environ.get("PYTHONPATH")
     return {**os.environ, "PYTHONPATH": f"{root}{os.pathsep}{inherited}" if inherited else str(root)}
 

@@ -30,10 +30,10 @@ class Order:
 
     ``lots`` is the total size, ``filled_lots`` the executed part. ``status`` is one of the lifecycle's integers,
     ``pending`` the requests under way (bits PENDING_AMEND, PENDING_CANCEL), ``reason`` the close or reject reason (R
-    codes). ``is_open``: the venue has accepted it and it may execute. ``is_cancelable``: open with no request under way.
-    ``sent_ns`` and ``acked_ns``, ``closed_ns`` are instants on our side, ``acked_venue_ns`` is the venue's; 0 if not yet.
-    ``value_ticks_lots`` is the sum of ticks * lots executed. ``external``: made by the venue (a liquidation), not by us.
-    ``tag`` is an int of the strategy's own.
+    codes). ``is_open``: the venue has accepted it and it may execute. ``is_cancelable``: open with no request under
+    way. ``sent_ns`` and ``acked_ns``, ``closed_ns`` are instants on our side, ``acked_venue_ns`` is the venue's; 0 if
+    not yet. ``value_ticks_lots`` is the sum of ticks * lots executed. ``external``: made by the venue (a
+    liquidation), not by us. ``tag`` is an int of the strategy's own.
     """
 
     number: Final[int]

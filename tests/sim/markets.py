@@ -26,7 +26,9 @@ class Tape:
         self.latency_ns = latency_ns
         self.messages: list[tuple[int, int, list[tuple[int, int, int]], Any, int]] = []
 
-    def add(self, at_ns: int, kind: int, rows: Sequence[tuple[int, int, int]], extra: Any, latency_ns: int | None) -> None:
+    def add(
+        self, at_ns: int, kind: int, rows: Sequence[tuple[int, int, int]], extra: Any, latency_ns: int | None
+    ) -> None:
         late = self.latency_ns if latency_ns is None else latency_ns
         self.messages.append((T0 + at_ns, kind, list(rows), extra, late))
 
@@ -43,7 +45,9 @@ class Tape:
         self.add(at_ns, BBO, [(BUY, bid, lots), (SELL, ask, lots)], len(self.messages) + 1, None)
         return self
 
-    def trade(self, at_ns: int, side: int, ticks: int, lots: int, kind: int = TRADE, latency_ns: int | None = None) -> Tape:
+    def trade(
+        self, at_ns: int, side: int, ticks: int, lots: int, kind: int = TRADE, latency_ns: int | None = None
+    ) -> Tape:
         self.add(at_ns, kind, [(side, ticks, lots)], len(self.messages) + 1, latency_ns)
         return self
 
@@ -125,6 +129,4 @@ def run(strategy: Any, tapes: Tape | Sequence[Tape], out: Path, *, windows: int 
     listed = [tapes] if isinstance(tapes, Tape) else list(tapes)
     symbols = ("BTCUSDT", "ETHUSDT", "BTCUSD_PERP")[: len(listed)]
     feeds = {place: tape.source(windows) for place, tape in enumerate(listed)}
-    return backtest(
-        config(symbols, **changes), strategy, feeds=feeds, out=out, html=False, show_progress=False
-    )
+    return backtest(config(symbols, **changes), strategy, feeds=feeds, out=out, html=False, show_progress=False)

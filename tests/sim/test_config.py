@@ -159,4 +159,6 @@ def test_the_schema_describes_every_table() -> None:
     schema = json.loads(schema_text())
     assert set(schema["properties"]) == {field.alias or name for name, field in RunConfig.model_fields.items()}
     assert schema["additionalProperties"] is False
-    assert all(part.get("additionalProperties", False) is False for part in schema["$defs"].values() if "anyOf" not in part)
+    assert all(
+        part.get("additionalProperties", False) is False for part in schema["$defs"].values() if "anyOf" not in part
+    )

@@ -91,7 +91,9 @@ def test_recorded_files(tmp_path: Path) -> None:
     assert values.tolist() == [2_500_000, -7 * MS, 4 * MS]
     assert described(config, tmp_path) == "interpolated from 3 records of orders.csv, median 4 ms, p99 4 ms, 1 refused"
     parquet = tmp_path / "orders.parquet"
-    pl.DataFrame({"ts": [1_000, 2_000], "ns": [5, 6]}).with_columns(pl.col("ts").cast(pl.Datetime("ms"))).write_parquet(parquet)
+    pl.DataFrame({"ts": [1_000, 2_000], "ns": [5, 6]}).with_columns(pl.col("ts").cast(pl.Datetime("ms"))).write_parquet(
+        parquet
+    )
     times, values = read_series(leg(file="orders.parquet", time="ts", value="ns"), parquet, "x")
     assert (times.tolist(), values.tolist()) == ([1_000 * MS, 2_000 * MS], [5, 6])
 

@@ -76,7 +76,13 @@ class Everything(Recorder):
 
 def test_the_total_order_at_one_instant(tmp_path: Path) -> None:
     """Private events, then the feed's messages, then data rows, then bars, then timers, then one-shots."""
-    tape = Tape(10 * MS).snapshot(0).trade(190 * MS, BUY, 1001, 1).depth(190 * MS, (BUY, 990, 1)).depth(300 * MS, (BUY, 990, 2))
+    tape = (
+        Tape(10 * MS)
+        .snapshot(0)
+        .trade(190 * MS, BUY, 1001, 1)
+        .depth(190 * MS, (BUY, 990, 1))
+        .depth(300 * MS, (BUY, 990, 2))
+    )
     path = tmp_path / "signal.parquet"
     pl.DataFrame({"ts_ns": [T0 + 200 * MS], "value": [7]}).write_parquet(path)
     strategy = Everything()
@@ -236,7 +242,11 @@ def test_windows_and_lanes_change_nothing(tmp_path: Path, seed: int, windows: in
 def test_bars(tmp_path: Path) -> None:
     class Bars(Strategy):
         def on_start(self) -> None:
-            self.kinds = {self.ctx.bars(0, "1s"): "time", self.ctx.bars(0, "2 trades"): "trades", self.ctx.bars(0, "10 lots"): "lots"}
+            self.kinds = {
+                self.ctx.bars(0, "1s"): "time",
+                self.ctx.bars(0, "2 trades"): "trades",
+                self.ctx.bars(0, "10 lots"): "lots",
+            }
             self.bars: dict[str, list[tuple[int, ...]]] = {"time": [], "trades": [], "lots": []}
 
         def on_bar(self, i: int, bar: Bar) -> None:
@@ -311,7 +321,9 @@ def test_a_compute_delay_holds_commands_and_inputs_back(tmp_path: Path) -> None:
         def on_order(self, order: Order, event: OrderEvent) -> None:
             self.note(f"order {event.name}")
 
-    tape = Tape(MS).snapshot(0).depth(10 * MS, (BUY, 990, 1)).depth(20 * MS, (BUY, 990, 2)).depth(200 * MS, (BUY, 990, 3))
+    tape = (
+        Tape(MS).snapshot(0).depth(10 * MS, (BUY, 990, 1)).depth(20 * MS, (BUY, 990, 2)).depth(200 * MS, (BUY, 990, 3))
+    )
     strategy = Slow()
     result = run(strategy, tape, tmp_path, compute="40ms")
     assert strategy.calls == [
@@ -382,7 +394,12 @@ def test_funding_reaches_its_callback(tmp_path: Path) -> None:
             self.note("funding")
 
     boundary = T0 + 500 * MS
-    tape = Tape(5 * MS).snapshot(0).mark(10 * MS, 100 * 10**8, 10**8, boundary).mark(400 * MS, 100 * 10**8, 10**8, boundary)
+    tape = (
+        Tape(5 * MS)
+        .snapshot(0)
+        .mark(10 * MS, 100 * 10**8, 10**8, boundary)
+        .mark(400 * MS, 100 * 10**8, 10**8, boundary)
+    )
     tape.mark(600 * MS, 101 * 10**8, 10**8, boundary + S).depth(900 * MS, (BUY, 990, 1))
     strategy = Holder()
     instrument = [{"symbol": "BTCUSDT", "mark": "recorded", "funding": "recorded"}]

@@ -115,7 +115,7 @@ def test_events_arrive_in_time_and_order(tmp_path: Path) -> None:
 
 
 def test_a_cancel_that_comes_too_late(tmp_path: Path) -> None:
-    """The order fills while its cancel is under way: it closes as filled, then the refusal arrives and is no surprise."""
+    """The order fills while its cancel is under way: it closes as filled, the refusal that follows is no surprise."""
     tape = quiet().trade(105 * MS, SELL, 998, 60).trade(150 * MS, SELL, 998, 60)
 
     def send(me: Script) -> None:
@@ -147,7 +147,9 @@ def test_slots_are_recycled_and_orders_stay(tmp_path: Path) -> None:
     assert len(strategy.all) > 90
     assert [order.number for order in strategy.all] == list(range(1, len(strategy.all) + 1))
     assert all(order.reason == R_USER and order.is_closed for order in strategy.all[:-3])
-    assert [order.number for order in strategy.ctx.orders(0)] == [order.number for order in strategy.all if not order.is_closed]
+    assert [order.number for order in strategy.ctx.orders(0)] == [
+        order.number for order in strategy.all if not order.is_closed
+    ]
 
 
 def test_amending(tmp_path: Path) -> None:
@@ -310,7 +312,9 @@ def test_states_never_contradict_the_log(tmp_path: Path) -> None:
             if k % 3 == 2:
                 self.ctx.cancel(self.mine[k // 2])
             side = k % 2
-            self.mine.append(self.ctx.submit(0, side, 1000 + side - (k % 5 - 2) * (1 - 2 * side), 1 + k % 7, (0, 1, 3)[k % 3]))
+            self.mine.append(
+                self.ctx.submit(0, side, 1000 + side - (k % 5 - 2) * (1 - 2 * side), 1 + k % 7, (0, 1, 3)[k % 3])
+            )
 
     strategy = Random()
     result = run(strategy, quiet(4).trade(2 * S, SELL, 1000, 30), tmp_path)
