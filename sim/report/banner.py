@@ -14,6 +14,7 @@ from typing import Literal, TypeVar
 from sim.report.formats import duration_text, percent_text, rate_bps_text
 
 Level = Literal["info", "warn"]
+UNVERIFIED = "Unverified"
 T = TypeVar("T")
 
 
@@ -115,7 +116,7 @@ def banner_lines(facts: BannerFacts) -> list[BannerLine]:
         BannerLine("Market impact", "own orders do not move the recorded market beyond what they took", "info")
     )
     for venue in venues:
-        lines += [BannerLine("Unverified", f"{venue.name}: {text}", "warn") for text in venue.assumptions]
+        lines += [BannerLine(UNVERIFIED, f"{venue.name}: {text}", "warn") for text in venue.assumptions]
     lines += [BannerLine("Note", text, "warn") for text in facts.notes]
     lines.append(BannerLine("Seed", str(facts.seed)))
     return lines

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from sim.report import rows as texts
+from sim.report.banner import UNVERIFIED, BannerLine
 from sim.report.execution import code_names
 from sim.report.figures import MARKS, POINTS, Measures, measure
 from sim.report.formats import (
@@ -40,6 +41,7 @@ SCOPES_MAX = 12  # accounts, and lanes x instruments, that get charts; all are i
 FULL_DETAIL = 3  # scopes with the full number of points; more share the same budget
 TABLE_COLUMNS = 6
 GAPS_LISTED = 50
+UNVERIFIED_SHOWN = 3  # more are folded into one line that opens
 GAP_KINDS = code_names("GAP_")
 POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
 DEFINITIONS = (
@@ -249,14 +251,31 @@ def _header(run: RunData, statistics: Figures) -> str:
 
 
 def _banner(run: RunData) -> str:
-    lines: list[str] = []
+    unverified = [line for line in run.banner if line.topic == UNVERIFIED]
+    folded = len(unverified) > UNVERIFIED_SHOWN
+    rows: list[str] = []
     previous = ""
     for line in run.banner:
-        mark = ' class="warn"' if line.level == "warn" else ""
-        topic = line.topic if line.topic != previous else ""
-        lines.append(f"<dt{mark}>{escape(topic)}</dt><dd{mark}>{escape(line.text)}</dd>")
+        if folded and line.topic == UNVERIFIED:
+            if previous != UNVERIFIED:
+                rows.append(_folded(unverified))
+        else:
+            topic = line.topic if line.topic != previous else ""
+            rows.append(_banner_row(topic, escape(line.text), line.level == "warn"))
         previous = line.topic
-    return f'<section class="banner"><h2>What this result assumes</h2><dl>{"".join(lines)}</dl></section>'
+    return f'<section class="banner"><h2>What this result assumes</h2><dl>{"".join(rows)}</dl></section>'
+
+
+def _banner_row(topic: str, content: str, warn: bool) -> str:
+    mark = ' class="warn"' if warn else ""
+    return f"<dt{mark}>{escape(topic)}</dt><dd{mark}>{content}</dd>"
+
+
+def _folded(lines: Sequence[BannerLine]) -> str:
+    """Many unverified statements as one line that opens."""
+    items = "".join(f"<li>{escape(line.text)}</li>" for line in lines)
+    summary = f"{plural(len(lines), 'statement')} about the venue that its documents do not settle"
+    return _banner_row(UNVERIFIED, f"<details><summary>{summary}</summary><ul>{items}</ul></details>", True)
 
 
 def _tiles(account: Figures) -> str:
@@ -430,4 +449,4 @@ def _lost_text(first: int, last: int) -> str:
 
 def _definitions() -> str:
     entries = "".join(f"<dt>{escape(term)}</dt><dd>{escape(meaning)}</dd>" for term, meaning in DEFINITIONS)
-    return f"<details><summary>How the figures are defined</summary><dl>{entries}</dl></details>"
+    return f'<details class="definitions"><summary>How the figures are defined</summary><dl>{entries}</dl></details>'

@@ -12,6 +12,7 @@ from typing import Any
 
 from sim.report.formats import (
     DASH,
+    E8,
     THIN,
     count_text,
     duration_text,
@@ -29,8 +30,9 @@ PNL_PARTS = (("price", "price_e8"), ("fees", "fee_e8"), ("funding", "funding_e8"
 
 
 def balance_text(account: Figures, amount_e8: int) -> str:
-    """An amount of the size of the account's deposit, unsigned when positive."""
-    return money_text(amount_e8, money_decimals(account["deposit_e8"]))
+    """An amount of the size of the account's deposit, unsigned when positive: coins with all their digits."""
+    deposit = account["deposit_e8"] or account["equity_e8"]
+    return money_text(amount_e8, 2 if abs(deposit) >= 1_000 * E8 else 4 if abs(deposit) >= 100 * E8 else 8)
 
 
 def pnl_text(account: Figures, amount_e8: int) -> str:

@@ -330,6 +330,14 @@ def test_figures_are_what_plotly_accepts(run_folder: Path) -> None:
             assert f"--{token}:" in css, f"{name} uses the colour ${token}, which report.css does not define"
 
 
+def test_many_unverified_statements_are_folded_but_there(broken: Path) -> None:
+    banner = [{"topic": "Unverified", "text": f"statement {n}", "level": "warn"} for n in range(9)]
+    edit_manifest(broken, banner=[*banner, {"topic": "Seed", "text": "1", "level": "info"}])
+    page = build_report(broken).read_text()
+    assert "9 statements about the venue" in page
+    assert all(f"<li>statement {n}</li>" in page for n in range(9))
+
+
 def test_an_empty_run_is_said_in_words(tmp_path: Path) -> None:
     found = outline(build_report(empty_run(tmp_path / "run")))
     assert found.charts == ["instrument-0-fills"]  # the mid alone
