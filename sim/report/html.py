@@ -274,7 +274,7 @@ def _banner_row(topic: str, content: str, warn: bool) -> str:
 def _folded(lines: Sequence[BannerLine]) -> str:
     """Many unverified statements as one line that opens."""
     items = "".join(f"<li>{escape(line.text)}</li>" for line in lines)
-    summary = f"{plural(len(lines), 'statement')} about the venue that its documents do not settle"
+    summary = f"{plural(len(lines), 'assumption')} about the venue could not be verified"
     return _banner_row(UNVERIFIED, f"<details><summary>{summary}</summary><ul>{items}</ul></details>", True)
 
 

@@ -334,7 +334,7 @@ def test_many_unverified_statements_are_folded_but_there(broken: Path) -> None:
     banner = [{"topic": "Unverified", "text": f"statement {n}", "level": "warn"} for n in range(9)]
     edit_manifest(broken, banner=[*banner, {"topic": "Seed", "text": "1", "level": "info"}])
     page = build_report(broken).read_text()
-    assert "9 statements about the venue" in page
+    assert "9 assumptions about the venue could not be verified" in page
     assert all(f"<li>statement {n}</li>" in page for n in range(9))
 
 
@@ -494,6 +494,14 @@ def test_importing_the_report_package_loads_nothing_heavy() -> None:
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_the_columns_read_are_those_that_runs_write() -> None:
+    from sim.report.load import COLUMNS
+    from sim.runfolder import SCHEMAS
+
+    for name, columns in COLUMNS.items():
+        assert set(columns) <= {field for field, _ in SCHEMAS[name]}, name
 
 
 def test_codes_have_words() -> None:
