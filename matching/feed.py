@@ -58,7 +58,8 @@ class FeedWindow:
         self._first("ts_event goes back", self.ts_event[1:] < self.ts_event[:-1], 1)
         self._first("ts_recv before ts_event", self.ts_recv < self.ts_event, 0)
         self._first("row_start goes back", self.row_start[1:] < self.row_start[:-1], 0)
-        if n and (self.row_start[0] != 0 or not len(self.side) == len(self.px_ticks) == len(self.qty_lots) == self.rows):
+        lengths_of_rows = {len(self.side), len(self.px_ticks), len(self.qty_lots)}
+        if n and (self.row_start[0] != 0 or lengths_of_rows != {self.rows}):
             raise ValueError("feed window: row_start does not span the row columns")
         local = self.ts_recv[self.local_order]
         self._first("local_order is not sorted by ts_recv", local[1:] < local[:-1], 1)

@@ -322,10 +322,12 @@ class BookView:
         return False
 
     def drop_far(self, side, ticks, lots):
-        """A best quote was stated: far levels that are better go (on a best-quote-only feed all others). Returns them."""
+        """A best quote was stated: far levels that are better go (best-quote-only: all others). Returns them."""
         better = [
             other for s, other in self.far
-            if s == side and (not lots or (other > ticks) == (side == BUY) or self.l1_only) and (other != ticks or not lots)
+            if s == side
+            and (not lots or (other > ticks) == (side == BUY) or self.l1_only)
+            and (other != ticks or not lots)
         ]  # fmt: skip
         for other in better:
             del self.far[(side, other)]
@@ -536,7 +538,7 @@ class Market:
             self.watched[side] = 0
 
     def set_plan(self, ts, kind, a, b):
-        """Marks and funding of tables, as of venue time: rows (ts, MARK, mark_e8, 0) or (ts, FUNDING, rate_e12, mark_e8)."""
+        """Tables, as of venue time: rows (ts, MARK, mark_e8, 0) or (ts, FUNDING, rate_e12, mark_e8 or 0)."""
         self.plan_ts = _view(np.append(np.asarray(ts, dtype=np.int64), NEVER))
         self.plan_kind = _view(np.append(np.asarray(kind, dtype=np.int64), 0))
         self.plan_a = _view(np.append(np.asarray(a, dtype=np.int64), 0))
@@ -699,7 +701,7 @@ class Market:
                 self._cross_orders(side, column)
 
     def _cross_orders(self, side, column):
-        """The displayed best of ``side`` stands at ``column``: own opposite orders it reaches are filled whole."""
+        """A level of ``side`` was stated at ``column``: own opposite orders it reaches in their lane's view fill whole."""
         opposite: cython.int = 1 - side
         ticks: cython.longlong = self.venue.ticks_at(side, column)
         target: cython.longlong = max(self.venue.column(opposite, ticks), 0)
@@ -713,7 +715,7 @@ class Market:
                 final = self.core.o_prev[slot]
                 while True:
                     after = self.core.o_next[slot]
-                    if self._taken(self.core.o_lane[slot], side, ticks) < self.venue.lots[side * self.venue.width + column]:
+                    if self._taken(self.core.o_lane[slot], side, ticks) < self.venue.level(side, ticks):
                         self._fill_maker(
                             slot, self.core.o_lots[slot] - self.core.o_filled[slot], CAUSE_CROSS
                         )
@@ -1371,7 +1373,7 @@ class Market:
             self._rest(slot)
 
     def _bring(self, slot):
-        """A market order wants more than the ladder shows: widen it over far levels of the other side, nearest first."""
+        """A market order wants more than the ladder shows: widen it over the other side's far levels, nearest first."""
         side = 1 - self.core.o_side[slot]
         left = self.core.o_lots[slot] - self.core.o_filled[slot]
         while self._fillable(slot) < left:
@@ -2588,15 +2590,18 @@ class Core:
         return out
 
     def resting_orders(self):
-        """(lane, order_no, market, side, ticks, lots left, queue ahead in micro-lots (UNKNOWN_FRONT), traded), sorted."""
+        """(lane, order_no, market, side, ticks, lots left, queue ahead in micro-lots, traded at its price), sorted.
+
+        A queue that no displayed quantity has told yet is UNKNOWN_FRONT.
+        """
         out = []
         for slot in range(self.slots):
             if self.o_state[slot] == RESTING:
                 front = self.o_front[slot]
+                front = UNKNOWN_FRONT if front == -1e18 else math.floor(front * 1e6 + 0.5)
                 out.append((
                     self.o_lane[slot], self.o_no[slot], self.o_market[slot], self.o_side[slot], self.o_ticks[slot],
-                    self.o_lots[slot] - self.o_filled[slot], UNKNOWN_FRONT if front == -1e18 else math.floor(front * 1e6 + 0.5),
-                    self.o_cum[slot],
+                    self.o_lots[slot] - self.o_filled[slot], front, self.o_cum[slot],
                 ))  # fmt: skip
         out.sort()
         return out

@@ -23,7 +23,6 @@ from __future__ import annotations
 import hashlib
 import heapq
 import math
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass
 from functools import partial
@@ -166,11 +165,16 @@ class Event:
 class Feed:
     """What is known of one market's messages."""
 
-    at_venue: deque[Message]  # still to happen there; bounded by the windows given
+    messages: list[Message]  # in venue order
     at_client: list[tuple[int, int, Message]]  # not yet seen by us: a heap by (ts_recv, number)
-    count: int = 0
+    happened: int = 0  # how many of them the venue has had
     is_last: bool = False
     end_ns: int = 0  # the latest receive time so far
+
+    @property
+    def following(self) -> Message | None:
+        """What happens next at the venue."""
+        return self.messages[self.happened] if self.happened < len(self.messages) else None
 
 
 @dataclass(slots=True)
@@ -194,7 +198,7 @@ class Reference:
         self.markets = [VenueMarket(m, MarketRules(), accounts, self) for m in range(n_markets)]
         self.client_books = [Book(False) for _ in range(n_markets)]
         self.client_marks: list[tuple[int, ...]] = [(0, 0, 0, 0)] * n_markets
-        self.feeds = [Feed(deque(), []) for _ in range(n_markets)]
+        self.feeds = [Feed([], []) for _ in range(n_markets)]
         self.tables: list[list[TableRow]] = [[] for _ in range(n_markets)]
         self.mid_due_ns = [NEVER_NS] * n_markets
         self.latencies: dict[int, tuple[Latency, Latency]] = {}
@@ -230,9 +234,8 @@ class Reference:
     def set_window(self, m: int, window: FeedWindow, last: bool) -> None:
         feed = self.feeds[m]
         for j in range(len(window)):
-            message = _message(m, feed.count, window, j)
-            feed.count += 1
-            feed.at_venue.append(message)
+            message = _message(m, len(feed.messages), window, j)
+            feed.messages.append(message)
             heapq.heappush(feed.at_client, (message.ts_recv, message.number, message))
             feed.end_ns = max(feed.end_ns, message.ts_recv)
             if self.markets[m].rules.mark_is_mid and self.mid_due_ns[m] == NEVER_NS:
@@ -241,7 +244,7 @@ class Reference:
 
     def needs(self) -> list[int]:
         """Markets that wait for their next window."""
-        return [m for m, feed in enumerate(self.feeds) if not feed.at_venue and not feed.is_last]
+        return [m for m, feed in enumerate(self.feeds) if feed.following is None and not feed.is_last]
 
     # -- commands
 
@@ -412,8 +415,8 @@ class Reference:
                 found.append(((self.mid_due_ns[m], 0, m, 1), partial(self._sample_mid, m)))
             if self.tables[m]:
                 found.append(((self.tables[m][0].ts_ns, 0, m, 2), partial(self._do_table_row, m)))
-            if self.feeds[m].at_venue:
-                message = self.feeds[m].at_venue[0]
+            message = self.feeds[m].following
+            if message is not None:
                 found.append(((message.ts_event, 1, m, message.number), partial(self._do_message, m)))
         if self.requests:
             found.append(((self.requests[0][0], 2, self.requests[0][1], 0), self._do_request))
@@ -434,7 +437,9 @@ class Reference:
             self.markets[m].charge_funding(row.a, row.b, row.ts_ns)
 
     def _do_message(self, m: int) -> None:
-        message = self.feeds[m].at_venue.popleft()
+        message = self.feeds[m].following
+        assert message is not None
+        self.feeds[m].happened += 1
         self.rows += len(message.rows)
         self.markets[m].on_message(message)
 

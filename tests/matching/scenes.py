@@ -214,3 +214,10 @@ def _resting_by_ms(case: Case) -> dict[int, dict[int, tuple[int, ...]]]:
     engine.state_hash = note
     Driver(case, engine).play()
     return seen
+
+
+def book(**settings: object) -> Scene:
+    """Bids 99 x 5 and 98 x 5, asks 101 x 5 and 102 x 5."""
+    scene = Scene(dict(settings))
+    scene.snapshot(0, {99: 5, 98: 5}, {101: 5, 102: 5})
+    return scene
