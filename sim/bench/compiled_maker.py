@@ -61,7 +61,8 @@ class CompiledMaker(Strategy):
             elif order.is_cancelable:
                 self.ctx.cancel(order)
                 self.cancels += 1
-        if kept != count:
-            del live[kept:]
+        while count > kept:
+            live.pop()
+            count -= 1
         if missing and kept < SLOTS_MAX:
             live.append(self.ctx.submit(0, side, ticks, self.lots, GTX))

@@ -7,13 +7,14 @@ NautilusTrader's objects need).
 
 from __future__ import annotations
 
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from matching.feed import FeedSource, FeedWindow
+from matching.feed import FeedSource, MemorySource, join_windows
 from recorders.columns import import_columns
 from recorders.lake import Lake
 from venues import Instrument, known_instrument
@@ -47,26 +48,19 @@ def lake_of(folder: Path, lake: Path) -> Lake:
 
 
 class MemoryFeed:
-    """A feed's windows held in memory, so that reading them costs nothing."""
+    """A feed held in memory as one window, so that reading it costs nothing."""
 
     def __init__(self, source: FeedSource) -> None:
         self.first_ns, self.last_ns = source.first_ns, source.last_ns
-        self.windows: list[FeedWindow] = []
+        windows = []
         while (window := source.next_window()) is not None:
-            self.windows.append(window)
-        self.rows = sum(window.rows for window in self.windows)
-        self.at = 0
+            windows.append(window)
+        self.whole = reduce(join_windows, windows)
+        self.rows = self.whole.rows
 
-    def next_window(self) -> FeedWindow | None:
-        if self.at == len(self.windows):
-            return None
-        self.at += 1
-        return self.windows[self.at - 1]
-
-    def again(self) -> MemoryFeed:
-        """The same feed from its start."""
-        self.at = 0
-        return self
+    def again(self) -> MemorySource:
+        """The feed from its start."""
+        return MemorySource(self.whole)
 
 
 def _load(folder: Path, names: tuple[str, ...]) -> dict[str, Column]:

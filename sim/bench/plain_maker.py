@@ -43,32 +43,27 @@ class SkewedMaker(Strategy):
 
     def on_timer(self) -> None:
         self.steps += 1
-        ctx, book = self.ctx, self.book
-        position = ctx.position(0)
-        best_bid, best_ask = book.best_ticks(BUY), book.best_ticks(SELL)
+        position = self.ctx.position(0)
+        best_bid, best_ask = self.book.best_ticks(BUY), self.book.best_ticks(SELL)
         reserve = 0.5 * (best_bid + best_ask) - self.skew_per_lot * position
-        bid = min(floor(reserve - self.half_ticks), best_bid)
-        ask = max(ceil(reserve + self.half_ticks), best_ask)
-        self.quote(BUY, bid, position < self.position_max_lots)
-        self.quote(SELL, ask, position > -self.position_max_lots)
+        bid, ask = floor(reserve - self.half_ticks), ceil(reserve + self.half_ticks)
+        self.quote(self.bids, BUY, bid if bid < best_bid else best_bid, position < self.position_max_lots)
+        self.quote(self.asks, SELL, ask if ask > best_ask else best_ask, position > -self.position_max_lots)
 
-    def quote(self, side: int, ticks: int, wanted: bool) -> None:
-        live, missing = [], wanted
-        for order in self.asks if side else self.bids:
+    def quote(self, live: list[Order], side: int, ticks: int, wanted: bool) -> None:
+        missing, closed = wanted, False
+        for order in live:
             if order.is_closed:
-                continue
-            live.append(order)
-            if wanted and order.ticks == ticks:
+                closed = True
+            elif wanted and order.ticks == ticks:
                 missing = False
             elif order.is_cancelable:
                 self.ctx.cancel(order)
                 self.cancels += 1
+        if closed:
+            live[:] = [order for order in live if not order.is_closed]
         if missing and len(live) < SLOTS_MAX:
             live.append(self.ctx.submit(0, side, ticks, self.lots, GTX))
-        if side:
-            self.asks = live
-        else:
-            self.bids = live
 
 
 class TouchMaker(Strategy):
