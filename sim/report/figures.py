@@ -54,6 +54,7 @@ class AccountMeasure:
         self.curve = Line(run.first_ns, run.last_ns, points, columns=2, extremes=(0, 1))
         self.margin = Line(run.first_ns, run.last_ns, points)
         self.margin_max: float | None = None
+        self.least = account.deposit_e8
         self.samples = 0
         self.forced_ns: list[int] = []  # times of forced fills, as many as a chart can mark
         self._falls = Falls(run.first_ns, account.deposit_e8)
@@ -73,6 +74,7 @@ class AccountMeasure:
             interval = return_interval_ns(self.run.first_ns, self.run.last_ns, typical_step_ns(ts))
             self._returns = GridReturns(self.run.first_ns, self.run.last_ns, interval, self.account.deposit_e8)
         self._returns.add(ts, equity)
+        self.least = min(self.least, int(equity.min()))
         fall = self._falls.add(ts, equity)
         self.curve.add(ts, np.stack([equity, -fall], axis=1).astype(np.float64))
         due = rows["maintenance_e8"] > 0
@@ -156,8 +158,8 @@ class AccountMeasure:
     def figures(self) -> dict[str, Any]:
         """Figures of the account.
 
-        ``return_share`` = equity change / deposit. ``sharpe`` ``sortino`` on ``returns`` returns of
-        ``return_interval_ns``. ``drawdown_*`` as in ``returns.Drawdown``. ``traded_value_e8``: sum of fill values;
+        ``equity_least_e8``: the lowest equity sampled, the deposit included. ``return_share`` = equity change / deposit.
+        ``sharpe`` ``sortino`` on ``returns`` returns of ``return_interval_ns``. ``drawdown_*`` as in ``returns.Drawdown``. ``traded_value_e8``: sum of fill values;
         ``turnover`` = that / deposit. ``fees_e8``: fees paid, rebates negative. ``margin_ratio_max``: highest
         maintenance margin / margin balance sampled, None when no margin was ever due.
         """
@@ -172,6 +174,7 @@ class AccountMeasure:
             "deposit_e8": deposit,
             "wallet_e8": self._wallet,
             "equity_e8": self._equity,
+            "equity_least_e8": self.least,
             "pnl": split_,
             "return_share": split_["equity_change_e8"] / deposit if deposit else None,
             "return_interval_ns": None if ratios is None else ratios.interval_ns,

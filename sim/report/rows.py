@@ -70,6 +70,8 @@ def drawdown_time_text(account: Figures) -> str:
 def returns_text(account: Figures) -> str:
     every = duration_text(account["return_interval_ns"])
     count = account["returns"]
+    if account["equity_least_e8"] <= 0:
+        return "no ratio: equity was not above zero throughout"
     return f"{count_text(count)} returns of {every}" if count else f"too few returns of {every}"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import math
 import tracemalloc
@@ -15,9 +16,10 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rich.console import Console
 
 from matching import codes
-from sim.report import execution, load_run, returns, statistics
+from sim.report import execution, load_run, print_table, returns, statistics
 from sim.report.figures import Measures, measure
 from sim.report.load import COLUMNS, INTEGER, TEXT, Columns, InstrumentInfo
 from sim.report.mids import Mids
@@ -415,6 +417,9 @@ def test_what_the_insurance_fund_covers_belongs_to_the_liquidation(tmp_path: Pat
     assert split["insurance_e8"] == 46  # 100 - 1 + 7 - 150 - 2 = -46
     assert split["liquidation_e8"] == -150 - 2 + 46
     assert (split["unexplained_e8"], split["equity_change_e8"]) == (0, -100)
+    out = io.StringIO()
+    print_table(tmp_path / "run", Console(file=out))
+    assert "no ratio: equity was not above zero throughout" in out.getvalue()
 
 
 def test_figures_do_not_depend_on_how_the_files_are_batched(run_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
