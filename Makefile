@@ -31,7 +31,8 @@ $(VENV)/.compiled: $(KERNELS) $(VENV)/.installed
 	@touch $@
 
 demo: $(VENV)/.compiled
-	PERPSIM_REQUIRE_COMPILED=1 $(BIN)/perpsim demo
+	@$(BIN)/python -c 'import matching, sys; sys.exit(not matching.build_info()["compiled"] and "make demo: the kernels are not compiled (PERPSIM_PURE set?)")'
+	$(BIN)/perpsim demo
 
 test: $(VENV)/.compiled
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
@@ -49,7 +50,7 @@ bench: $(VENV)/.compiled
 	$(BIN)/perpsim bench $(ARGS)
 
 clean:
-	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis runs
+	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis runs perpsim-demo
 	find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 	find matching venues recorders sim -name '*.so' -delete
 	rm -f $(VENV)/.compiled $(VENV)/.installed
