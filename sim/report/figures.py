@@ -158,10 +158,11 @@ class AccountMeasure:
     def figures(self) -> dict[str, Any]:
         """Figures of the account.
 
-        ``equity_least_e8``: the lowest equity sampled, the deposit included. ``return_share`` = equity change / deposit.
-        ``sharpe`` ``sortino`` on ``returns`` returns of ``return_interval_ns``. ``drawdown_*`` as in ``returns.Drawdown``. ``traded_value_e8``: sum of fill values;
-        ``turnover`` = that / deposit. ``fees_e8``: fees paid, rebates negative. ``margin_ratio_max``: highest
-        maintenance margin / margin balance sampled, None when no margin was ever due.
+        ``equity_least_e8``: the lowest equity sampled, the deposit included. ``return_share`` = equity change /
+        deposit. ``sharpe`` ``sortino`` on ``returns`` returns of ``return_interval_ns``. ``drawdown_*`` as in
+        ``returns.Drawdown``. ``traded_value_e8``: sum of fill values; ``turnover`` = that / deposit. ``fees_e8``:
+        fees paid, rebates negative. ``margin_ratio_max``: highest maintenance margin / margin balance sampled, None
+        when no margin was ever due.
         """
         account, deposit, split_ = self.account, self.account.deposit_e8, self.pnl_split()
         fall, ratios = self._falls.result(), self._returns
