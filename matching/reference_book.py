@@ -18,6 +18,7 @@ NO_ID = -(1 << 63)
 STATED = 0  # a row of the feed named the level and its quantity
 DELETED = 1  # a better level than the stated best cannot exist: its quantity is 0
 HIDDEN = 2  # best-quote feeds only: a worse level is no longer displayed, its quantity is unknown
+EMPTIED = 3  # a best quote without this side: nothing is left there; the tick is NO_PRICE
 
 
 @dataclass(slots=True)
@@ -39,7 +40,7 @@ class Change(NamedTuple):
     ticks: int
     before_lots: int
     after_lots: int
-    how: int  # STATED, DELETED or HIDDEN
+    how: int  # STATED, DELETED, HIDDEN or EMPTIED
 
 
 class Quote(NamedTuple):
@@ -122,6 +123,7 @@ class Book:
             else:  # a best quote without this side says that the side is empty
                 for ticks in self.sorted_ticks(side):
                     yield self._set(side, ticks, 0, DELETED)
+                yield Change(side, NO_PRICE, 0, 0, EMPTIED)
 
     def _quote_side(self, side: int, ticks: int, lots: int) -> Iterator[Change]:
         for other in self.sorted_ticks(side):

@@ -54,7 +54,7 @@ from matching.codes import (
     SNAPSHOT,
     TRADE,
 )
-from matching.reference_book import HIDDEN, STATED, Book, Change, Message, is_better
+from matching.reference_book import EMPTIED, HIDDEN, STATED, Book, Change, Message, is_better
 from matching.reference_orders import Accounts, Host, MarketRules, Order, Outcome, front_after_depth
 
 
@@ -119,14 +119,11 @@ class VenueMarket:
     def _book_message(self, message: Message) -> None:
         for change in self.book.apply(message):
             self._on_change(change)
-            if self.rules.l1_only and change.how == STATED:
+            if self.rules.l1_only and change.how in (STATED, EMPTIED):
                 self._learn_fronts(change.side)
             if (message.kind != SNAPSHOT or self.rules.l1_only) and change.how == STATED:
                 self._fill_crossed_by(change)
-        if self.rules.l1_only:
-            self._learn_fronts(BUY)
-            self._learn_fronts(SELL)
-        elif message.kind == SNAPSHOT:
+        if message.kind == SNAPSHOT and not self.rules.l1_only:
             for order in self._resting_on(BUY) + self._resting_on(SELL):
                 if self.crosses(order):
                     self._fill_maker(order, order.leaves_lots, CAUSE_CROSS)

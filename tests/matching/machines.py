@@ -1,8 +1,8 @@
 """Hypothesis state machines for the kernel, public so that other suites can run them with their own settings.
 
-`BookMachine` drives one market of ``Core`` message by message and holds both its views, after every message, to an
-oracle that is nothing but two dicts and the sentences of docs/fills.md, section 2. The ladder is narrow and prices range
-over several of it, so levels wait outside, come in, and the ladder moves and widens.
+`BookMachine` drives one market of ``Core`` message by message and holds both its views, after each, to an oracle that
+is nothing but two dicts and the sentences of docs/fills.md, section 2. The ladder is narrow and prices range over
+several of it, so levels wait outside, come in, and the ladder moves and widens.
 """
 
 from __future__ import annotations
