@@ -26,10 +26,11 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass
 from functools import partial
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from matching import arith
 from matching.codes import (
     BBO,
     BUY,
@@ -82,18 +83,40 @@ LISTENS = {
 }
 
 
+class Leg(NamedTuple):
+    """One message between us and the venue; what a drawn latency is keyed with, beside the run's seed."""
+
+    market: int
+    order_no: int
+    number: int  # 0 the order, 2k its k-th cancel or amend, 2 * (sequence of the event + 1) + 1 an event's way back
+
+
 class Latency(Protocol):
     """Nanoseconds of one leg at an instant; negative: refused by the venue after that long."""
 
-    def latency_ns(self, ts_ns: int) -> int: ...
+    def latency_ns(self, ts_ns: int, leg: Leg) -> int: ...
 
 
 @dataclass(slots=True)
 class ConstantLatency:
     ns: int
 
-    def latency_ns(self, ts_ns: int) -> int:
+    def latency_ns(self, ts_ns: int, leg: Leg) -> int:
         return self.ns
+
+
+@dataclass(slots=True)
+class QuantileLatency:
+    """Drawn from a quantile table: the first 32 of the key's 64 bits choose a point between its ends."""
+
+    values_ns: Sequence[int]
+    seed: int
+
+    def latency_ns(self, ts_ns: int, leg: Leg) -> int:
+        bits = arith.draw(self.seed, leg.market, leg.order_no, leg.number)
+        at = (bits >> 32) * (len(self.values_ns) - 1)
+        i, fraction = at >> 32, (at >> 8) & 0xFFFFFF
+        return self.values_ns[i] + ((self.values_ns[i + 1] - self.values_ns[i]) * fraction >> 24)
 
 
 @dataclass(slots=True)
@@ -103,7 +126,7 @@ class SeriesLatency:
     ts_ns: Sequence[int]
     values_ns: Sequence[int]
 
-    def latency_ns(self, ts_ns: int) -> int:
+    def latency_ns(self, ts_ns: int, leg: Leg) -> int:
         before = [i for i, t in enumerate(self.ts_ns) if t <= ts_ns]
         if not before:
             return self.values_ns[0]
@@ -210,6 +233,10 @@ class Reference:
         self.log: list[Event] = []
         self.sent = 0
         self.rows = 0
+        self.sample_ns = (0, 0)  # of best quotes, of accounts; 0: never
+        self.sample_due_ns = [NEVER_NS, NEVER_NS]
+        self.quote_samples: list[tuple[int, ...]] = []
+        self.account_samples: list[tuple[int, ...]] = []
         self.ev: Event | None = None
         self.msg: Message | None = None
 
@@ -231,6 +258,10 @@ class Reference:
     def listen(self, lane: int, m: int, mask: int) -> None:
         self.masks[lane, m] = mask
 
+    def sample_every(self, quotes_ns: int, accounts_ns: int) -> None:
+        """Sample at whole multiples of venue time, before anything stamped then."""
+        self.sample_ns = (quotes_ns, accounts_ns)
+
     def set_window(self, m: int, window: FeedWindow, last: bool) -> None:
         feed = self.feeds[m]
         for j in range(len(window)):
@@ -240,6 +271,9 @@ class Reference:
             feed.end_ns = max(feed.end_ns, message.ts_recv)
             if self.markets[m].rules.mark_is_mid and self.mid_due_ns[m] == NEVER_NS:
                 self.mid_due_ns[m] = (message.ts_event // SECOND_NS + 1) * SECOND_NS
+        for k, every_ns in enumerate(self.sample_ns):
+            if every_ns and self.sample_due_ns[k] == NEVER_NS and len(window):
+                self.sample_due_ns[k] = (int(window.ts_event[0]) // every_ns + 1) * every_ns
         feed.is_last = last
 
     def needs(self) -> list[int]:
@@ -253,7 +287,7 @@ class Reference:
     ) -> int:
         order = Order(lane, m, order_no, side, ticks, lots, tif, type, flags, sent_ns=self.now)
         self.orders[lane, order_no] = order
-        latency_ns = self._entry(m).latency_ns(self.now)
+        latency_ns = self._entry(m).latency_ns(self.now, Leg(m, order_no, 0))
         if latency_ns < 0:
             outcome = Outcome(lane, order, EV_REJECTED, R_LATENCY, ticks, lots, side=side)
             self._record(m, outcome, 0, self.now - latency_ns)
@@ -270,7 +304,8 @@ class Reference:
     def _follow_up(self, kind: str, lane: int, order_no: int, ticks: int, lots: int) -> None:
         order = self.orders[lane, order_no]
         order.requests += 1
-        latency_ns = abs(self._entry(order.market).latency_ns(self.now))
+        leg = Leg(order.market, order_no, 2 * order.requests)
+        latency_ns = abs(self._entry(order.market).latency_ns(self.now, leg))
         self._send(Request(kind, order, order.requests, self.now, ticks, lots), latency_ns)
 
     def _send(self, request: Request, latency_ns: int) -> None:
@@ -306,8 +341,14 @@ class Reference:
                 market.take_over(lane)
 
     def emit(self, m: int, outcome: Outcome) -> None:
-        deliver_ns = self.venue_now + self._response(m).latency_ns(self.venue_now)
-        self._record(m, outcome, outcome.boundary_ns or self.venue_now, deliver_ns)
+        self._record(m, outcome, outcome.boundary_ns or self.venue_now, self._deliver_ns(m, outcome))
+
+    def _deliver_ns(self, m: int, outcome: Outcome) -> int:
+        if outcome.order is None:
+            leg = Leg(m, 0, 2 * self.account_events.get(outcome.lane, 0) + 1)
+        else:
+            leg = Leg(m, outcome.order.number, 2 * (outcome.order.events + 1) + 1)
+        return self.venue_now + self._response(m).latency_ns(self.venue_now, leg)
 
     def _record(self, m: int, outcome: Outcome, ts_ns: int, deliver_ns: int) -> None:
         account = self.account(outcome.lane, m)
@@ -335,7 +376,8 @@ class Reference:
         order, m = request.order, request.order.market
         event = EV_CANCEL_REJECTED if request.kind == "cancel" else EV_AMEND_REJECTED
         account = self.account(order.lane, m)
-        deliver_ns = self.venue_now + self._response(m).latency_ns(self.venue_now)
+        leg = Leg(m, order.number, 2 * (REFUSED_SEQ + request.number) + 1)
+        deliver_ns = self.venue_now + self._response(m).latency_ns(self.venue_now, leg)
         self._deliver(
             Event(
                 order.lane, account, m, order.number, REFUSED_SEQ + request.number, event, reason, self.venue_now, 0, 0,
@@ -418,6 +460,9 @@ class Reference:
             message = self.feeds[m].following
             if message is not None:
                 found.append(((message.ts_event, 1, m, message.number), partial(self._do_message, m)))
+        for k, due_ns in enumerate(self.sample_due_ns):
+            if due_ns < NEVER_NS:
+                found.append(((due_ns, 0, len(self.markets), k), partial(self._sample, k)))
         if self.requests:
             found.append(((self.requests[0][0], 2, self.requests[0][1], 0), self._do_request))
         if not found:
@@ -428,6 +473,17 @@ class Reference:
     def _sample_mid(self, m: int) -> None:
         self.mid_due_ns[m] += SECOND_NS
         self.markets[m].sample_mid()
+
+    def _sample(self, k: int) -> None:
+        ts_ns = self.sample_due_ns[k]
+        self.sample_due_ns[k] += self.sample_ns[k]
+        for m, market in enumerate(self.markets):
+            if k == 0 and market.book.valid:
+                best = market.book.best(BUY), market.book.best(SELL)
+                self.quote_samples.append((ts_ns, m, *best, market.mark_e8))
+        for lane in self.lanes() if k == 1 else []:
+            for m, market in enumerate(self.markets):
+                self.account_samples.append((ts_ns, lane, m, market.position(lane), market.mark_e8))
 
     def _do_table_row(self, m: int) -> None:
         row = self.tables[m].pop(0)

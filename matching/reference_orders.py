@@ -53,6 +53,12 @@ class MarginAccounts(Accounts, Protocol):
     def takeover(self, account: int, m: int, /) -> int: ...
 
 
+class QueueModel(Protocol):
+    """A queue model of the user's own (QUEUE_CUSTOM)."""
+
+    def probability(self, front: float, back: float, /) -> float: ...
+
+
 @dataclass(slots=True)
 class MarketRules:
     """How one market matches; the same settings as ``Core.configure_market``."""
@@ -61,6 +67,7 @@ class MarketRules:
     asset: int = 0  # in which the accounts settle this market
     queue_model: int = QUEUE_RISK_AVERSE
     queue_param: float = 1.0
+    custom_queue: QueueModel | None = None
     exchange: int = EXCHANGE_PARTIAL
     l1_only: bool = False
     post_only_reject: bool = True
@@ -129,21 +136,24 @@ class Host(Protocol):
     def liquidate(self, lane: int, venue: int) -> None: ...
 
 
-def front_after_depth(model: int, exponent: float, order: Order, before_lots: int, after_lots: int) -> float:
+def front_after_depth(rules: MarketRules, order: Order, before_lots: int, after_lots: int) -> float:
     """The queue ahead of a resting order once its level went from ``before_lots`` to ``after_lots``."""
     front = order.front_lots
     assert front is not None
     change = before_lots - after_lots - order.traded_lots
-    if model == QUEUE_RISK_AVERSE or change < 0 or front <= 0.0:
+    if rules.queue_model == QUEUE_RISK_AVERSE or change < 0 or front <= 0.0:
         return min(front, float(after_lots))
     back = before_lots - front
-    behind = probability_behind(model, exponent, front, back)
+    behind = probability_behind(rules, front, back)
     estimate = front - (1.0 - behind) * change + min(back - behind * change, 0.0)
     return min(estimate, float(after_lots))
 
 
-def probability_behind(model: int, exponent: float, front: float, back: float) -> float:
+def probability_behind(rules: MarketRules, front: float, back: float) -> float:
     """Probability that a quantity which left the level stood behind us; front > 0, back >= 0."""
+    model, exponent = rules.queue_model, rules.queue_param
+    if rules.custom_queue is not None:
+        return rules.custom_queue.probability(front, back)
     if model == QUEUE_POWER:
         b, f = arith.power(back, exponent), arith.power(front, exponent)
         return b / (b + f)

@@ -135,9 +135,7 @@ class VenueMarket:
         for order in self.resting:
             is_there = order.side == change.side and order.ticks == change.ticks and change.how != HIDDEN
             if is_there and order.front_lots is not None:
-                order.front_lots = front_after_depth(
-                    self.rules.queue_model, self.rules.queue_param, order, change.before_lots, change.after_lots
-                )
+                order.front_lots = front_after_depth(self.rules, order, change.before_lots, change.after_lots)
                 order.traded_lots = 0
 
     def _learn_fronts(self, side: int) -> None:
@@ -171,16 +169,16 @@ class VenueMarket:
         """A print at the order's price: the queue ahead is served first, then the order, then own orders behind it."""
         assert order.front_lots is not None
         seen = lots if self.rules.exchange == EXCHANGE_NOPARTIAL else left.setdefault(order.lane, lots)
-        order.front_lots -= seen
         order.traded_lots += lots
-        reached = math.floor(-order.front_lots + 0.5)
+        reached = math.floor(seen - order.front_lots + 0.5)
         if reached <= 0:
+            order.front_lots -= seen
             return
-        order.front_lots = 0.0
-        if self.rules.exchange == EXCHANGE_NOPARTIAL:
+        if self.rules.exchange == EXCHANGE_NOPARTIAL:  # the fill states what stood ahead when the print came
             self._fill_maker(order, order.leaves_lots, CAUSE_QUEUE)
         else:
             left[order.lane] -= self._fill_maker(order, min(reached, order.leaves_lots, seen), CAUSE_QUEUE)
+        order.front_lots = 0.0
 
     # -- executions
 

@@ -8,7 +8,7 @@ checkpoints (state hashes), everything the lanes saw and the whole log. Engines 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -103,8 +103,10 @@ class MarketSettings:
 
 @dataclass(frozen=True)
 class LatencySettings:
+    """Constant (one value), interpolated between times, or without times drawn from the values as quantiles."""
+
     ts_ns: tuple[int, ...] = ()
-    values_ns: tuple[int, ...] = (0,)  # one value: constant
+    values_ns: tuple[int, ...] = (0,)
 
 
 @dataclass(frozen=True)
@@ -120,6 +122,7 @@ class Case:
     window_messages: int = 0  # 0: the whole feed at once
     checkpoint_ns: int = 50 * MS
     deposit_e8: int = 0
+    sample_ns: tuple[int, int] = (0, 0)  # best quotes, accounts
     tables: tuple[tuple[tuple[int, int, int, int], ...], ...] = ()
 
     @property
@@ -305,13 +308,14 @@ class Result:
     seen: tuple[tuple[int, ...], ...]  # per lane and market wake-ups, slots left out
     log: tuple[tuple[int, ...], ...]
     accounts: tuple[tuple[int, ...], ...]
+    samples: tuple[tuple[int, ...], ...]
 
     def digest(self) -> str:
-        return hashlib.sha256(repr((self.checkpoints, self.seen, self.log, self.accounts)).encode()).hexdigest()
+        return hashlib.sha256(repr(astuple(self)).encode()).hexdigest()
 
 
 def run(case: Case, engine: Any) -> Result:
     driver = Driver(case, engine)
     driver.play()
     seen = tuple(event[:3] + event[4:] if event[0] >= 0 else event for event in driver.seen)
-    return Result(tuple(driver.checkpoints), seen, engine.whole_log(), engine.account_state())
+    return Result(tuple(driver.checkpoints), seen, engine.whole_log(), engine.account_state(), engine.samples())

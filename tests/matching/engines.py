@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from matching.brackets import Brackets
-from matching.codes import MARK_MID
+from matching.codes import MARK_MID, QUEUE_CUSTOM
 from matching.kernel import LOG_COLUMNS, Core, LatencyTable
 from matching.ledger import Ledger
-from matching.reference import ConstantLatency, Latency, Reference, SeriesLatency, TableRow
+from matching.reference import ConstantLatency, Latency, QuantileLatency, Reference, SeriesLatency, TableRow
 from matching.reference_account import Contract, ExactAccounts
 from matching.reference_orders import MarketRules
 from tests.matching.cases import Case, LatencySettings, MarketSettings
@@ -50,6 +50,17 @@ def make_ledger(case: Case) -> Ledger:
     return ledger
 
 
+class Even:
+    """A queue model of our own: what left stood behind us in proportion."""
+
+    def probability(self, front: float, back: float) -> float:
+        return back / (front + back)
+
+
+def custom_queue(settings: MarketSettings) -> Even | None:
+    return Even() if settings.queue_model == QUEUE_CUSTOM else None
+
+
 class KernelEngine:
     """``Core`` and its ledger."""
 
@@ -63,11 +74,13 @@ class KernelEngine:
             self.core.configure_market(
                 m, settings.venue, settings.queue_model, settings.queue_param, settings.exchange, settings.l1_only,
                 settings.mark_source, settings.post_only_reject, settings.fok_reject, settings.min_lots,
-                settings.max_lots, settings.window_ticks, margin=settings.has_margin,
-                funding_from_marks=settings.funding_from_marks, tick_e8=(settings.tick_e8, 1),
+                settings.max_lots, settings.window_ticks, custom_queue=custom_queue(settings),
+                margin=settings.has_margin, funding_from_marks=settings.funding_from_marks,
+                tick_e8=(settings.tick_e8, 1),
             )  # fmt: skip
             if case.tables and case.tables[m]:
                 self.core.set_plan(m, *([row[c] for row in case.tables[m]] for c in range(4)))
+        self.core.sample_every(*case.sample_ns)
         for venue, (entry, response) in enumerate(case.latencies):
             self.core.set_latency(venue, latency_table(entry), latency_table(response))
         for lane, masks in enumerate(case.masks):
@@ -108,6 +121,10 @@ class KernelEngine:
     def account_state(self) -> tuple[tuple[int, ...], ...]:
         return account_state(self.case, self.ledger)
 
+    def samples(self) -> tuple[tuple[int, ...], ...]:
+        taken = self.core.drain_samples()
+        return tuple(tuple(int(value) for value in row) for row in [*taken["bbo"], *taken["positions"]])
+
 
 class ReferenceEngine:
     """`Reference` over exact fractions, or over a ledger of its own where margin is checked."""
@@ -129,7 +146,8 @@ class ReferenceEngine:
             if case.tables:
                 reference.set_table(m, [TableRow(*row) for row in case.tables[m]])
         for venue, (entry, response) in enumerate(case.latencies):
-            reference.set_latency(venue, latency_model(entry), latency_model(response))
+            reference.set_latency(venue, latency_model(entry, case.seed), latency_model(response, case.seed))
+        reference.sample_every(*case.sample_ns)
         for lane, masks in enumerate(case.masks):
             for m, mask in enumerate(masks):
                 reference.listen(lane, m, mask)
@@ -167,6 +185,9 @@ class ReferenceEngine:
     def account_state(self) -> tuple[tuple[int, ...], ...]:
         return account_state(self.case, self.accounts)
 
+    def samples(self) -> tuple[tuple[int, ...], ...]:
+        return (*self.reference.quote_samples, *self.reference.account_samples)
+
 
 def account_state(case: Case, accounts: Any) -> tuple[tuple[int, ...], ...]:
     """Wallet and positions of every account."""
@@ -190,6 +211,7 @@ def rules_of(settings: MarketSettings, margin: Any) -> MarketRules:
         asset=0,
         queue_model=settings.queue_model,
         queue_param=settings.queue_param,
+        custom_queue=custom_queue(settings),
         exchange=settings.exchange,
         l1_only=settings.l1_only,
         post_only_reject=settings.post_only_reject,
@@ -204,14 +226,17 @@ def rules_of(settings: MarketSettings, margin: Any) -> MarketRules:
 
 
 def latency_table(settings: LatencySettings) -> LatencyTable:
+    values_ns = list(settings.values_ns)
     if settings.ts_ns:
-        return LatencyTable.series(list(settings.ts_ns), list(settings.values_ns))
-    return LatencyTable.constant(settings.values_ns[0])
+        return LatencyTable.series(list(settings.ts_ns), values_ns)
+    return LatencyTable.constant(values_ns[0]) if len(values_ns) == 1 else LatencyTable.quantiles(values_ns)
 
 
-def latency_model(settings: LatencySettings) -> Latency:
+def latency_model(settings: LatencySettings, seed: int) -> Latency:
     if settings.ts_ns:
         return SeriesLatency(settings.ts_ns, settings.values_ns)
+    if len(settings.values_ns) > 1:
+        return QuantileLatency(settings.values_ns, seed)
     return ConstantLatency(settings.values_ns[0])
 
 

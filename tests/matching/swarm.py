@@ -37,6 +37,7 @@ from matching.codes import (
     ON_MARK,
     ON_PRIVATE,
     ON_TRADE,
+    QUEUE_CUSTOM,
     QUEUE_LOG,
     QUEUE_LOG2,
     QUEUE_POWER,
@@ -67,6 +68,9 @@ CONTRACTS = (
     (False, 123_457, 7, 1, 3),
     (True, 123_457_000, 7, 11, 3),
 )
+QUEUE_MODELS = (
+    QUEUE_RISK_AVERSE, QUEUE_POWER, QUEUE_POWER2, QUEUE_POWER3, QUEUE_LOG, QUEUE_LOG2, QUEUE_CUSTOM,
+)  # fmt: skip
 
 
 class _Maker:
@@ -94,12 +98,14 @@ class _Maker:
         self.tops: list[list[tuple[int, int, int]]] = []  # by market: (ts, best bid, best ask) after each message
         self.owed: list[Row] = []
         self.spread = r.choice((1, 2, 5, 20))
-        self.lots_max = r.choice((2, 5, 30, 1000))
+        self.lots_max = r.choice((2, 5, 30, 1000, 10**6))
 
     def market(self) -> MarketSettings:
         r = self.r
         is_inverse, value_num, value_den, lot_num, lot_den = r.choice(CONTRACTS[: 2 if self.has_margin else 4])
-        model = r.choice((QUEUE_RISK_AVERSE, QUEUE_POWER, QUEUE_POWER2, QUEUE_POWER3, QUEUE_LOG, QUEUE_LOG2))
+        model = r.choice(
+            (QUEUE_RISK_AVERSE, QUEUE_POWER, QUEUE_POWER2, QUEUE_POWER3, QUEUE_LOG, QUEUE_LOG2, QUEUE_CUSTOM)
+        )
         return MarketSettings(
             venue=r.randrange(self.n_venues),
             queue_model=model,
@@ -128,6 +134,8 @@ class _Maker:
             return LatencySettings()
         if kind < 0.6:
             return LatencySettings(values_ns=(r.choice((1, 1000, 3 * MS, 10 * MS)),))
+        if kind < 0.75:
+            return LatencySettings((), tuple(sorted(r.randrange(20 * MS) for _ in range(r.randrange(2, 9)))))
         times = sorted(START_NS + r.randrange(2_000 * MS) for _ in range(r.randrange(1, 8)))
         return LatencySettings(tuple(times), tuple(r.randrange(20 * MS) for _ in times))
 
@@ -335,6 +343,7 @@ class _Maker:
             window_messages=r.choice((0, 0, 1, 7, 100)),
             checkpoint_ns=r.choice((5, 20, 100)) * MS,
             deposit_e8=self.deposit_e8(markets[0]) if self.has_margin else 0,
+            sample_ns=r.choice(((0, 0), (7 * MS, 0), (10 * MS, 30 * MS))),
             tables=tuple(self.table() for _ in markets),
         )
 

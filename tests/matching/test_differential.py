@@ -47,7 +47,7 @@ def report(case: Case) -> str:
     small = shrink(case, differ)
     expected, found = run(small, reference_engine(small)), run(small, kernel_engine(small))
     lines = [f"kernel and reference disagree on seed {case.seed}; the smallest case that shows it:", repr(small)]
-    for name in ("checkpoints", "seen", "log", "accounts"):
+    for name in ("checkpoints", "seen", "log", "accounts", "samples"):
         theirs, ours = getattr(expected, name), getattr(found, name)
         if theirs != ours:
             only = [row for row in theirs if row not in ours][:5], [row for row in ours if row not in theirs][:5]
