@@ -72,7 +72,7 @@ cdef class BookView:
     cdef void move(self)
     cdef void begin_depth(self, long long update_id) noexcept nogil
     cdef bint accept_quote(self, long long update_id, long long bid_ticks, long long ask_ticks) noexcept nogil
-    cdef void apply_rows(self, const unsigned char[::1] side, const int[::1] ticks, const int[::1] lots, long long first, long long end) noexcept nogil
+    cdef void forget_quotes(self) noexcept nogil
     cdef void quote_side(self, int side, long long ticks, int lots) noexcept nogil
     cdef void clear(self) noexcept nogil
 
@@ -150,6 +150,7 @@ cdef class Market:
     cdef void _other(self, Py_ssize_t j, int kind) noexcept nogil
     cdef void _cross_both(self) noexcept nogil
     cdef bint run_local(self, long long limit, bint consume) noexcept nogil
+    cdef void _local_rows(self, Py_ssize_t j) noexcept nogil
     cdef void _apply_local(self, Py_ssize_t j) noexcept nogil
     cdef long long next_listened(self) noexcept nogil
     cdef void _link(self, int slot, int side, long long column) noexcept nogil

@@ -410,26 +410,10 @@ class BookView:
         if lots:
             self.put(side, ticks, lots)
 
-    def apply_rows(self, side, ticks, lots, first, end):
-        """The client view's hot loop: absolute level quantities, in the order of the rows."""
-        r: cython.longlong
-        s: cython.int
-        column: cython.longlong
-        for r in range(first, end):
-            s = side[r]
-            column = self.off[s] + (1 - 2 * s) * cython.cast(cython.longlong, ticks[r])
-            if column < 0 or column >= self.limit[s]:
-                if (column < 0 or column >= self.width) and not self.is_quoted(s, ticks[r]):
-                    self.put(s, ticks[r], lots[r])
-                continue
-            self.lots[s * self.width + column] = lots[r]
-            if lots[r] != 0:
-                if column > self.best[s]:
-                    self.best[s] = column
-                if column < self.low[s]:
-                    self.low[s] = column
-            elif column == self.best[s]:
-                self.settle_best(s, column)
+    def forget_quotes(self):
+        """No best quote is newer than the depth any more; ``limit`` lies below ``width`` only while one is."""
+        self.quotes = 0
+        self.limit[0] = self.limit[1] = self.width
 
     def move(self):
         """Rebuild the ladder around the best prices, wider if they need it."""
@@ -602,7 +586,7 @@ class Market:
             self.venue_at = j
 
     def _depth(self, j):
-        view: cython.int
+        width: cython.longlong
         r: cython.longlong
         s: cython.int
         column: cython.longlong
@@ -611,30 +595,34 @@ class Market:
         lots: cython.int
         if not self.venue.valid or self.venue.l1_only:
             return
-        self.venue.begin_depth(self.ref[j])
+        if self.ref[j] > self.venue.last_id:
+            self.venue.last_id = self.ref[j]
+        if self.venue.quotes != 0:
+            self.venue.begin_depth(self.ref[j])
+        width = self.venue.width
         for r in range(self.row_start[j], self.row_start[j + 1]):
             s = self.side[r]
-            column = self.venue.off[s] + (1 - 2 * s) * cython.cast(cython.longlong, self.px_ticks[r])
             lots = self.qty_lots[r]
+            column = self.venue.off[s] + ((cython.cast(cython.longlong, self.px_ticks[r]) ^ -s) + s)  # +- ticks
             if column < 0 or column >= self.venue.limit[s]:
-                if column < 0 or column >= self.venue.width:
+                if column < 0 or column >= width:
                     self._outer_row(s, self.px_ticks[r], lots, self.ref[j])
+                    width = self.venue.width
                 continue
-            cell = s * self.venue.width + column
+            cell = (width & -s) + column  # s * width + column
             previous = self.venue.lots[cell]
             self.venue.lots[cell] = lots
-            if lots != 0:
-                if column < self.venue.low[s]:
-                    self.venue.low[s] = column
-                if column > self.venue.best[s]:
+            if column < self.venue.low[s]:
+                self.venue.low[s] = column
+            if column >= self.venue.best[s]:
+                if lots != 0:
                     self.venue.best[s] = column
-                if column >= self.cross[s]:  # also below the best: a lane may have taken the better levels whole
-                    self._own_level(s, column, previous, lots)
-                    self._cross_orders(s, column)
-                    continue
-            elif column == self.venue.best[s]:
-                self.venue.settle_best(s, column)
-            if column <= self.watch_high[s] and column >= self.watch_low[s]:
+                elif column == self.venue.best[s]:
+                    self.venue.settle_best(s, column)
+            if column >= self.cross[s] and lots != 0:  # also below the best: a lane may have taken better levels whole
+                self._own_level(s, column, previous, lots)
+                self._cross_orders(s, column)
+            elif column <= self.watch_high[s] and column >= self.watch_low[s]:
                 self._own_level(s, column, previous, lots)
         if self.venue.recentre:
             with cython.gil:
@@ -761,24 +749,25 @@ class Market:
         seen: cython.longlong = lots
         executed: cython.longlong
         left: cython.longlong = self.core.o_lots[slot] - self.core.o_filled[slot]
-        if self.core.o_front[slot] == -1e18:
+        ahead: cython.double = self.core.o_front[slot]
+        if ahead == -1e18:
             return
         if self.exchange == EXCHANGE_PARTIAL and self.shared_row[lane] == self.print_no:
             seen -= self.shared_lots[lane]
-        self.core.o_front[slot] -= seen
         self.core.o_cum[slot] += lots
-        if -self.core.o_front[slot] < 0.5:
+        if seen - ahead < 0.5:
+            self.core.o_front[slot] = ahead - seen
             return
-        executed = cython.cast(cython.longlong, 0.5 - self.core.o_front[slot])
-        self.core.o_front[slot] = 0.0
-        if self.exchange == EXCHANGE_NOPARTIAL:
+        executed = cython.cast(cython.longlong, 0.5 + (seen - ahead))
+        if self.exchange == EXCHANGE_NOPARTIAL:  # the fill states what stood ahead when the print came
             self._fill_maker(slot, left, CAUSE_QUEUE)
-            return
-        if self.shared_row[lane] != self.print_no:
-            self.shared_row[lane] = self.print_no
-            self.shared_lots[lane] = 0
-        # no more than the print itself: a power below 1 can put ``front`` far before the head
-        self.shared_lots[lane] += self._fill_maker(slot, min(executed, left, seen), CAUSE_QUEUE)
+        else:
+            if self.shared_row[lane] != self.print_no:
+                self.shared_row[lane] = self.print_no
+                self.shared_lots[lane] = 0
+            # no more than the print itself: a power below 1 can put ``front`` far before the head
+            self.shared_lots[lane] += self._fill_maker(slot, min(executed, left, seen), CAUSE_QUEUE)
+        self.core.o_front[slot] = 0.0
 
     def _quote(self, j):
         """A best quote newer than everything applied acts as depth rows for its levels and deletes better ones."""
@@ -895,7 +884,7 @@ class Market:
             self.venue.low[side] = low
             self.venue.best[side] = high
         self.venue.valid = True
-        self.venue.quotes = 0
+        self.venue.forget_quotes()
         self.venue.last_id = self.ref[j]
         with cython.gil:
             for side, ticks in set(before) | set(self.venue.far):
@@ -938,7 +927,7 @@ class Market:
             self._mark_message(self.aux[a, 0], self.aux[a, 2], self.aux[a, 3])
         elif kind == GAP:
             self.venue.valid = False
-            self.venue.quotes = 0
+            self.venue.forget_quotes()
         elif kind == FUNDING:
             self._charge_now(self.aux[a, 0], self.aux[a, 1] if self.aux[a, 1] else self.mark_e8, self.aux[a, 2])
 
@@ -972,10 +961,7 @@ class Market:
             if self.ts_recv[j] > limit:
                 break
             if self.kind[j] == DEPTH and self.local.valid and not self.local.l1_only:
-                self.local.begin_depth(self.ref[j])
-                self.local.apply_rows(
-                    self.side, self.px_ticks, self.qty_lots, self.row_start[j], self.row_start[j + 1]
-                )
+                self._local_rows(j)
                 if self.local.recentre:
                     with cython.gil:
                         self.local.move()
@@ -988,6 +974,34 @@ class Market:
             self.local_at = at + 1
         return at == stop and stop < self.size
 
+    def _local_rows(self, j):
+        """As _depth for the client's view, where nothing of ours rests."""
+        width: cython.longlong = self.local.width
+        r: cython.longlong
+        s: cython.int
+        column: cython.longlong
+        lots: cython.int
+        if self.ref[j] > self.local.last_id:
+            self.local.last_id = self.ref[j]
+        if self.local.quotes != 0:
+            self.local.begin_depth(self.ref[j])
+        for r in range(self.row_start[j], self.row_start[j + 1]):
+            s = self.side[r]
+            lots = self.qty_lots[r]
+            column = self.local.off[s] + ((cython.cast(cython.longlong, self.px_ticks[r]) ^ -s) + s)
+            if column < 0 or column >= self.local.limit[s]:
+                if (column < 0 or column >= width) and not self.local.is_quoted(s, self.px_ticks[r]):
+                    self.local.put(s, self.px_ticks[r], lots)
+                continue
+            self.local.lots[(width & -s) + column] = lots
+            if column < self.local.low[s]:
+                self.local.low[s] = column
+            if column >= self.local.best[s]:
+                if lots != 0:
+                    self.local.best[s] = column
+                elif column == self.local.best[s]:
+                    self.local.settle_best(s, column)
+
     def _apply_local(self, j):
         k: cython.int = self.kind[j]
         r: cython.longlong
@@ -998,15 +1012,12 @@ class Market:
         if (k == SNAPSHOT or (k == DEPTH and self.local.valid)) and not self.local.l1_only:
             if k == SNAPSHOT:
                 self.local.clear()
-                self.local.quotes = 0
+                self.local.forget_quotes()
                 self.local.last_id = self.ref[j]
                 self.local.valid = True
-                self.local.limit[0] = self.local.limit[1] = self.local.width
                 if not self.local.based and self.row_start[j] < self.row_start[j + 1]:
                     self.local.set_base(self.px_ticks[self.row_start[j]])
-            else:
-                self.local.begin_depth(self.ref[j])
-            self.local.apply_rows(self.side, self.px_ticks, self.qty_lots, self.row_start[j], self.row_start[j + 1])
+            self._local_rows(j)
         elif k == BBO or k == SNAPSHOT:
             if not cython.compiled:
                 price, size = [0, 0], [0, 0]
@@ -1026,7 +1037,7 @@ class Market:
                     self.local.quote_side(side, price[side], size[side])
         elif k == GAP:
             self.local.valid = False
-            self.local.quotes = 0
+            self.local.forget_quotes()
         elif k == MARK:
             a = self.ref[j] - self.aux_base
             self.local_mark_e8 = self.aux[a, 0]
