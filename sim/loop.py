@@ -32,7 +32,7 @@ if not cython.compiled:
     from sim.lanes import *
     from sim.strategy import Fill, Funding, Gap, Liquidation, OrderEvent, Trade
 
-DRAIN_EVERY = 65_536  # private events between two drains of the log
+DRAIN_EVERY = 16_384  # private events between two drains of the log
 
 
 class Loop:

@@ -37,7 +37,7 @@ CANONICAL: Final = (
     "account", "market", "order_no", "seq", "event", "reason", "ts_event_ns", "ticks", "lots", "liquidity", "fee_e8",
 )  # fmt: skip
 CANONICAL_CHUNK: Final = 1 << 15
-CANONICAL_ROWS: Final = 1 << 18  # rows sorted at once
+CANONICAL_ROWS: Final = 1 << 16  # rows sorted at once
 ROW_GROUP: Final = 1 << 16
 _BYTES: Final = 8 * len(CANONICAL)
 
