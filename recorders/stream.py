@@ -174,6 +174,12 @@ class InstrumentStream:
         else:
             report.trades, report.aggregates_unused = report.aggregates_unused, 0
         report.stale_at_end = not self._join.valid
+        if report.diffs and report.stale_at_end and not report.gap_list:
+            self._shared.problems.add(
+                report.sources[0]["name"], 0, "no_snapshot",
+                f"{report.venue} {report.instrument}: no snapshot that the depth updates join: "
+                "the book is unknown from the first message to the last",
+            )  # fmt: skip
         stale_from = None
         for gap in report.gap_list:
             end_ns = last_ns if gap["end_ns"] is None else gap["end_ns"]

@@ -227,6 +227,12 @@ class QueueConfig(ShortForm):
         return "model"
 
 
+def _ladder(value: int) -> int:
+    if value & (value - 1) or not 64 <= value <= 1 << 24:  # what the kernel's ladder takes
+        raise PydanticCustomError("ladder", "must be a power of two from 64 to 16777216")
+    return value
+
+
 class InstrumentConfig(Part):
     """One instrument. Its grids come from the lake, then from what is documented; the keys below them override."""
 
@@ -250,7 +256,9 @@ class InstrumentConfig(Part):
     funding: str | None = Field(None, description='"recorded", "none", or a table file')
     margin: str | None = Field(None, description='"card", "none", or a bracket file')
     leverage: int | None = Field(None, ge=1)
-    window_ticks: int = Field(1 << 18, description="ladder size in ticks, a power of two; it follows the price")
+    window_ticks: Annotated[int, AfterValidator(_ladder)] = Field(
+        1 << 18, description="ladder size in ticks, a power of two; it follows the price"
+    )
 
 
 class FeedConfig(Part):

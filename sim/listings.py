@@ -48,9 +48,7 @@ def _import(result: Result) -> Iterator[str]:
 
 
 def _problem(problem: Any) -> str:
-    return (
-        ", ".join(f"{key} {value}" for key, value in problem.items()) if isinstance(problem, Mapping) else str(problem)
-    )
+    return str(problem["text"]) if isinstance(problem, Mapping) else str(problem)
 
 
 def _ls(result: Result) -> Iterator[str]:

@@ -25,7 +25,11 @@ def load_class(spec: str, base: Path, what: str) -> type[Any]:
     module = load_file(base / module_name, what) if module_name.endswith(".py") else _load_module(module_name, what)
     found = getattr(module, class_name, None)
     if not isinstance(found, type):
-        others = sorted(n for n, v in vars(module).items() if isinstance(v, type) and v.__module__ == module.__name__)
+        others = sorted(
+            n
+            for n, v in vars(module).items()
+            if isinstance(v, type) and f"{v.__module__}.".startswith(f"{module.__name__}.")
+        )
         raise InputError(
             f"{module_name} has no class {class_name!r}; it has {', '.join(others) or 'none'}", source=what
         )
