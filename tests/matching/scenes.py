@@ -199,6 +199,8 @@ class Scene:
         assert [words(row) for row in found.log] == [words(row) for row in expected.log]
         assert found == expected
         assert run(replace(case, window_messages=1), kernel_engine(case)) == expected
+        at_once = replace(case, checkpoint_ns=3600 * 1000 * MS)  # the kernel runs as far as it can in one go
+        assert run(at_once, kernel_engine(at_once)) == run(at_once, reference_engine(at_once))
         return Played(expected.log, _resting_by_ms(case), expected.accounts)
 
 

@@ -294,7 +294,7 @@ class _Maker:
     def commands(self) -> tuple[Command, ...]:
         r = self.r
         out: list[Command] = []
-        for _ in range(self.size // r.choice((4, 8, 20))):
+        for _ in range(self.size // r.choice((4, 8, 20, 60))):
             market = r.randrange(self.n_markets)
             ts, bid, ask = r.choice(self.tops[market])
             pick = r.random()
@@ -341,7 +341,7 @@ class _Maker:
             masks=masks,
             reacts=r.random() < 0.5,
             window_messages=r.choice((0, 0, 1, 7, 100)),
-            checkpoint_ns=r.choice((5, 20, 100)) * MS,
+            checkpoint_ns=r.choice((5, 20, 100, 10_000)) * MS,
             deposit_e8=self.deposit_e8(markets[0]) if self.has_margin else 0,
             sample_ns=r.choice(((0, 0), (7 * MS, 0), (10 * MS, 30 * MS))),
             tables=tuple(self.table() for _ in markets),

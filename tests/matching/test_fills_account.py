@@ -127,12 +127,15 @@ def test_funding_is_charged_on_the_position_at_the_boundary() -> None:
 
 
 def test_boundary_passes_without_a_message_of_its_own() -> None:
-    """Nothing of the market is stamped between the announcement and long after the boundary."""
+    """Announced, passed and followed by a fill while nobody was to be woken: the fill is not charged."""
     scene = book(funding_from_marks=True)
-    scene.mark(1, 10**10, 10**8, boundary_ms=10)
-    scene.buy(12, 5, 101)
+    order = scene.buy(0, 5, 99)
+    scene.mark(2, 10**10, 10**8, boundary_ms=10)
+    scene.sold(12, (99, 10))
     scene.mark(20, 10**10, 10**8, boundary_ms=30)
-    assert scene.play().account() == []
+    played = scene.play()
+    assert played.order(order)[1:] == ["FILLED 5@99 QUEUE"]
+    assert played.account() == []
 
 
 def test_earlier_boundary_replaces_an_announced_one() -> None:

@@ -166,6 +166,19 @@ def test_restated_level_is_no_refresh() -> None:
     assert played.order(fourth)[1:] == ["FILLED 4@101 TAKER", "EXPIRED 5@101 IOC_REMAINDER"]
 
 
+def test_levels_outside_the_ladder_obey_the_same_rules() -> None:
+    """What a lane took is forgotten also where the market has moved far away from the level."""
+    scene = Scene({"window_ticks": 64})
+    scene.snapshot(0, {1000: 5}, {1001: 5, 1002: 5, 1003: 5})
+    scene.buy(1, 15, 1003)
+    scene.depth(2, {1000: 0, 99: 5}, {101: 1})  # 1001 and more now wait outside
+    scene.depth(3, asks={1001: 5, 1002: 4})  # restated, changed
+    scene.snapshot(4, {99: 5}, {101: 1, 1001: 5, 1002: 4, 1003: 2})  # restated, restated, changed
+    order = scene.buy(5, 20, type=MARKET)
+    taken = ["FILLED 1@101 TAKER", "FILLED 4@1002 TAKER", "FILLED 2@1003 TAKER", "EXPIRED 13@0 MARKET_REMAINDER"]
+    assert scene.play().order(order)[1:] == taken
+
+
 def test_lanes_do_not_see_each_others_takes() -> None:
     scene = book()
     scene.lanes = 2
