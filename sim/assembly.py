@@ -63,8 +63,8 @@ class MarketPlan:
     funding_exact: bool = True
     funding_recorded: bool = False
     fundings: list[tuple[int, int, int]] = field(default_factory=list)  # boundary, rate_e12, mark_e8 or 0
-    boundaries: int = 0
-    covered: int = 0
+    due: list[int] = field(default_factory=list)  # funding boundaries inside the run
+    covered: int | None = None  # how many of them have a rate; None: as many as the feed turns out to name
     margin: str = ""
     margin_exact: bool = True
     brackets: Brackets | None = None
@@ -326,11 +326,11 @@ def _resolve_funding(
     named = market.config.funding
     due = _boundaries(rule_card, first_ns, last_ns)
     where = f"instrument {market.name}"
-    market.boundaries = len(due)
+    market.due = due
     if named is None and rule_card.funding.accrual.value == "none":
         market.funding = "none (by the rule card)"
     elif named == "none":
-        market.funding, market.funding_exact = "none, switched off", False
+        market.funding, market.funding_exact, market.covered = "none, switched off", False, 0
     elif named is None or named == "recorded":
         known = recorded.boundaries if recorded is not None else set(due if named else ())
         missing = [boundary for boundary in due if boundary not in known]
@@ -341,9 +341,9 @@ def _resolve_funding(
                 source=where, field="funding",
             )  # fmt: skip
         market.funding, market.funding_recorded = "recorded rates and marks", True
-        market.covered = len(due)
-        market.boundaries = len({b for b in known if first_ns < b <= last_ns} | set(due)) if recorded else len(due)
-        market.covered = market.boundaries
+        if recorded is not None:
+            market.due = sorted({boundary for boundary in known if first_ns < boundary <= last_ns} | set(due))
+            market.covered = len(market.due)
     else:
         _funding_table(market, base / named, due, rule_card.funding.interval_ns.value, first_ns, last_ns)
 
@@ -368,7 +368,7 @@ def _funding_table(
             if first_ns < ts <= last_ns and (near is None or abs(near - int(ts)) > JITTER_NS):
                 rows[int(ts)] = (int(rate), int(mark))
     market.fundings = [(boundary, rate, mark) for boundary, (rate, mark) in sorted(rows.items())]
-    market.boundaries = market.covered = len(rows)
+    market.due, market.covered = sorted(rows), len(rows)
     age = f" of {table.file.as_of}" if table.file.as_of else ""
     market.funding = f"table {path.name}{age}" + ("" if table.dated else ", one rate for the whole run")
     market.funding_exact = table.dated

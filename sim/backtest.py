@@ -257,14 +257,22 @@ class Run:
             lane = self.loop.calling
             if lane >= 0:
                 error.add_note(
-                    f"perpsim: raised by {self.names[lane]} (lane {lane}) at {self.core.now} ns, run folder "
-                    f"{self.folder}"
+                    f"perpsim: raised by {self.names[lane]} (lane {lane}) at "
+                    f"{max(self.core.now, self.plan.first_ns)} ns, run folder {self.folder}"
                 )
                 error.perpsim_lane = lane  # type: ignore[attr-defined]  # tells the command line whose error it is
             write_json(self.folder / "manifest.json", self._manifest([], "", f"{type(error).__name__}: {error}"))
+            if lane < 0 and isinstance(error, ValueError | OverflowError) and _raised_by_kernel(error):
+                raise InputError(self._named(str(error)), source=f"run {self.folder}") from error
             raise
         self.wall_ns = self.clock.monotonic_ns() - start
         self._close()
+
+    def _named(self, message: str) -> str:
+        """A kernel's message, which knows markets by number, with their names."""
+        for m in range(len(self.plan.markets)):
+            message = message.replace(f"market {m}:", f"{self.plan.name_of(m)}:")
+        return message
 
     def _close(self) -> None:
         for source in self.sources:
@@ -276,7 +284,7 @@ class Run:
     def finish(self, html: bool) -> Result:
         """Hash, manifest, statistics, summary and report."""
         log_hash = self.writer.canonical.finish()
-        banner = banner_lines(banner_facts(self.plan, self.sources, self.folder))
+        banner = banner_lines(banner_facts(self.plan, self.core, self.sources, self.folder))
         write_json(self.folder / "manifest.json", self._manifest(banner, log_hash, None))
         summary = {**self._summary(log_hash), "statistics": statistics(self.folder)}
         write_json(self.folder / "summary.json", summary)
@@ -410,6 +418,14 @@ class Run:
         for entry in self.plan.config.data:
             found.append({"path": str(self.plan.base / entry.path), "sha256": file_sha256(self.plan.base / entry.path)})
         return found
+
+
+def _raised_by_kernel(error: BaseException) -> bool:
+    """Whether an error was raised in ``matching`` itself, not in somebody's model that it asked."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return trace is not None and Path(trace.tb_frame.f_code.co_filename).parent.name == "matching"
 
 
 def version() -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from matching.codes import EV_CANCELED, EV_EXPIRED, EV_FILLED, EV_REJECTED
+from matching.kernel import Core
 from sim.assembly import MarketPlan, Plan, VenuePlan
 from sim.feeds import WatchedSource
 from sim.report import BannerFacts, InstrumentFacts, VenueFacts
@@ -19,14 +20,14 @@ EXCHANGES = {
 }
 
 
-def banner_facts(plan: Plan, sources: Sequence[WatchedSource], folder: Path) -> BannerFacts:
+def banner_facts(plan: Plan, core: Core, sources: Sequence[WatchedSource], folder: Path) -> BannerFacts:
     """The facts of a finished run, for ``banner_lines``."""
     return BannerFacts(
         venues=[_venue(plan, venue) for venue in plan.venues],
         instruments=[_instrument(plan, m, sources[m], folder) for m in range(len(plan.markets))],
         span_ns=plan.last_ns - plan.first_ns,
         seed=plan.config.seed,
-        notes=_notes(plan),
+        notes=_notes(plan, core),
     )
 
 
@@ -64,14 +65,14 @@ def _instrument(plan: Plan, m: int, source: WatchedSource, folder: Path) -> Inst
         mark_exact=market.mark_exact,
         funding=market.funding,
         funding_exact=market.funding_exact,
-        funding_boundaries=market.boundaries,
-        funding_covered=market.covered,
+        funding_boundaries=len(market.due),
+        funding_covered=len(source.boundaries & set(market.due)) if market.covered is None else market.covered,
         margin=market.margin,
         margin_exact=market.margin_exact,
         gaps=source.gaps,
         gap_ns=source.gap_ns,
         orders_open_in_gap=_orders_in_gaps(m, source.gap_spans, folder),
-        clock_correction=_clock_correction(market),
+        clock_correction=_clock_correction(market, plan.first_ns, plan.last_ns),
     )
 
 
@@ -95,8 +96,8 @@ def _orders_in_gaps(m: int, spans: Sequence[tuple[int, int]], folder: Path) -> i
     return int(lives.filter(inside).select(pl.len()).collect().item())
 
 
-def _clock_correction(market: MarketPlan) -> str:
-    """How the receive clock of the recordings was corrected, or nothing if it was not."""
+def _clock_correction(market: MarketPlan, first_ns: int, last_ns: int) -> str:
+    """How the receive clock of the recordings inside the run was corrected, or nothing if it was not."""
     if not market.paths:
         return ""
     from recorders.dayfile import DayFile
@@ -104,7 +105,11 @@ def _clock_correction(market: MarketPlan) -> str:
     reports: dict[str, Any] = {}
     for path in market.paths:
         reports |= {report["recording"]: report for report in DayFile(path).about["recordings"]}
-    behind = [report for report in reports.values() if report.get("clock_corrected")]
+    behind = [
+        report
+        for report in reports.values()
+        if report.get("clock_corrected") and report["first_ns"] <= last_ns and report["last_ns"] >= first_ns
+    ]
     if not behind:
         return ""
     worst = min(int(report["clock_offset_ns"]) for report in behind)
@@ -112,8 +117,13 @@ def _clock_correction(market: MarketPlan) -> str:
     return f"ran up to {-worst / 1e9:.3f} s behind the venue; corrected, least feed latency {duration_text(floor)}"
 
 
-def _notes(plan: Plan) -> list[str]:
+def _notes(plan: Plan, core: Core) -> list[str]:
     notes = []
+    for m in range(len(plan.markets)):
+        pending = core.pending_boundary(m)
+        if pending:
+            at = instant_text(pending)
+            notes.append(f"{plan.name_of(m)}: funding of {at} is not booked, no later mark message settles its rate")
     compute = plan.config.compute
     if compute is not None:
         delay = compute.delay

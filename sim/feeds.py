@@ -37,6 +37,7 @@ class WatchedSource:
         self.gaps = 0
         self.gap_ns = 0
         self.gap_spans: list[tuple[int, int]] = []
+        self.boundaries: set[int] = set()  # funding boundaries that mark or funding messages name
         self._source = source
         self._market = market
         self._tables = tables
@@ -51,6 +52,10 @@ class WatchedSource:
             return None
         self._sample(window)
         self._watch_gaps(window)
+        if len(window.aux):
+            marks = window.ref[window.kind == MARK] - window.aux_base
+            charges = window.ref[window.kind == FUNDING] - window.aux_base
+            self.boundaries.update(np.unique(np.concatenate((window.aux[marks, 3], window.aux[charges, 2]))).tolist())
         return window if self._marks is None else self._replace_marks(window, *self._marks)
 
     def close(self, end_ns: int) -> None:

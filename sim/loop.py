@@ -106,6 +106,10 @@ class Loop:
     def cancel_timer(self, number):
         """Forget a timer or one-shot. False if there is none of that number."""
         before = len(self.timers) + len(self.one_shots)
+        for item in self.timers:
+            timer: Timer = item
+            if timer.number == number:
+                timer.due_ns = NEVER_NS  # it may be about to fire at this very instant
         self.timers = [timer for timer in self.timers if not self._is_timer(timer, number)]
         self.one_shots = sorted(shot for shot in self.one_shots if shot[1] != number)
         self.next_shot = self.one_shots[0][0] if self.one_shots else NEVER_NS
@@ -154,6 +158,9 @@ class Loop:
         self._first_windows()
         self._start()
         code: cython.int = self.core.advance(self.start_ns)
+        while code == NEED_DATA:  # what was decided in on_start leaves at the start, however small the windows are
+            self._refill()
+            code = self.core.advance(self.start_ns)
         self.now = self.core.now
         for item in self.lanes:
             lane: Lane = item
@@ -337,9 +344,10 @@ class Loop:
         m: cython.longlong = self.core.msg_market
         kind: cython.longlong = self.core.msg_kind
         if kind in (TRADE, OFFBOOK):
-            if kind == TRADE and self.series_count[m]:
-                self._bars_of(m)
+            known: cython.Py_ssize_t = len(self.series)
             self._trade_message(m, False)
+            if kind == TRADE and self.series_count[m]:
+                self._bars_of(m, known)
         elif kind == FORCE:
             self._trade_message(m, True)
         elif kind == MARK:
@@ -424,11 +432,12 @@ class Loop:
                 else:
                     lane.strategy.on_trade(m, trade)
 
-    def _bars_of(self, m):
+    def _bars_of(self, m, known):
+        """Fold the prints of the message into the first ``known`` series: those that it has not brought about."""
         core: Core = self.core
         k: cython.longlong
         rows: cython.longlong = core.msg_rows
-        for item in self.series:
+        for item in self.series[:known]:
             series: BarSeries = item
             if series.instrument != m:
                 continue

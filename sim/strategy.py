@@ -29,6 +29,7 @@ SIDE_NAMES = ("BUY", "SELL")
 MAX_TICKS = (1 << 31) - 1
 NEVER_NS = (1 << 63) - 1
 ABSENT = -(1 << 62)  # codes.NO_PRICE
+MAX_LATE = 4096  # closed orders of which a request may still be answered
 
 
 class Order:
@@ -120,12 +121,18 @@ class Book:
         self.tick_den = tick_den
 
     def best_ticks(self, side):
+        if side != BUY and side != SELL:
+            _no_side(side)
         return self.core.best_ticks(self.instrument, side)
 
     def best_lots(self, side):
+        if side != BUY and side != SELL:
+            _no_side(side)
         return self.core.best_lots(self.instrument, side)
 
     def lots_at(self, side, ticks):
+        if side != BUY and side != SELL:
+            _no_side(side)
         return self.core.level_lots(self.instrument, side, ticks)
 
     def mid_in_ticks(self):
@@ -133,6 +140,8 @@ class Book:
 
     def levels(self, side, depth=10):
         """The best ``depth`` levels of a side, best first, as a list of (ticks, lots)."""
+        if side != BUY and side != SELL:
+            _no_side(side)
         return self.core.levels(self.instrument, side, depth)
 
     @property
@@ -262,10 +271,14 @@ class Context:
 
     def ticks(self, i, price):
         """A price in quote currency as the nearest whole number of ticks."""
+        if i < 0 or i >= self.count:
+            raise IndexError(self._no_instrument(i))
         return round(price * self.tick_den[i] / self.tick_num[i])
 
     def lots(self, i, size):
         """A size in the venue's unit as the nearest whole number of lots."""
+        if i < 0 or i >= self.count:
+            raise IndexError(self._no_instrument(i))
         return round(size / float(self.instruments[i].lot_size))
 
     def history(self, i, span, kind="trades", bar=None):
@@ -373,8 +386,10 @@ class Context:
             order: Order = item
             if kind == 0:
                 self.send(order)
-            elif order.is_closed:
-                order.pending = 0  # it closed while we were computing: there is nothing left to ask for
+            elif order.is_closed:  # it closed while we were computing: there is nothing left to ask for
+                order.pending &= ~(PENDING_CANCEL if kind == 1 else PENDING_AMEND)
+                if order.pending == 0:
+                    self.late.pop(order.number, None)
             elif kind == 1:
                 self.core.cancel(self.lane, order.slot, order.number)
             else:
@@ -436,6 +451,9 @@ class Context:
         elif kind == EV_AMENDED:
             order.ticks = core.ev_ticks
             order.lots = core.ev_lots
+        elif kind == EV_ACCEPTED and order.reduce_only:
+            order.lots = core.ev_lots  # the venue has cut it to the position
+        asked: cython.longlong = order.pending
         entry: cython.longlong = TRANSITIONS[(order.row * 4 + order.pending) * TRIGGERS + trigger]
         if entry < 0:
             raise LifecycleDefect(order.number, order.status_name, lifecycle.event_name(kind), "not in the table")
@@ -445,6 +463,12 @@ class Context:
         if effects & ANSWER_AMEND:
             order.pending &= ~PENDING_AMEND
         was_closed: cython.bint = order.is_closed
+        if kind == EV_CANCELED and asked == PENDING_AMEND:
+            order.pending = 0  # an amendment to no more than has executed
+        elif kind == EV_EXPIRED and order.row == OPEN and core.ev_reason == R_POST_ONLY:
+            order.pending &= ~PENDING_AMEND  # an amendment that would have crossed
+        elif kind == EV_CANCEL_REJECTED and not asked & PENDING_CANCEL:
+            order.pending = 0  # the amendment had closed it, the cancel came second
         order._become(entry & 15)
         if kind == EV_ACCEPTED:
             order.acked_ns = core.ev_deliver
@@ -473,7 +497,7 @@ class Context:
         if kind == EV_FUNDING:
             self.wallet_e8[wallet] += core.ev_fee_e8
         elif kind in (EV_LIQUIDATED, EV_ADL):
-            self.wallet_e8[wallet] += core.ev_realized_e8 - core.ev_fee_e8
+            self.wallet_e8[wallet] = core.ev_wallet_e8  # as stated: the insurance fund may have covered a deficit
             if core.ev_side == BUY:
                 self.position_lots[market] += core.ev_lots
             else:
@@ -484,6 +508,8 @@ class Context:
         if order.slot >= 0:
             self.slots[order.slot] = None
         if order.pending:
+            if len(self.late) >= MAX_LATE:  # what answered a request and closed the order in one leaves it here
+                self.late = dict(list(self.late.items())[MAX_LATE // 2 :])
             self.late[order.number] = order
 
     def find(self, slot, number):
@@ -532,6 +558,10 @@ class Context:
 
     def _no_instrument(self, i):
         return f"instrument {i}: this run has instruments 0 to {self.count - 1}, in run-file order"
+
+
+def _no_side(side):
+    raise ValueError(f"side {side}: must be BUY (0) or SELL (1)")
 
 
 def _order_number(order):
