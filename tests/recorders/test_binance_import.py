@@ -48,6 +48,16 @@ def test_a_whole_recording_is_taken_over_message_by_message(tmp_path: Path, lake
     assert Lake(lake).verify()[0]["problems"] == []
 
 
+def test_depth_that_no_snapshot_joins_is_named(tmp_path: Path, lake: Path) -> None:
+    """Nothing is missing in such a capture, so it has no gap; yet its book is never known."""
+    lines = [line for line in Market().run(50).lines if b"lastUpdateId" not in line.text()]
+    report = import_binance_report([write(tmp_path / "day", lines)], lake)
+    (recording,) = report.recordings
+    assert (recording.snapshots, recording.gaps, recording.stale_at_end) == (0, 0, True)
+    assert report.problems.counts["no_snapshot"] == 1
+    assert "the book is unknown" in str(report.problems.named[-1])
+
+
 def test_the_client_sees_the_same_book_in_its_own_order(tmp_path: Path, lake: Path) -> None:
     market = Market(seed=3).run(150)
     import_binance([write(tmp_path / "day", market.lines)], lake)

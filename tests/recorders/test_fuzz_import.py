@@ -46,6 +46,7 @@ def test_any_bytes_end_in_a_report(edits: list[tuple[int, int, bytes]], zipped: 
             "duplicate",
             "reordered",
             "snapshot_refused",
+            "no_snapshot",
             "unknown_instrument",
         }
         assert set(report.problems.counts) <= kinds
