@@ -13,7 +13,7 @@ cdef class Loop:
     cdef readonly str stop_reason
     cdef readonly bint stopped
     cdef readonly long long calling
-    cdef list lanes, sources, ahead, timers, one_shots, streams
+    cdef list lanes, sources, timers, one_shots, streams
     cdef list series
     cdef long long[::1] series_count
     cdef object sink, services
@@ -31,7 +31,7 @@ cdef class Loop:
     cdef _book_message(self, long long m)
     cdef _mark_message(self, long long m)
     cdef _gap_message(self, long long m)
-    cdef _bars_of(self, long long m)
+    cdef _bars_of(self, long long m, Py_ssize_t known)
     cdef _send_bar(self, Lane lane, Bar bar)
     cdef _due(self)
     cdef _fire_bars(self)

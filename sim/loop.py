@@ -22,6 +22,7 @@ from heapq import heappop, heappush
 import cython
 import numpy as np
 
+from matching.feed import messages_from_rows
 from sim.bars import bar_spec
 from sim.lanes import MAX_WAITING
 from sim.strategy import NEVER_NS
@@ -32,6 +33,7 @@ if not cython.compiled:
     from sim.lanes import *
     from sim.strategy import Fill, Funding, Gap, Liquidation, OrderEvent, Trade
 
+EMPTY = messages_from_rows(*[np.zeros(0, kind) for kind in ("i8", "i8", "u1", "u1", "i4", "i4")])
 DRAIN_EVERY = 16_384  # private events between two drains of the log
 
 
@@ -46,7 +48,6 @@ class Loop:
     def __init__(self, core, sources, start_ns, streams, sink, services):
         self.core = core
         self.sources = list(sources)
-        self.ahead = [None] * len(self.sources)
         self.start_ns = start_ns
         self.streams = list(streams)
         self.sink = sink
@@ -179,8 +180,7 @@ class Loop:
             window = source.next_window()
             if window is None:
                 raise ValueError(f"market {m}: its feed holds no messages in the run's span")
-            self.ahead[m] = source.next_window()
-            self.core.set_window(m, window, self.ahead[m] is None)
+            self.core.set_window(m, window, False)
         for item in self.streams:
             self.next_row = min(self.next_row, item.next_ns)
 
@@ -238,9 +238,8 @@ class Loop:
 
     def _refill(self):
         for m in self.core.needs():
-            window = self.ahead[m]
-            self.ahead[m] = self.sources[m].next_window()
-            self.core.set_window(m, window, self.ahead[m] is None)
+            window = self.sources[m].next_window()
+            self.core.set_window(m, EMPTY if window is None else window, window is None)
         self.drained_at = self.private_events
         self.sink.drain(self.core, False)
         self.sink.window(self.now)
