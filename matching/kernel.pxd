@@ -27,7 +27,9 @@ cdef class LatencyTable:
     cdef long long[::1] times, values
     cdef Py_ssize_t count, at
     cdef object model
+    cdef object core
     cdef object _owner
+    cdef long long _ask(self, long long ts, unsigned long long u, long long leg)
     cdef long long get(self, long long ts, long long seed, long long market, long long order_no, long long leg) noexcept nogil
     cdef long long _series(self, long long ts) noexcept nogil
 
@@ -37,6 +39,8 @@ cdef class QueueModel:
     cdef public int code
     cdef public double exponent
     cdef object model
+    cdef object core
+    cdef double _ask(self, double front, double back)
     cdef double probability(self, double front, double back) noexcept nogil
     cdef double after_depth(self, double front, double cum, double previous, double quantity) noexcept nogil
 
@@ -88,7 +92,7 @@ cdef class Market:
     cdef LatencyTable entry, response
     cdef readonly int exchange
     cdef readonly long long tick_e8_num, tick_e8_den
-    cdef readonly bint post_only_reject, fok_reject, margin_on, funding_from_marks, mid_mark
+    cdef readonly bint post_only_reject, fok_reject, margin_on, funding_from_marks, mid_mark, mark_table
     cdef readonly long long min_lots, max_lots
     # columns of the current window
     cdef const long long[::1] ts_event, ts_recv, row_start, ref
@@ -165,6 +169,7 @@ cdef class Market:
     cdef long long lane_best(self, int lane, int side) noexcept nogil
     cdef long long _reducible(self, int lane, int side) noexcept nogil
     cdef long long _fill_maker(self, int slot, long long lots, int cause) noexcept nogil
+    cdef long long _ask_fee(self, int side, long long ticks, long long lots, int liquidity)
     cdef long long _book_fill(self, int slot, long long ticks, long long lots, int liquidity) noexcept nogil
     cdef void _fill_taker(self, int slot, long long ticks, long long lots) noexcept nogil
     cdef void _close(self, int slot, int event, int reason) noexcept nogil
@@ -184,7 +189,7 @@ cdef class Market:
     cdef void _reserve(self, int slot, bint add, long long lots) noexcept nogil
     cdef long long next_internal(self) noexcept nogil
     cdef void do_internal(self, long long ts) noexcept nogil
-    cdef long long mid_e8(self) noexcept nogil
+    cdef long long mid_of(self, BookView view) noexcept nogil
     cdef void _recentre(self)
     cdef bint _widen(self, long long ticks)
     cdef void _rebuild(self, long long width, long long centre)
@@ -204,7 +209,7 @@ cdef class Core:
     cdef public object error
     # orders, by slot
     cdef int[::1] o_lane, o_market, o_side, o_tif, o_type, o_flags, o_state, o_next, o_prev, o_seq, o_requests
-    cdef long long[::1] o_no, o_ticks, o_lots, o_filled, o_column, o_cum, o_sent
+    cdef long long[::1] o_no, o_ticks, o_lots, o_filled, o_column, o_cum, o_sent, o_deliver
     cdef double[::1] o_front
     cdef int[::1] free_slots
     cdef Py_ssize_t free_count
@@ -259,7 +264,7 @@ cdef class Core:
     cdef void _queue_request(self, long long ts, int kind, int slot, long long order_no, long long ticks, long long lots)
     cpdef bint pop_private(self)
     cdef void emit(self, int slot, int event, int reason, long long ticks, long long lots, int liquidity, long long fee, int cause, long long front, long long realized, long long ts) noexcept nogil
-    cdef void _stamp(self, Py_ssize_t at, int lane, int k, long long order_no, long long seq, long long ts) noexcept nogil
+    cdef long long _stamp(self, Py_ssize_t at, int lane, int k, long long order_no, long long seq, long long ts, long long earliest) noexcept nogil
     cdef long long _response(self, int k, long long ts, long long order_no, long long seq) noexcept nogil
     cdef long long _response_of(self, object market, long long ts, long long order_no, long long seq)
     cdef void emit_refused(self, int lane, int k, int slot, long long order_no, int event, int reason, long long sent, long long ts, int request) noexcept nogil

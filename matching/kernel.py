@@ -42,9 +42,11 @@ if not cython.compiled:
     SECOND_NS = 1_000_000_000
 
 NEVER = (1 << 63) - 1
+LATENCY_LIMIT_NS = 1 << 60  # of a model of the run's own: 36 years
 NO_PRICE = -(1 << 62)  # as in codes.py
 UNKNOWN_FRONT = 1 << 62  # a queue that no displayed quantity has told yet, in state hashes
 
+AUX_KINDS = (MARK, FUNDING, GAP)
 LOG_COLUMNS = (
     "lane", "account", "market", "order_no", "seq", "event", "reason", "ts_event_ns", "ticks", "lots", "liquidity",
     "fee_e8", "ts_sent_ns", "ts_deliver_ns", "cause", "queue_front_micro", "side", "style", "leaves", "realized_e8",
@@ -91,6 +93,7 @@ class LatencyTable:
         self.count = len(values)
         self.at = 0
         self.model = model
+        self.core = None
 
     @staticmethod
     def constant(ns):
@@ -123,14 +126,28 @@ class LatencyTable:
             fraction: cython.longlong = cython.cast(cython.longlong, (whole >> 8) & 0xFFFFFF)
             return self.values[i] + (((self.values[i + 1] - self.values[i]) * fraction) >> 24)
         with cython.gil:
-            return _ask_latency(self.model, ts, u)
+            return self._ask(ts, u, leg)
+
+    def _ask(self, ts, u, leg):
+        """What the run's own model says. What is wrong with it stops the run (``Core.error``): no caller can raise."""
+        try:
+            value = int(self.model.latency(ts, u))
+            if abs(value) > LATENCY_LIMIT_NS or (value < 0 and leg & 1):
+                raise ValueError(
+                    f"latency model {type(self.model).__name__}: {value} ns is out of range "
+                    "(only a request can be refused, by a negative latency)"
+                )
+            return value
+        except BaseException as error:
+            self.core.fail(error)
+            return 0
 
     def _series(self, ts):
         i: cython.Py_ssize_t = self.at
         if ts <= self.times[0]:
             return self.values[0]
-        if self.times[i] > ts:
-            i = 0
+        while self.times[i] > ts:  # a short way back: several markets ask, and each a little out of turn
+            i -= 1
         while i + 1 < self.count and self.times[i + 1] <= ts:
             i += 1
         self.at = i
@@ -141,11 +158,6 @@ class LatencyTable:
         )
 
 
-@cython.cfunc
-def _ask_latency(model: object, ts: cython.longlong, u: cython.ulonglong) -> cython.longlong:
-    return int(model.latency(ts, u))
-
-
 class QueueModel:
     """How a resting order's queue ahead (``front``, lots of others) moves with its level.
 
@@ -153,7 +165,7 @@ class QueueModel:
     for the probability that a cancelled lot stood behind us. Formulas: docs/fills.md, after hftbacktest's models.
     """
 
-    def __init__(self, code=QUEUE_RISK_AVERSE, exponent=1.0, model=None):
+    def __init__(self, code=QUEUE_RISK_AVERSE, exponent=1.0, model=None, core=None):
         if code == QUEUE_CUSTOM and not hasattr(model, "probability"):
             raise ValueError("queue model: QUEUE_CUSTOM needs an object with probability(front, back)")
         if not exponent > 0:
@@ -161,6 +173,7 @@ class QueueModel:
         self.code = code
         self.exponent = exponent
         self.model = model
+        self.core = core
 
     def probability(self, front, back):
         p: cython.double
@@ -181,8 +194,19 @@ class QueueModel:
             q = ln1p(max(back + front, 0.0))
         else:
             with cython.gil:
-                return _ask_queue(self.model, front, back)
+                return self._ask(front, back)
         return 1.0 if q == 0.0 else p / q
+
+    def _ask(self, front, back):
+        """What the run's own model says. What is wrong with it stops the run (``Core.error``): no caller can raise."""
+        try:
+            value = float(self.model.probability(front, back))
+            if not 0.0 <= value <= 1.0:
+                raise ValueError(f"queue model {type(self.model).__name__}: {value} is no probability")
+            return value
+        except BaseException as error:
+            self.core.fail(error)
+            return 1.0
 
     def after_depth(self, front, cum, previous, quantity):
         """The queue ahead after the level went from ``previous`` to ``quantity`` lots, ``cum`` of them traded."""
@@ -196,11 +220,6 @@ class QueueModel:
         moved = back - p * change
         moved = front - (1.0 - p) * change + (moved if moved < 0.0 else 0.0)
         return moved if moved < quantity else quantity
-
-
-@cython.cfunc
-def _ask_queue(model: object, front: cython.double, back: cython.double) -> cython.double:
-    return float(model.probability(front, back))
 
 
 class BookView:
@@ -472,7 +491,7 @@ class Market:
             raise ValueError(f"window_ticks must be a power of two from 64 to {MAX_WIDTH}, got {width}")
         self.venue = BookView(width, options["l1_only"])
         self.local = BookView(width, options["l1_only"])
-        self.queue = QueueModel(options["queue_model"], options["queue_param"], options["custom_queue"])
+        self.queue = QueueModel(options["queue_model"], options["queue_param"], options["custom_queue"], core)
         self.entry = self.response = LatencyTable.constant(0)
         self.fee_model = options["fee_model"]
         self.own_fees = self.fee_model is not None
@@ -527,6 +546,7 @@ class Market:
         self.plan_kind = _view(np.append(np.asarray(kind, dtype=np.int64), 0))
         self.plan_a = _view(np.append(np.asarray(a, dtype=np.int64), 0))
         self.plan_b = _view(np.append(np.asarray(b, dtype=np.int64), 0))
+        self.mark_table = MARK in kind
         self.plan_at = 0
 
     def set_window(self, window, last):
@@ -1274,9 +1294,20 @@ class Market:
         if not self.own_fees:
             return self.core.ledger.fill(account, self.index, self.core.o_side[slot], ticks, lots, liquidity)
         with cython.gil:
-            fee = _ask_fee(self.fee_model, self.core.o_side[slot], ticks, lots, liquidity)
+            fee = self._ask_fee(self.core.o_side[slot], ticks, lots, liquidity)
         self.core.ledger.fill_with_fee(account, self.index, self.core.o_side[slot], ticks, lots, fee)
         return fee
+
+    def _ask_fee(self, side, ticks, lots, liquidity):
+        """What the run's own model says. What is wrong with it stops the run (``Core.error``): no caller can raise."""
+        try:
+            fee = int(self.fee_model.fee_e8(side, ticks, lots, liquidity))
+            if abs(fee) >= 1 << 62:
+                raise OverflowError(f"fee model {type(self.fee_model).__name__}: {fee} does not fit")
+            return fee
+        except BaseException as error:
+            self.core.fail(error)
+            return 0
 
     def _fill_taker(self, slot, ticks, lots):
         fee: cython.longlong = self._book_fill(slot, ticks, lots, LIQ_TAKER)
@@ -1471,8 +1502,10 @@ class Market:
         self._place(slot, True)
 
     def _reach(self, ticks):
-        """Make the ladder wide enough for an own order at ``ticks``; False if no ladder could be."""
+        """Make the ladder wide enough for an own order at ``ticks``; False if no ladder could be, or it is no price."""
         column: cython.longlong
+        if ticks < 1:
+            return False
         if not self.venue.based:
             self.venue.set_base(ticks)
         column = self.venue.column(0, ticks)
@@ -1533,13 +1566,11 @@ class Market:
 
     # -- mark, funding, liquidation ------------------------------------------------------------------------------
 
-    def mid_e8(self):
-        """The venue book's mid at 1e-8, rounded down; 0 while a side is empty or the book stale."""
-        if not self.venue.valid or self.venue.best[0] < 0 or self.venue.best[1] < 0:
+    def mid_of(self, view):
+        """A view's mid at 1e-8, rounded down; 0 while a side is empty or the book stale."""
+        if not view.valid or view.best[0] < 0 or view.best[1] < 0:
             return 0
-        return mul_div(
-            self.venue.best_ticks(0) + self.venue.best_ticks(1), self.tick_e8_num, 2 * self.tick_e8_den, 0
-        )
+        return mul_div(view.best_ticks(0) + view.best_ticks(1), self.tick_e8_num, 2 * self.tick_e8_den, 0)
 
     def set_mark(self, mark_e8):
         lane: cython.int
@@ -1622,7 +1653,7 @@ class Market:
             self._take_boundary(ts)  # before the other things of this instant can change a position
         if ts == self.mid_next:
             self.mid_next += SECOND_NS
-            mark = self.mid_e8()
+            mark = self.mid_of(self.venue)
             if mark > 0:
                 self.set_mark(mark)
         while self.plan_ts[self.plan_at] == ts:
@@ -1699,13 +1730,6 @@ class Market:
 
 
 @cython.cfunc
-def _ask_fee(
-    model: object, side: cython.int, ticks: cython.longlong, lots: cython.longlong, liquidity: cython.int
-) -> cython.longlong:
-    return int(model.fee_e8(side, ticks, lots, liquidity))
-
-
-@cython.cfunc
 @cython.nogil
 @cython.exceptval(check=False)
 def _listen_bit(kind: cython.int) -> cython.int:
@@ -1725,6 +1749,8 @@ def _unseen(window, local_at):
     from matching.feed import FeedWindow
 
     seen = np.sort(window.local_order[local_at:].astype(np.int64))
+    refs = window.ref[seen][np.isin(window.kind[seen], AUX_KINDS)]
+    past = int(refs.min()) - window.aux_base if len(refs) else len(window.aux)  # payloads of what everybody has seen
     counts = window.row_start[seen + 1] - window.row_start[seen]
     rows = np.repeat(window.row_start[seen] - (np.cumsum(counts) - counts), counts)
     rows = rows + np.arange(int(counts.sum()))
@@ -1733,7 +1759,8 @@ def _unseen(window, local_at):
         ts_event=window.ts_event[seen], ts_recv=recv, kind=window.kind[seen],
         row_start=np.concatenate(([0], np.cumsum(counts))).astype(np.int64), ref=window.ref[seen],
         local_order=np.argsort(recv, kind="stable").astype(np.int32), side=window.side[rows],
-        px_ticks=window.px_ticks[rows], qty_lots=window.qty_lots[rows], aux=window.aux, aux_base=window.aux_base,
+        px_ticks=window.px_ticks[rows], qty_lots=window.qty_lots[rows], aux=window.aux[past:],
+        aux_base=window.aux_base + past,
     )  # fmt: skip
 
 
@@ -1788,6 +1815,7 @@ class Core:
         self.o_lane = self.o_market = self.o_side = self.o_tif = self.o_type = self.o_flags = none32
         self.o_state = self.o_next = self.o_prev = self.o_seq = self.o_requests = self.free_slots = none32
         self.o_no = self.o_ticks = self.o_lots = self.o_filled = self.o_column = self.o_cum = self.o_sent = none64
+        self.o_deliver = none64
         self.o_front = _wider((), 0, np.float64)
         self.rq_first = self.rq_end = self.rq_free_count = 0
         self.rq_mask = -1
@@ -1842,6 +1870,8 @@ class Core:
             raise ValueError("core: a response latency cannot be negative (only a request can be refused)")
         market.entry = entry
         market.response = response
+        entry.core = self
+        response.core = self
 
     def set_plan(self, market, ts_ns, kind, a, b):
         """Marks and funding from tables, sorted by time (see Market.set_plan)."""
@@ -1937,8 +1967,8 @@ class Core:
         woken: cython.int = -1
         for k in range(self.n_markets):
             market = self._market(k)
-            if market.run_local(self.now, woken < 0) and woken < 0:
-                woken = k
+            if market.run_local(self.now if woken < 0 else self.now - 1, woken < 0) and woken < 0:
+                woken = k  # messages of later markets at this instant come after it, whoever listens to them
         if woken >= 0:
             self._show_message(self._market(woken))
             return WAKE_MARKET
@@ -1978,17 +2008,19 @@ class Core:
         limit: cython.longlong
         request: cython.longlong
         internal: cython.longlong
+        is_due: cython.bint
         while True:
             request = self._next_request()
             internal = self._next_internal()
             limit = min(self.horizon, request)
-            if internal <= limit:
+            is_due = internal <= limit
+            if is_due:
                 limit = internal - 1
             if self._run_data(limit) == NEED_DATA:
                 return NEED_DATA
             if self.horizon < limit or self._next_internal() < internal:
                 continue  # an answer will be due, or a boundary became known, before that
-            if internal - 1 == limit:
+            if is_due:
                 self._do_internal(internal)
             elif request == limit:
                 self._do_request()
@@ -2108,6 +2140,7 @@ class Core:
         self.o_seq[slot] = 0
         self.o_requests[slot] = 0
         self.o_sent[slot] = self.now
+        self.o_deliver[slot] = 0
         self.o_front[slot] = 0.0
         self.o_cum[slot] = 0
         self.orders += 1
@@ -2200,30 +2233,39 @@ class Core:
         )  # fmt: skip
 
     def liquidate(self, lane, venue, ts):
-        """Binance's procedure: cancel all, one reducing order a position, then the insurance fund."""
+        """Binance's procedure in an asset: cancel all, one reducing order a position, then the insurance fund."""
         account = self.lane_accounts[lane][venue]
-        mine = [m for m in self.markets if self._venue_of(m) == venue]
-        for market in mine:
-            self._at(market, ts).cancel_lane(lane, R_LIQUIDATION)
-        for market in mine:
-            if self.ledger.is_liquidatable(account) and self.ledger.position(account, market.index):
-                market.liquidate_position(lane)
-        if self.ledger.is_liquidatable(account):
+        for _ in range(self.ledger.n_assets):  # margin is per asset: the others of the account go on
+            asset = self.ledger.liquidatable_asset(account)
+            if asset < 0:
+                return
+            mine = [m for m in self.markets if self._settles(m, venue, asset)]
             for market in mine:
-                market.take_over(lane)
+                self._at(market, ts).cancel_lane(lane, R_LIQUIDATION)
+            for market in mine:
+                if self.ledger.liquidatable_asset(account) == asset and self.ledger.position(account, market.index):
+                    market.liquidate_position(lane)
+            if self.ledger.liquidatable_asset(account) == asset:
+                for market in mine:
+                    market.take_over(lane)
 
-    def _venue_of(self, market):
-        return market.venue_index
+    def _settles(self, market, venue, asset):
+        return market.venue_index == venue and self.ledger.market_asset[market.index] == asset
 
     def _at(self, market, ts):
         found: Market = market
         found.now = ts
         return found
 
+    def fail(self, error):
+        """The run cannot go on: ``advance`` raises this, the first of all errors, as soon as it is back."""
+        if self.error is None:
+            self.error = error
+
     def fail_no_mark(self, market, boundary):
-        self.error = ValueError(
+        self.fail(ValueError(
             f"market {market}: funding is due at {boundary} ns for an open position, but no mark price is known then"
-        )
+        ))  # fmt: skip
 
     # -- private events ------------------------------------------------------------------------------------------
 
@@ -2265,10 +2307,10 @@ class Core:
         elif event == EV_REJECTED:
             self.rejects += 1
             self.lane_rejects[lane] += 1
-        self._stamp(at, lane, k, self.o_no[slot], self.o_seq[slot], ts)
+        self.o_deliver[slot] = self._stamp(at, lane, k, self.o_no[slot], self.o_seq[slot], ts, self.o_deliver[slot])
 
-    def _stamp(self, at, lane, k, order_no, seq, ts):
-        """Account columns, venue time and delivery of the record at ``at``."""
+    def _stamp(self, at, lane, k, order_no, seq, ts, earliest):
+        """Account columns, venue time and delivery (not before ``earliest``) of the record at ``at``; returns when."""
         account: cython.longlong = self.account_of[lane * self.n_markets + k]
         deliver: cython.longlong
         self.log[at + L_ACCOUNT] = account
@@ -2280,8 +2322,10 @@ class Core:
         else:
             self.log[at + L_TS] = ts
             deliver = ts + self._response(k, ts, order_no, seq)
+        deliver = max(deliver, earliest)  # what a venue says of one order arrives in the order in which it says it
         self.log[at + L_DELIVER] = deliver
         self._deliver(self.log_base + at // L_WIDTH, deliver, lane)
+        return deliver
 
     def _response(self, k, ts, order_no, seq):
         if self.only is not None:
@@ -2307,7 +2351,10 @@ class Core:
         self.log[at + L_REASON] = reason
         self.log[at + L_SENT] = sent
         self.log[at + L_SLOT] = slot
-        self._stamp(at, lane, k, order_no, REFUSED_SEQ + request, ts)
+        if self.o_no[slot] == order_no and self.o_lane[slot] == lane:
+            self.o_deliver[slot] = self._stamp(at, lane, k, order_no, REFUSED_SEQ + request, ts, self.o_deliver[slot])
+        else:
+            self._stamp(at, lane, k, order_no, REFUSED_SEQ + request, ts, 0)  # all else about it has been delivered
 
     def emit_account(self, lane, k, event, reason, ts, ticks, lots, amount, rate_or_realized, side, cause, booked):
         """Funding, or a forced fill or takeover: an event that belongs to no order of the lane."""
@@ -2335,7 +2382,7 @@ class Core:
             if event == EV_FILLED:
                 self.fills += 1
                 self.lane_fills[lane] += 1
-        self._stamp(at, lane, k, 0, self.lane_seq[lane], booked)
+        self._stamp(at, lane, k, 0, self.lane_seq[lane], booked, 0)
         self.log[at + L_TS] = ts
         self.lane_seq[lane] += 1
 
@@ -2448,6 +2495,7 @@ class Core:
         self.o_column = _wider(self.o_column, count, np.int64)
         self.o_cum = _wider(self.o_cum, count, np.int64)
         self.o_sent = _wider(self.o_sent, count, np.int64)
+        self.o_deliver = _wider(self.o_deliver, count, np.int64)
         self.o_front = _wider(self.o_front, count, np.float64)
         for slot in range(count - 1, self.slots - 1, -1):
             self.free_slots[self.free_count] = slot
@@ -2516,9 +2564,13 @@ class Core:
         return found.local.valid
 
     def mark_e8(self, market):
-        """The mark as the client knows it (a table's or the mid proxy's at once), 0 if none yet."""
+        """The mark as the client knows it, 0 if none: a table's at once, of the mid proxy its own book's mid."""
         found: Market = self._market(market)
-        return found.local_mark_e8 if found.local_mark_e8 else found.mark_e8
+        if found.mid_mark:
+            return found.mid_of(found.local)
+        if found.local_mark_e8 or not found.mark_table:
+            return found.local_mark_e8
+        return found.mark_e8
 
     def funding_view(self, market):
         """(index_e8, predicted rate_e12, next_funding_ns) of the last mark message received, zeros before."""

@@ -327,18 +327,20 @@ class Reference:
         return range(len(self.accounts_of_lane))
 
     def liquidate(self, lane: int, venue: int) -> None:
-        """Cancel everything, reduce by the book down to the bankruptcy price, hand the rest to the insurance fund."""
-        markets = [market for market in self.markets if market.rules.venue == venue]
+        """Asset by asset: cancel all, reduce by the book to the bankruptcy price, the rest to the insurance fund."""
         account = self.accounts_of_lane[lane][venue]
-        for market in markets:
-            market.cancel_lane(lane)
-        for market in markets:
-            margin = market.rules.margin
-            if margin is not None and margin.is_liquidatable(account) and market.position(lane) != 0:
-                market.liquidate_position(lane)
-        if any(market.rules.margin is not None and market.rules.margin.is_liquidatable(account) for market in markets):
+        for asset in sorted({market.rules.asset for market in self.markets}):
+            markets = [market for market in self.markets if (market.rules.venue, market.rules.asset) == (venue, asset)]
+            if not _is_due(markets, account, asset):
+                continue
             for market in markets:
-                market.take_over(lane)
+                market.cancel_lane(lane)
+            for market in markets:
+                if _is_due([market], account, asset) and market.position(lane) != 0:
+                    market.liquidate_position(lane)
+            if _is_due(markets, account, asset):
+                for market in markets:
+                    market.take_over(lane)
 
     def emit(self, m: int, outcome: Outcome) -> None:
         self._record(m, outcome, outcome.boundary_ns or self.venue_now, self._deliver_ns(m, outcome))
@@ -368,7 +370,8 @@ class Reference:
                 outcome.lots, outcome.liquidity, outcome.fee_e8, sent_ns, deliver_ns, outcome.cause,
                 outcome.front_micro, outcome.side, style, leaves, outcome.realized_e8,
                 *self._holdings(account, m),
-            )
+            ),
+            outcome.order,
         )  # fmt: skip
 
     def _refuse(self, request: Request, reason: int) -> None:
@@ -383,14 +386,17 @@ class Reference:
                 order.lane, account, m, order.number, REFUSED_SEQ + request.number, event, reason, self.venue_now, 0, 0,
                 0, 0, request.sent_ns, deliver_ns, 0, 0, 0, 0, 0, 0,
                 *self._holdings(account, m),
-            )
+            ),
+            order,
         )  # fmt: skip
 
     def _holdings(self, account: int, m: int) -> tuple[int, int]:
         """Position and wallet after an event."""
         return self.accounts.position(account, m), self.accounts.wallet(account, self.markets[m].rules.asset)
 
-    def _deliver(self, event: Event) -> None:
+    def _deliver(self, event: Event, order: Order | None) -> None:
+        if order is not None:  # what a venue says of one order arrives in the order in which it says it
+            event.ts_deliver_ns = order.delivered_ns = max(event.ts_deliver_ns, order.delivered_ns)
         self.log.append(event)
         heapq.heappush(self.private, (event.ts_deliver_ns, len(self.log), event))
 
@@ -516,10 +522,13 @@ class Reference:
     # -- our side
 
     def _show_messages(self, upto_ns: int) -> bool:
-        """Bring every client view to ``upto_ns``, but no listened message beyond the first; True if there was one."""
+        """Bring every client view to ``upto_ns`` or to the first listened message there; True if there was one.
+
+        Messages of later markets at that instant come after it.
+        """
         shown = False
         for feed in self.feeds:
-            while feed.at_client and feed.at_client[0][0] <= upto_ns:
+            while feed.at_client and feed.at_client[0][0] <= upto_ns - shown:
                 message = feed.at_client[0][-1]
                 is_listened = self._is_listened_to(message)
                 if is_listened and shown:
@@ -610,6 +619,12 @@ class Reference:
 def _front_micro(order: Order) -> int:
     """May be negative: a queue model can put us before the head, where the next trade fills."""
     return UNKNOWN_FRONT if order.front_lots is None else math.floor(order.front_lots * 1e6 + 0.5)
+
+
+def _is_due(markets: list[VenueMarket], account: int, asset: int) -> bool:
+    """Whether the account is to be liquidated in this asset."""
+    margins = [market.rules.margin for market in markets]
+    return any(margin is not None and margin.liquidatable_asset(account) == asset for margin in margins)
 
 
 def _nothing() -> None:

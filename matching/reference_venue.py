@@ -243,6 +243,8 @@ class VenueMarket:
             return R_NO_BOOK
         if not self.rules.min_lots <= order.lots <= self.rules.max_lots:
             return R_LOT_SIZE
+        if order.type == LIMIT and order.ticks < 1:
+            return R_PRICE_BAND
         if order.reduce_only:
             return R_NONE if self.reducible_lots(order) > 0 else R_REDUCE_ONLY
         return self._margin_refusal(order)
@@ -347,6 +349,8 @@ class VenueMarket:
             return R_NO_BOOK
         if not self.rules.min_lots <= lots <= self.rules.max_lots:
             return R_LOT_SIZE
+        if ticks < 1:
+            return R_PRICE_BAND
         if order.reduce_only:
             return R_NONE if self.reducible_lots(order) > 0 else R_REDUCE_ONLY
         self._reserve(order, -order.leaves_lots)
