@@ -202,11 +202,12 @@ class FeedWriter:
         for index, report in enumerate(old.about["recordings"]):
             blocks = [block for block in old.blocks if block.recording == index]
             overlaps = blocks[0].first_event <= self._span[1] and self._span[0] <= blocks[-1].last_event
-            same = any(source["sha256"] in mine for source in report.get("sources", []))
+            theirs = {source["sha256"] for source in report.get("sources", [])}
+            same = bool(theirs) and theirs <= mine  # all its files again; with some of them its clock would be another
             if overlaps and not same and not self.replace:
                 raise InputError(
-                    f"already holds recording {report['recording']}, which overlaps {self._name} and comes from other "
-                    "files; import all of them together, or ask for replacement (--replace)",
+                    f"already holds recording {report['recording']}, which overlaps {self._name} and comes from more or "
+                    "other files; import all of them together, or ask for replacement (--replace)",
                     source=str(old.path),
                 )
             if same or overlaps:

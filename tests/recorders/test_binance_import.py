@@ -559,3 +559,14 @@ def test_gzip_is_told_by_content_not_by_name(tmp_path: Path, lake: Path) -> None
     path = tmp_path / "capture.dat"
     path.write_bytes(gzip.compress(b"".join(line.text() + b"\n" for line in Market().run(20).lines)))
     assert len(import_binance([path], lake)) == 1
+
+
+def test_one_of_two_files_again_is_refused(tmp_path: Path, lake: Path) -> None:
+    """Alone it would be another recording: its clock correction and its continuation would change unnoticed."""
+    market = Market().run(60)
+    first, second = write(tmp_path / "first", market.lines[:40]), write(tmp_path / "second", market.lines[40:])
+    import_binance([first, second], lake)
+    before = (lake / "binance_usdm/BTCUSDT/2023-11-14.parquet").read_bytes()
+    with pytest.raises(InputError, match="more or other files"):
+        import_binance([first], lake)
+    assert (lake / "binance_usdm/BTCUSDT/2023-11-14.parquet").read_bytes() == before
