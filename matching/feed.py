@@ -157,6 +157,7 @@ def slice_window(window: FeedWindow, start: int, stop: int) -> FeedWindow:
 def join_windows(tail: FeedWindow, head: FeedWindow) -> FeedWindow:
     """``tail`` followed by ``head`` as one window; the client order is merged, stable by receive time."""
     recv = np.concatenate((tail.ts_recv, head.ts_recv))
+    aux, aux_base = _join_aux(tail, head)
     return FeedWindow(
         ts_event=np.concatenate((tail.ts_event, head.ts_event)),
         ts_recv=recv,
@@ -167,13 +168,15 @@ def join_windows(tail: FeedWindow, head: FeedWindow) -> FeedWindow:
         side=np.concatenate((tail.side, head.side)),
         px_ticks=np.concatenate((tail.px_ticks, head.px_ticks)),
         qty_lots=np.concatenate((tail.qty_lots, head.qty_lots)),
-        aux=_join_aux(tail, head),
-        aux_base=tail.aux_base,
+        aux=aux,
+        aux_base=aux_base,
     )
 
 
-def _join_aux(tail: FeedWindow, head: FeedWindow) -> I64:
+def _join_aux(tail: FeedWindow, head: FeedWindow) -> tuple[I64, int]:
+    if head.aux_base <= tail.aux_base:  # windows that share one table of payloads
+        return head.aux, head.aux_base
     overlap = tail.aux_base + len(tail.aux) - head.aux_base
     if overlap < 0:
         raise ValueError(f"feed windows: aux rows {tail.aux_base + len(tail.aux)}..{head.aux_base} are missing")
-    return np.concatenate((tail.aux, head.aux[overlap:]))
+    return np.concatenate((tail.aux, head.aux[overlap:])), tail.aux_base

@@ -2351,7 +2351,7 @@ class Core:
         self.log[at + L_REASON] = reason
         self.log[at + L_SENT] = sent
         self.log[at + L_SLOT] = slot
-        if self.o_no[slot] == order_no and self.o_lane[slot] == lane:
+        if self.o_no[slot] == order_no and self.o_lane[slot] == lane and self.o_state[slot] != FREE:
             self.o_deliver[slot] = self._stamp(at, lane, k, order_no, REFUSED_SEQ + request, ts, self.o_deliver[slot])
         else:
             self._stamp(at, lane, k, order_no, REFUSED_SEQ + request, ts, 0)  # all else about it has been delivered

@@ -37,6 +37,9 @@ from matching.codes import (
     DEPTH,
     EV_AMEND_REJECTED,
     EV_CANCEL_REJECTED,
+    EV_CANCELED,
+    EV_EXPIRED,
+    EV_FILLED,
     EV_REJECTED,
     FORCE,
     FUNDING,
@@ -232,6 +235,7 @@ class Reference:
         self.account_events: dict[int, int] = {}
         self.log: list[Event] = []
         self.sent = 0
+        self.closing: Order | None = None
         self.rows = 0
         self.sample_ns = (0, 0)  # of best quotes, of accounts; 0: never
         self.sample_due_ns = [NEVER_NS, NEVER_NS]
@@ -395,7 +399,8 @@ class Reference:
         return self.accounts.position(account, m), self.accounts.wallet(account, self.markets[m].rules.asset)
 
     def _deliver(self, event: Event, order: Order | None) -> None:
-        if order is not None:  # what a venue says of one order arrives in the order in which it says it
+        # What a venue says of one order arrives in the order in which it says it.
+        if order is not None and not order.is_known_closed:
             event.ts_deliver_ns = order.delivered_ns = max(event.ts_deliver_ns, order.delivered_ns)
         self.log.append(event)
         heapq.heappush(self.private, (event.ts_deliver_ns, len(self.log), event))
@@ -547,10 +552,15 @@ class Reference:
             self.client_marks[message.market] = message.aux
 
     def pop_private(self) -> bool:
-        """The next private event due by now into ``ev``."""
+        """The next private event due by now into ``ev``; after a closing one the next call forgets its order."""
+        if self.closing is not None:
+            self.closing.is_known_closed, self.closing = True, None
         if not self.private or self.private[0][0] > self.now:
             return False
         self.ev = heapq.heappop(self.private)[-1]
+        is_filled = self.ev.event == EV_FILLED and self.ev.leaves == 0
+        if self.ev.order_no > 0 and (is_filled or self.ev.event in (EV_REJECTED, EV_CANCELED, EV_EXPIRED)):
+            self.closing = self.orders[self.ev.lane, self.ev.order_no]
         return True
 
     def best_ticks(self, m: int, side: int) -> int:

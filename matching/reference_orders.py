@@ -100,6 +100,7 @@ class Order:
     events: int = 0  # log rows so far
     requests: int = 0  # cancels and amends sent so far
     is_resting: bool = False
+    is_known_closed: bool = False  # its closing event has been taken in
 
     @property
     def reduce_only(self) -> bool:

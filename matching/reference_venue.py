@@ -47,6 +47,7 @@ from matching.codes import (
     R_NO_LIQUIDITY,
     R_NONE,
     R_POST_ONLY,
+    R_PRICE_BAND,
     R_REDUCE_ONLY,
     R_UNKNOWN_ORDER,
     R_USER,
