@@ -709,7 +709,7 @@ class Market:
                 self._cross_orders(side, column)
 
     def _cross_orders(self, side, column):
-        """A level of ``side`` was stated at ``column``: own opposite orders it reaches in their lane's view fill whole."""
+        """A level of ``side`` was stated at ``column``: own orders it reaches in their lane's view are filled whole."""
         opposite: cython.int = 1 - side
         ticks: cython.longlong = self.venue.ticks_at(side, column)
         target: cython.longlong = max(self.venue.column(opposite, ticks), 0)

@@ -97,10 +97,10 @@ class Order:
     traded_lots: int = 0  # printed at our price since the level last changed
     sent_ns: int = 0
     delivered_ns: int = 0  # when we hear of its latest event
+    is_known_closed: bool = False  # its closing event has been taken in
     events: int = 0  # log rows so far
     requests: int = 0  # cancels and amends sent so far
     is_resting: bool = False
-    is_known_closed: bool = False  # its closing event has been taken in
 
     @property
     def reduce_only(self) -> bool:

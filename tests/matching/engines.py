@@ -8,8 +8,9 @@ from matching.brackets import Brackets
 from matching.codes import MARK_MID, QUEUE_CUSTOM
 from matching.kernel import LOG_COLUMNS, Core, LatencyTable
 from matching.ledger import Ledger
-from matching.reference import ConstantLatency, Latency, QuantileLatency, Reference, SeriesLatency, TableRow
+from matching.reference import Reference, TableRow
 from matching.reference_account import Contract, ExactAccounts
+from matching.reference_latency import ConstantLatency, Latency, QuantileLatency, SeriesLatency
 from matching.reference_orders import MarketRules
 from tests.matching.cases import Case, LatencySettings, MarketSettings
 

@@ -109,6 +109,7 @@ class Scene:
     lanes: int = 1
     entry_ms: int = 0
     response_ms: int = 0
+    responses: LatencySettings | None = None  # instead of a constant one
     deposit_e8: int = 0
     messages: list[Message] = field(default_factory=list)
     commands: list[Command] = field(default_factory=list)
@@ -174,10 +175,8 @@ class Scene:
         self.commands.append(Command(START_NS + ms * MS, lane, "amend", ticks=ticks, lots=lots, rank=8))
 
     def case(self) -> Case:
-        latency = (
-            LatencySettings(values_ns=(self.entry_ms * MS,)),
-            LatencySettings(values_ns=(self.response_ms * MS,)),
-        )
+        response = self.responses or LatencySettings(values_ns=(self.response_ms * MS,))
+        latency = (LatencySettings(values_ns=(self.entry_ms * MS,)), response)
         last = max(message.ts_event for message in self.messages)
         until = max([last, *(command.ts for command in self.commands)]) + (self.entry_ms + self.response_ms) * MS
         closing = Message(until, until, FORCE, 0)  # lets everything under way arrive

@@ -19,6 +19,7 @@ from matching.codes import (
     IOC,
     MARKET,
 )
+from tests.matching.cases import MS, START_NS, LatencySettings
 from tests.matching.scenes import book
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "fills.md"
@@ -36,6 +37,28 @@ def test_order_meets_the_book_after_its_latency() -> None:
     played = scene.play()
     assert played.order(order) == ["ACCEPTED 4@102", "FILLED 3@101 TAKER", "FILLED 1@102 TAKER"]
     assert played.times_ms(order) == [(6, 9), (6, 9), (6, 9)]
+
+
+def test_events_of_one_order_arrive_in_their_order() -> None:
+    """A response that would be quicker than the one before it waits for it; another order's does not."""
+    scene = book()
+    scene.responses = LatencySettings((START_NS + MS, START_NS + 3 * MS), (10 * MS, 2 * MS))
+    order = scene.buy(1, 2, 99)
+    other = scene.buy(3, 2, 98)
+    scene.sold(3, (98, 1))
+    scene.other_prints(20, (98, 1))
+    played = scene.play()
+    assert played.times_ms(order) == [(1, 11), (3, 11)]
+    assert played.times_ms(other) == [(3, 5)]
+
+
+def test_price_below_one_tick_is_refused() -> None:
+    scene = book()
+    order, amended = scene.buy(1, 1, 0), scene.buy(1, 1, 50)
+    scene.cancel(2, rank=1)
+    played = scene.play()
+    assert played.order(order) == ["REJECTED 1@0 PRICE_BAND"]
+    assert played.order(amended)[0] == "ACCEPTED 1@50"
 
 
 def test_lots_outside_the_limits_are_refused() -> None:

@@ -37,8 +37,9 @@ from matching.codes import (
 from matching.feed import FeedWindow, MemorySource, messages_from_rows
 from matching.kernel import Core, LatencyTable
 from matching.ledger import Ledger
-from matching.reference import ConstantLatency, Reference
+from matching.reference import Reference
 from matching.reference_account import Contract, ExactAccounts
+from matching.reference_latency import ConstantLatency
 from matching.reference_orders import MarketRules
 from tests.matching import anchor_feed
 from tests.matching.anchor_maker import START_NS, STEP_NS, AnchorMaker
