@@ -38,7 +38,7 @@ CANONICAL: Final = (
 )  # fmt: skip
 CANONICAL_CHUNK: Final = 1 << 15
 CANONICAL_ROWS: Final = 1 << 16  # rows sorted at once
-ROW_GROUP: Final = 1 << 16
+ROW_GROUP: Final = 1 << 14
 _BYTES: Final = 8 * len(CANONICAL)
 
 
