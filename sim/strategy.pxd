@@ -98,12 +98,13 @@ cdef class Context:
     cdef double[::1] tick_den
     cpdef Book book(self, long long i)
     cpdef long long position(self, long long i)
-    cpdef Order submit(self, long long i, long long side, long long ticks, long long lots,
-                       long long tif=*, long long type=*, bint reduce_only=*)
-    cpdef Order buy(self, long long i, long long ticks, long long lots, long long tif=*)
-    cpdef Order sell(self, long long i, long long ticks, long long lots, long long tif=*)
+    # Py_ssize_t, as wide as long long, refuses a float where long long would cut it
+    cpdef Order submit(self, Py_ssize_t i, Py_ssize_t side, Py_ssize_t ticks, Py_ssize_t lots,
+                       Py_ssize_t tif=*, Py_ssize_t type=*, bint reduce_only=*)
+    cpdef Order buy(self, Py_ssize_t i, Py_ssize_t ticks, Py_ssize_t lots, Py_ssize_t tif=*)
+    cpdef Order sell(self, Py_ssize_t i, Py_ssize_t ticks, Py_ssize_t lots, Py_ssize_t tif=*)
     cpdef bint cancel(self, Order order) except? -1
-    cpdef bint amend(self, Order order, long long ticks, long long lots) except? -1
+    cpdef bint amend(self, Order order, Py_ssize_t ticks, Py_ssize_t lots) except? -1
     cpdef Order apply_private(self)
     cdef Order find(self, long long slot, long long number)
     cdef Order adopt(self)

@@ -17,6 +17,8 @@ from venues import lifecycle
 from venues.errors import LifecycleDefect
 
 if not cython.compiled:
+    from operator import index
+
     from matching.codes import *
 
     INTENT, SENT, UNKNOWN, HELD, OPEN, CLOSED = range(6)
@@ -289,6 +291,8 @@ class Context:
 
     def submit(self, i, side, ticks, lots, tif=GTC, type=LIMIT, reduce_only=False):
         """Send an order. Returns at once with its object; everything about it arrives as events."""
+        if not cython.compiled:
+            ticks, lots = index(ticks), index(lots)  # as compiled: a float is refused, not cut
         if i < 0 or i >= self.count or lots <= 0 or (side != BUY and side != SELL) or ticks > MAX_TICKS or ticks < 0:
             self._refuse(i, side, ticks, lots)
         order: Order = Order.__new__(Order)
@@ -363,6 +367,8 @@ class Context:
 
         False, and nothing is sent, if the order is closed or a request about it is under way.
         """
+        if not cython.compiled:
+            ticks, lots = index(ticks), index(lots)
         if ticks < 0 or ticks > MAX_TICKS or lots <= 0:
             self._refuse(order.instrument, order.side, ticks, lots)
         if order.is_closed or order.pending:

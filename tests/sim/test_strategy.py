@@ -101,6 +101,22 @@ def test_an_orders_life_as_polled(tmp_path: Path) -> None:
     assert result.summary["orders"] == 1
 
 
+def test_a_float_is_no_price_and_no_size(tmp_path: Path) -> None:
+    """Compiled, a float would be cut to the tick below without a word."""
+
+    def send(me: Script) -> None:
+        for ticks, lots in ((999.5, 10), (999, 10.7)):
+            with pytest.raises(TypeError, match="float"):
+                me.ctx.submit(0, BUY, ticks, lots, GTX)  # type: ignore[arg-type]
+        me.orders["bid"] = me.ctx.submit(0, BUY, 999, 10, GTX)
+
+    def amend(me: Script) -> None:
+        with pytest.raises(TypeError, match="float"):
+            me.ctx.amend(me.orders["bid"], 998.5, 10)  # type: ignore[arg-type]
+
+    assert run(Script(m100=send, m200=amend), quiet(), tmp_path).summary["orders"] == 1
+
+
 def test_events_arrive_in_time_and_order(tmp_path: Path) -> None:
     def send(me: Script) -> None:
         me.ctx.buy(0, 1001, 5)
