@@ -171,7 +171,7 @@ def test_levels_outside_the_ladder_obey_the_same_rules() -> None:
     scene = Scene({"window_ticks": 64})
     scene.snapshot(0, {1000: 5}, {1001: 5, 1002: 5, 1003: 5})
     scene.buy(1, 15, 1003)
-    scene.depth(2, {1000: 0, 99: 5}, {101: 1})  # 1001 and more now wait outside
+    scene.snapshot(2, {99: 5}, {101: 1, 1001: 5, 1002: 5, 1003: 5})  # restated; 1001 and more now wait outside
     scene.depth(3, asks={1001: 5, 1002: 4})  # restated, changed
     scene.snapshot(4, {99: 5}, {101: 1, 1001: 5, 1002: 4, 1003: 2})  # restated, restated, changed
     order = scene.buy(5, 20, type=MARKET)
