@@ -34,6 +34,7 @@ from matching.feed import join_windows
 if not cython.compiled:
     from matching.arith import draw, ln1p, mul_div, power
     from matching.codes import *
+
     FREE, FLYING, RESTING, CLOSED = 0, 1, 2, 3  # states of a slot
     SUBMIT, CANCEL, AMEND = 1, 2, 3  # kinds of request
     MAX_WIDTH = 1 << 24
@@ -724,9 +725,7 @@ class Market:
                 while True:
                     after = self.core.o_next[slot]
                     if self._taken(self.core.o_lane[slot], side, ticks) < self.venue.level(side, ticks):
-                        self._fill_maker(
-                            slot, self.core.o_lots[slot] - self.core.o_filled[slot], CAUSE_CROSS
-                        )
+                        self._fill_maker(slot, self.core.o_lots[slot] - self.core.o_filled[slot], CAUSE_CROSS)
                     if slot == final:
                         break
                     slot = after
@@ -753,9 +752,7 @@ class Market:
                 while True:
                     after = self.core.o_next[slot]
                     if at > column:
-                        self._fill_maker(
-                            slot, self.core.o_lots[slot] - self.core.o_filled[slot], CAUSE_THROUGH
-                        )
+                        self._fill_maker(slot, self.core.o_lots[slot] - self.core.o_filled[slot], CAUSE_THROUGH)
                     else:
                         self._print_at(slot, lots)
                     if slot == final:
@@ -2112,9 +2109,7 @@ class Core:
                     ))  # fmt: skip
             for k in range(self.n_markets):
                 market: Market = self._market(k)
-                self.position_samples.append(
-                    (ts, lane, k, ledger.position(market.account[lane], k), market.mark_e8)
-                )
+                self.position_samples.append((ts, lane, k, ledger.position(market.account[lane], k), market.mark_e8))
 
     # -- commands ------------------------------------------------------------------------------------------------
 

@@ -206,8 +206,8 @@ class FeedWriter:
             same = bool(theirs) and theirs <= mine  # all its files again; with some of them its clock would be another
             if overlaps and not same and not self.replace:
                 raise InputError(
-                    f"already holds recording {report['recording']}, which overlaps {self._name} and comes from more or "
-                    "other files; import all of them together, or ask for replacement (--replace)",
+                    f"already holds recording {report['recording']}, which overlaps {self._name} and comes from "
+                    "more or other files; import all of them together, or ask for replacement (--replace)",
                     source=str(old.path),
                 )
             if same or overlaps:

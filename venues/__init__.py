@@ -41,8 +41,16 @@ def known_instrument(venue: str, symbol: str) -> Instrument:
         for (_, name), listed in _KNOWN.items():
             if name == symbol:
                 return Instrument(
-                    venue, symbol, listed.base, listed.quote, listed.settle, listed.inverse, listed.tick_size,
-                    listed.lot_size, listed.contract_size, source="grids of " + listed.venue,
+                    venue,
+                    symbol,
+                    listed.base,
+                    listed.quote,
+                    listed.settle,
+                    listed.inverse,
+                    listed.tick_size,
+                    listed.lot_size,
+                    listed.contract_size,
+                    source="grids of " + listed.venue,
                 )
     if found is None:
         listed_names = ", ".join(name for at, name in _KNOWN if at == venue or venue == _NEUTRAL.venue)

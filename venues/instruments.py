@@ -91,7 +91,7 @@ def rate_e12_from_str(text: bytes | str) -> int:
 def exact_decimal(value: object, name: str) -> Decimal:
     """A run file's or venue's number as a ``Decimal``. Floats are refused: 0.1 is not a tenth in binary."""
     if isinstance(value, bool) or not isinstance(value, int | str | Decimal):
-        raise InstrumentError(f"{name}: {value!r} must be a whole number or a decimal string, such as \"0.1\"")
+        raise InstrumentError(f'{name}: {value!r} must be a whole number or a decimal string, such as "0.1"')
     try:
         number = Decimal(value)
     except InvalidOperation:

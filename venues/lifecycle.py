@@ -288,7 +288,6 @@ def view_name(status: int, pending: int, reason: int, filled_lots: int, refused:
     return "canceled" if reason == codes.R_USER else "expired"
 
 
-
 class OrderState:
     """The lifecycle of one order: ``apply`` folds a trigger in, or raises ``LifecycleDefect`` and changes nothing.
 

@@ -1,7 +1,7 @@
 """Draws ``docs/lifecycle.md`` from the transition table, so that the picture cannot differ from the code.
 
-    python -m venues.lifecycle_doc          writes the file
-    python -m venues.lifecycle_doc --print  prints it
+python -m venues.lifecycle_doc          writes the file
+python -m venues.lifecycle_doc --print  prints it
 """
 
 from __future__ import annotations

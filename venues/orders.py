@@ -25,6 +25,7 @@ TYPE_NAMES = {codes.LIMIT: "LIMIT", codes.MARKET: "MARKET"}
 
 # -- commands
 
+
 class OrderRequest(msgspec.Struct, frozen=True, kw_only=True):
     """A new order. ``side`` BUY or SELL, ``tif`` GTC, IOC, FOK or GTX (post-only), ``type`` LIMIT or MARKET."""
 
@@ -87,6 +88,7 @@ class CancelAllRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 # -- events about an order
+
 
 class _OrderEvent(msgspec.Struct, frozen=True, kw_only=True):
     """``ts_event_ns`` is the venue's time (0 where the wire has none), ``ts_recv_ns`` when it reached us.
@@ -213,6 +215,7 @@ OrderEvent: TypeAlias = (
 
 
 # -- events about the account
+
 
 class _AccountEvent(msgspec.Struct, frozen=True, kw_only=True):
     """``ts_event_ns`` is the venue's time, ``ts_recv_ns`` when it reached us."""

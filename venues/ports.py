@@ -28,6 +28,7 @@ READ_BYTES: Final = 1 << 16
 
 # -- clock
 
+
 class Clock(Protocol):
     """Tells the time and lets it pass."""
 
@@ -82,6 +83,7 @@ class VirtualClock:
 
 # -- randomness
 
+
 class Entropy(Protocol):
     """Where seeds, nonces and ids come from. Simulated randomness is keyed (``matching.arith.draw``) instead."""
 
@@ -109,6 +111,7 @@ class CountingEntropy:
 
 
 # -- files
+
 
 class Files(Protocol):
     """Files that must be all there or not at all."""
@@ -232,6 +235,7 @@ class MemoryAppendFile:
 
 
 # -- transport
+
 
 class Stream(Protocol):
     """A byte stream to a peer. ``receive`` returns b"" at its end."""

@@ -34,6 +34,7 @@ E12: Final = 10**12
 
 # -- facts
 
+
 @dataclass(frozen=True, slots=True)
 class Fact(Generic[T]):
     """A value, its source, and whether the source was verified."""
@@ -344,9 +345,7 @@ class RuleCard:
         """Every fact in force at ``ts_ns`` with its path, such as ``("funding.interval_ns", Fact(...))``."""
         yield from _walk(self, "", ts_ns)
 
-    def assumptions(
-        self, ts_ns: int, symbols: tuple[str, ...] = (), without: tuple[str, ...] = ()
-    ) -> tuple[str, ...]:
+    def assumptions(self, ts_ns: int, symbols: tuple[str, ...] = (), without: tuple[str, ...] = ()) -> tuple[str, ...]:
         """One sentence for each fact in force at ``ts_ns`` that no source proves, for the realism banner.
 
         ``symbols`` are those whose bracket tables the run takes from this card; ``without`` names groups that the run
@@ -421,4 +420,3 @@ def _words_of(hint: Any) -> tuple[object, ...]:
     if len(inner) == 1 and getattr(inner[0], "__origin__", None) is Literal:
         return get_args(inner[0])
     return ()
-

@@ -34,9 +34,7 @@ def linear(tick_size: str, lot_size: str, contract_size: str = "1") -> Instrumen
 
 
 def inverse(tick_size: str, lot_size: str, contract_size: str) -> Instrument:
-    return Instrument(
-        "v", "XUSD", "X", "USD", "X", True, Decimal(tick_size), Decimal(lot_size), Decimal(contract_size)
-    )
+    return Instrument("v", "XUSD", "X", "USD", "X", True, Decimal(tick_size), Decimal(lot_size), Decimal(contract_size))
 
 
 # -- strings to integers
@@ -158,6 +156,7 @@ def test_nearest_prices_enclose(instrument: Instrument, price_e8: int) -> None:
 
 # -- caches
 
+
 def test_cache_answers_the_same_and_stays_bounded() -> None:
     cache = BTCUSDT.lots_cache()
     for lots in range(CACHE_ENTRIES + 100):
@@ -174,6 +173,7 @@ def test_instruments_and_caches_can_be_sent_to_another_process() -> None:
 
 
 # -- contract arithmetic
+
 
 def test_ledger_multipliers_of_known_contracts() -> None:
     assert (BTCUSDT.value_num, BTCUSDT.value_den, BTCUSDT.lot_num, BTCUSDT.lot_den) == (10_000, 1, 1, 1_000)
@@ -207,6 +207,7 @@ def test_value_is_what_the_contract_says(tick: str, lot: str, contract: str, tic
 
 
 # -- making instruments
+
 
 def test_from_run_file_fields() -> None:
     made = Instrument.from_fields(

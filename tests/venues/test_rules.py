@@ -38,6 +38,7 @@ CARDS = [card(name) for name in card_names()]
 
 # -- facts and dated tables
 
+
 def test_a_fact_needs_a_source() -> None:
     with pytest.raises(RuleCardError, match="a fact without a source: 5"):
         Fact(5, "")
@@ -71,6 +72,7 @@ def test_dates_must_rise(times: tuple[int, ...]) -> None:
 
 
 # -- the cards
+
 
 @pytest.mark.parametrize("rule_card", CARDS, ids=card_names())
 def test_every_entry_of_a_card_is_a_fact_with_a_source(rule_card: RuleCard) -> None:
@@ -136,6 +138,7 @@ def test_registry() -> None:
 
 # -- assumptions for the banner
 
+
 def test_what_is_not_verified_is_said() -> None:
     texts = COINM.assumptions(APRIL_2023_NS, ("BTCUSD_PERP",))
     (brackets,) = [text for text in texts if "brackets" in text]
@@ -167,6 +170,7 @@ def test_an_assumed_fact_is_not_verified() -> None:
 
 
 # -- brackets
+
 
 def test_documented_brackets_of_btcusdt() -> None:
     table = USDM.brackets("BTCUSDT", date_ns("2026-09-01"))

@@ -39,6 +39,7 @@ ON_BOOK: Final = "MARKET"  # trade type X of prints on the book; others (INSURAN
 
 # -- records
 
+
 class DepthDiff(msgspec.Struct, frozen=True, gc=False):
     """A change of the book: absolute quantities, 0 deletes. ``previous_id`` is the ``last_id`` of the one before it."""
 
@@ -164,10 +165,22 @@ _Id = Annotated[int, msgspec.Meta(ge=0, le=MAX_ID)]
 _Levels = list[tuple[str, str]]
 
 
-class _Depth(msgspec.Struct, gc=False, tag_field="e", tag="depthUpdate", rename={
-    "push_ms": "E", "event_ms": "T", "symbol": "s", "first_id": "U", "last_id": "u", "previous_id": "pu",
-    "bids": "b", "asks": "a",
-}):
+class _Depth(
+    msgspec.Struct,
+    gc=False,
+    tag_field="e",
+    tag="depthUpdate",
+    rename={
+        "push_ms": "E",
+        "event_ms": "T",
+        "symbol": "s",
+        "first_id": "U",
+        "last_id": "u",
+        "previous_id": "pu",
+        "bids": "b",
+        "asks": "a",
+    },
+):
     push_ms: _Ms
     event_ms: _Ms
     symbol: str
@@ -178,10 +191,22 @@ class _Depth(msgspec.Struct, gc=False, tag_field="e", tag="depthUpdate", rename=
     asks: _Levels
 
 
-class _Trade(msgspec.Struct, gc=False, tag_field="e", tag="trade", rename={
-    "push_ms": "E", "event_ms": "T", "symbol": "s", "trade_id": "t", "price": "p", "quantity": "q",
-    "buyer_is_maker": "m", "origin": "X",
-}):
+class _Trade(
+    msgspec.Struct,
+    gc=False,
+    tag_field="e",
+    tag="trade",
+    rename={
+        "push_ms": "E",
+        "event_ms": "T",
+        "symbol": "s",
+        "trade_id": "t",
+        "price": "p",
+        "quantity": "q",
+        "buyer_is_maker": "m",
+        "origin": "X",
+    },
+):
     push_ms: _Ms
     event_ms: _Ms
     symbol: str
@@ -192,10 +217,23 @@ class _Trade(msgspec.Struct, gc=False, tag_field="e", tag="trade", rename={
     origin: str = ON_BOOK
 
 
-class _AggTrade(msgspec.Struct, gc=False, tag_field="e", tag="aggTrade", rename={
-    "push_ms": "E", "event_ms": "T", "symbol": "s", "agg_id": "a", "first_trade_id": "f", "last_trade_id": "l",
-    "price": "p", "quantity": "q", "buyer_is_maker": "m",
-}):
+class _AggTrade(
+    msgspec.Struct,
+    gc=False,
+    tag_field="e",
+    tag="aggTrade",
+    rename={
+        "push_ms": "E",
+        "event_ms": "T",
+        "symbol": "s",
+        "agg_id": "a",
+        "first_trade_id": "f",
+        "last_trade_id": "l",
+        "price": "p",
+        "quantity": "q",
+        "buyer_is_maker": "m",
+    },
+):
     push_ms: _Ms
     event_ms: _Ms
     symbol: str
@@ -207,10 +245,22 @@ class _AggTrade(msgspec.Struct, gc=False, tag_field="e", tag="aggTrade", rename=
     buyer_is_maker: bool
 
 
-class _BookTicker(msgspec.Struct, gc=False, tag_field="e", tag="bookTicker", rename={
-    "push_ms": "E", "event_ms": "T", "symbol": "s", "update_id": "u", "bid": "b", "bid_quantity": "B", "ask": "a",
-    "ask_quantity": "A",
-}):
+class _BookTicker(
+    msgspec.Struct,
+    gc=False,
+    tag_field="e",
+    tag="bookTicker",
+    rename={
+        "push_ms": "E",
+        "event_ms": "T",
+        "symbol": "s",
+        "update_id": "u",
+        "bid": "b",
+        "bid_quantity": "B",
+        "ask": "a",
+        "ask_quantity": "A",
+    },
+):
     push_ms: _Ms
     event_ms: _Ms
     symbol: str
@@ -221,9 +271,20 @@ class _BookTicker(msgspec.Struct, gc=False, tag_field="e", tag="bookTicker", ren
     ask_quantity: str
 
 
-class _MarkPrice(msgspec.Struct, gc=False, tag_field="e", tag="markPriceUpdate", rename={
-    "push_ms": "E", "symbol": "s", "mark": "p", "index": "i", "rate": "r", "next_funding_ms": "T",
-}):
+class _MarkPrice(
+    msgspec.Struct,
+    gc=False,
+    tag_field="e",
+    tag="markPriceUpdate",
+    rename={
+        "push_ms": "E",
+        "symbol": "s",
+        "mark": "p",
+        "index": "i",
+        "rate": "r",
+        "next_funding_ms": "T",
+    },
+):
     push_ms: _Ms
     symbol: str
     mark: str
@@ -232,9 +293,18 @@ class _MarkPrice(msgspec.Struct, gc=False, tag_field="e", tag="markPriceUpdate",
     index: str = ""
 
 
-class _LiquidationOrder(msgspec.Struct, gc=False, rename={
-    "symbol": "s", "side": "S", "price": "p", "quantity": "q", "filled": "z", "event_ms": "T",
-}):
+class _LiquidationOrder(
+    msgspec.Struct,
+    gc=False,
+    rename={
+        "symbol": "s",
+        "side": "S",
+        "price": "p",
+        "quantity": "q",
+        "filled": "z",
+        "event_ms": "T",
+    },
+):
     symbol: str
     side: str
     price: str
@@ -299,8 +369,12 @@ class BinanceCodec:
         self._snapshot_decoder = msgspec.json.Decoder(_Snapshot)
         self._is_other_book: dict[str, bool] = {}
         self._handlers: dict[type, Callable[[Any], Single]] = {
-            _Depth: self._depth, _Trade: self._trade, _AggTrade: self._agg_trade, _BookTicker: self._book_ticker,
-            _MarkPrice: self._mark_price, _ForceOrder: self._force_order,
+            _Depth: self._depth,
+            _Trade: self._trade,
+            _AggTrade: self._agg_trade,
+            _BookTicker: self._book_ticker,
+            _MarkPrice: self._mark_price,
+            _ForceOrder: self._force_order,
         }
 
     def decode(self, raw: bytes, symbol: str = "") -> Record:
@@ -337,8 +411,16 @@ class BinanceCodec:
         bid_ticks, bid_lots = self._levels(grid, event.bids, "b")
         ask_ticks, ask_lots = self._levels(grid, event.asks, "a")
         return DepthDiff(
-            event.symbol, event.event_ms * MS, event.push_ms * MS, event.first_id, event.last_id, event.previous_id,
-            bid_ticks, bid_lots, ask_ticks, ask_lots,
+            event.symbol,
+            event.event_ms * MS,
+            event.push_ms * MS,
+            event.first_id,
+            event.last_id,
+            event.previous_id,
+            bid_ticks,
+            bid_lots,
+            ask_ticks,
+            ask_lots,
         )
 
     def _snapshot(self, message: _Snapshot, symbol: str) -> Single:
@@ -368,7 +450,14 @@ class BinanceCodec:
         lots = self._lots(grid, event.quantity, "q")
         side = SELL if event.buyer_is_maker else BUY
         return Trade(
-            event.symbol, event.event_ms * MS, event.push_ms * MS, event.trade_id, side, ticks, lots, event.origin,
+            event.symbol,
+            event.event_ms * MS,
+            event.push_ms * MS,
+            event.trade_id,
+            side,
+            ticks,
+            lots,
+            event.origin,
             on_book,
         )
 
@@ -381,8 +470,15 @@ class BinanceCodec:
         ticks = self._ticks(grid, event.price, "p")
         lots = self._lots(grid, event.quantity, "q")
         return AggTrade(
-            event.symbol, event.event_ms * MS, event.push_ms * MS, event.agg_id, event.first_trade_id,
-            event.last_trade_id, SELL if event.buyer_is_maker else BUY, ticks, lots,
+            event.symbol,
+            event.event_ms * MS,
+            event.push_ms * MS,
+            event.agg_id,
+            event.first_trade_id,
+            event.last_trade_id,
+            SELL if event.buyer_is_maker else BUY,
+            ticks,
+            lots,
         )
 
     def _book_ticker(self, event: _BookTicker) -> Single:
@@ -392,8 +488,14 @@ class BinanceCodec:
         ticks, lots = grid.ticks, grid.lots
         try:
             return BookTicker(
-                event.symbol, event.event_ms * MS, event.push_ms * MS, event.update_id, ticks[event.bid],
-                lots[event.bid_quantity], ticks[event.ask], lots[event.ask_quantity],
+                event.symbol,
+                event.event_ms * MS,
+                event.push_ms * MS,
+                event.update_id,
+                ticks[event.bid],
+                lots[event.bid_quantity],
+                ticks[event.ask],
+                lots[event.ask_quantity],
             )
         except InstrumentError:
             self._ticks(grid, event.bid, "b")
@@ -539,6 +641,17 @@ def _why(error: Exception) -> str:
 
 
 __all__ = [
-    "AggTrade", "Batch", "BinanceCodec", "BookTicker", "DepthDiff", "DepthSnapshot", "ForceOrder", "MarkPrice", "Other",
-    "Record", "Single", "Trade", "VenueError",
+    "AggTrade",
+    "Batch",
+    "BinanceCodec",
+    "BookTicker",
+    "DepthDiff",
+    "DepthSnapshot",
+    "ForceOrder",
+    "MarkPrice",
+    "Other",
+    "Record",
+    "Single",
+    "Trade",
+    "VenueError",
 ]

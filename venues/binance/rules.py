@@ -163,6 +163,7 @@ REASONS: Final = ReasonTable(
 
 # -- margin brackets
 
+
 def _brackets(rows: tuple[tuple[int, int, str, int], ...]) -> Brackets:
     """Rows (cap, max leverage, maintenance rate in percent, cum), money in whole units; each floor is the last cap."""
     caps = tuple(cap * E8 for cap, _, _, _ in rows)
@@ -416,23 +417,63 @@ COINM: Final = replace(
 _FILTERS: Final = "exchangeInfo captured 2026-09-15"
 
 BTCUSDT: Final = Instrument(
-    "binance_usdm", "BTCUSDT", "BTC", "USDT", "USDT", False, Decimal("0.1"), Decimal("0.001"),
-    max_lots=1_000_000, max_market_lots=120_000, min_ticks=5_568, max_ticks=45_297_640, min_notional_e8=50 * E8,
-    band_up_e12=105 * E12 // 100, band_down_e12=95 * E12 // 100, market_bound_e12=5 * E12 // 100,
-    liquidation_fee_e12=125 * BPS_E12, max_open_orders=200, source=_FILTERS, as_of="2026-09-15",
+    "binance_usdm",
+    "BTCUSDT",
+    "BTC",
+    "USDT",
+    "USDT",
+    False,
+    Decimal("0.1"),
+    Decimal("0.001"),
+    max_lots=1_000_000,
+    max_market_lots=120_000,
+    min_ticks=5_568,
+    max_ticks=45_297_640,
+    min_notional_e8=50 * E8,
+    band_up_e12=105 * E12 // 100,
+    band_down_e12=95 * E12 // 100,
+    market_bound_e12=5 * E12 // 100,
+    liquidation_fee_e12=125 * BPS_E12,
+    max_open_orders=200,
+    source=_FILTERS,
+    as_of="2026-09-15",
 )
 ETHUSDT: Final = Instrument(
-    "binance_usdm", "ETHUSDT", "ETH", "USDT", "USDT", False, Decimal("0.01"), Decimal("0.001"),
-    max_lots=10_000_000, max_market_lots=2_000_000, min_notional_e8=20 * E8, band_up_e12=105 * E12 // 100,
-    band_down_e12=95 * E12 // 100, market_bound_e12=5 * E12 // 100, liquidation_fee_e12=125 * BPS_E12,
-    max_open_orders=200, source=_FILTERS + "; what it did not show taken from BTCUSDT and older captures",
+    "binance_usdm",
+    "ETHUSDT",
+    "ETH",
+    "USDT",
+    "USDT",
+    False,
+    Decimal("0.01"),
+    Decimal("0.001"),
+    max_lots=10_000_000,
+    max_market_lots=2_000_000,
+    min_notional_e8=20 * E8,
+    band_up_e12=105 * E12 // 100,
+    band_down_e12=95 * E12 // 100,
+    market_bound_e12=5 * E12 // 100,
+    liquidation_fee_e12=125 * BPS_E12,
+    max_open_orders=200,
+    source=_FILTERS + "; what it did not show taken from BTCUSDT and older captures",
     as_of="2026-09-15",
     unverified=("tick_size", "min_notional_e8", "band_up_e12", "market_bound_e12", "liquidation_fee_e12"),
 )
 BTCUSD_PERP: Final = Instrument(
-    "binance_coinm", "BTCUSD_PERP", "BTC", "USD", "BTC", True, Decimal("0.1"), Decimal(1), Decimal(100),
-    band_up_e12=105 * E12 // 100, band_down_e12=95 * E12 // 100, market_bound_e12=30 * E12 // 100,
-    liquidation_fee_e12=100 * BPS_E12, max_open_orders=200,
+    "binance_coinm",
+    "BTCUSD_PERP",
+    "BTC",
+    "USD",
+    "BTC",
+    True,
+    Decimal("0.1"),
+    Decimal(1),
+    Decimal(100),
+    band_up_e12=105 * E12 // 100,
+    band_down_e12=95 * E12 // 100,
+    market_bound_e12=30 * E12 // 100,
+    liquidation_fee_e12=100 * BPS_E12,
+    max_open_orders=200,
     source="COINM/market-data/rest-api/Exchange-Information, the page's example",
     unverified=("band_up_e12", "market_bound_e12", "liquidation_fee_e12", "max_open_orders"),
 )
@@ -454,7 +495,12 @@ def instrument_from_exchange_info(entry: dict[str, Any], venue: str, as_of: str 
         inverse = venue == COINM.venue
         size = entry["contractSize"] if inverse else 1
         bare = Instrument(
-            venue, symbol, str(entry["baseAsset"]), str(entry["quoteAsset"]), str(entry["marginAsset"]), inverse,
+            venue,
+            symbol,
+            str(entry["baseAsset"]),
+            str(entry["quoteAsset"]),
+            str(entry["marginAsset"]),
+            inverse,
             exact_decimal(price["tickSize"], f"{symbol}: tickSize"),
             exact_decimal(lot["stepSize"], f"{symbol}: stepSize"),
             exact_decimal(size, f"{symbol}: contractSize"),
