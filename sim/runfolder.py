@@ -219,6 +219,8 @@ class RunWriter:
         self._take_samples(core.drain_samples())
 
     def window(self, now_ns: int) -> None:
+        """A window of a feed has been used up."""
+        pa.default_memory_pool().release_unused()  # it would keep what the largest window so far has needed
         if self.progress is not None:
             self.progress.update(now_ns)
 
