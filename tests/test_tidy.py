@@ -249,7 +249,7 @@ def test_declarations_import_downwards_too() -> None:
 BAD_SAMPLES = {
     "import_direction": ("matching/x.py", "def f():\n    from venues import orders\n", 2),
     "function_length": ("sim/x.py", "\ndef f():\n" + "    pass\n" * 70, 2),
-    "module_length": ("sim/x.py", "pass\n" * 601, 601),
+    "module_length": ("sim/x.py", "pass\n" * (MODULE_LINES_MAX + 1), MODULE_LINES_MAX + 1),
     "outside_world": ("venues/x.py", "import os\nfrom datetime import datetime\na = datetime.now()\n", 3),
     "money_floats": ("matching/ledger.py", "def fee(value):\n    return value / 2\n", 2),
     "bounded_queues": ("recorders/x.py", "from collections import deque\nseen = deque()\n", 2),
