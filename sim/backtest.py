@@ -16,7 +16,7 @@ from matching.arith import below, draw
 from matching.feed import FeedSource
 from matching.kernel import Core
 from sim.assembly import Plan, assemble, build_core, money_e8
-from sim.config import ComputeConfig, RunConfig, StrategyConfig, load_config, resolved, toml_text
+from sim.config import ComputeConfig, RunConfig, StrategyConfig, anchored, load_config, resolved, toml_text
 from sim.facts import banner_facts
 from sim.feeds import WatchedSource
 from sim.history import history
@@ -227,7 +227,8 @@ class Run:
         if show_progress:
             self.writer.progress = Progress(start, plan.last_ns, lambda: int(self.core.counters()["rows"]), clock=clock)
         self._add_lanes()
-        (folder / "run.toml").write_text(toml_text(resolved(plan.config)), encoding="utf-8")
+        document = anchored(resolved(plan.config), plan.base)
+        (folder / "run.toml").write_text(toml_text(document), encoding="utf-8")
 
     def _add_lanes(self) -> None:
         pairs = [(v, asset) for v in range(len(self.plan.venues)) for asset in self.plan.assets]
@@ -250,7 +251,7 @@ class Run:
         self.core.sample_accounts(self.plan.first_ns)
         try:
             self.loop.run()
-        except Exception as error:
+        except BaseException as error:
             self.wall_ns = self.clock.monotonic_ns() - start
             self.writer.drain(self.core, True)
             self._close()
@@ -262,6 +263,10 @@ class Run:
                 )
                 error.perpsim_lane = lane  # type: ignore[attr-defined]  # tells the command line whose error it is
             write_json(self.folder / "manifest.json", self._manifest([], "", f"{type(error).__name__}: {error}"))
+            if lane >= 0 and isinstance(error, SystemExit):
+                ended = RuntimeError("the strategy called sys.exit: a run is ended by ctx.stop(why)")
+                ended.perpsim_lane = lane  # type: ignore[attr-defined]
+                raise ended from error
             if lane < 0 and isinstance(error, ValueError | OverflowError) and _raised_by_kernel(error):
                 raise InputError(self._named(str(error)), source=f"run {self.folder}") from error
             raise

@@ -539,6 +539,10 @@ def schema_text() -> str:
     return json.dumps(schema, indent=2, sort_keys=True) + "\n"
 
 
+# Keys whose text may be a path from the run file's folder on (others stand for themselves: "recorded", "mid" ...).
+PATH_KEYS = frozenset({"lake", "mark", "funding", "margin", "file", "path", "out", "class"})
+
+
 def resolved(config: RunConfig) -> dict[str, Any]:
     """The configuration as plain data with every default in place, ready for ``toml_text``."""
     dumped: dict[str, Any] = config.model_dump(mode="json", by_alias=True, exclude_none=True)
@@ -547,6 +551,18 @@ def resolved(config: RunConfig) -> dict[str, Any]:
             venue["latency"] = model.latency.model_dump(mode="json", exclude_defaults=True)
     without_empty: dict[str, Any] = _without_empty(dumped)
     return without_empty
+
+
+def anchored(document: Any, base: Path, key: str = "") -> Any:
+    """A resolved document whose paths hold from anywhere: those relative to ``base`` that exist, made absolute."""
+    if isinstance(document, dict):
+        return {name: anchored(value, base, name) for name, value in document.items()}
+    if isinstance(document, list):
+        return [anchored(value, base, key) for value in document]
+    if not isinstance(document, str) or key not in PATH_KEYS:
+        return document
+    path, colon, rest = document.partition(":") if key == "class" else (document, "", "")
+    return f"{(base / path).resolve()}{colon}{rest}" if path and (base / path).exists() else document
 
 
 def _without_empty(value: Any) -> Any:

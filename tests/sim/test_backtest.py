@@ -392,3 +392,34 @@ def test_the_resolved_file_names_every_default(lake: Path, tmp_path: Path) -> No
     document = tomllib.loads((result.path / "run.toml").read_text(), parse_float=Decimal)
     assert document["samples"] == {"accounts": "1s", "bbo": "100ms"}
     assert document["instrument"][0]["queue"] == {"model": "power3", "n": Decimal("3.0")}
+
+
+def test_a_run_folders_run_file_runs_again_from_anywhere(
+    lake: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its paths were written relative to another folder; they are kept absolute."""
+    document = usdm(lake, strategy={"class": "mine.py:Mine", "params": {"lots": 3}})
+    document["feed"]["lake"] = "lake"
+    place = tmp_path / "place"
+    place.mkdir()
+    (place / "lake").symlink_to(Path(lake))
+    (place / "mine.py").write_text("from tests.sim.test_backtest import Buyer\n\n\nclass Mine(Buyer):\n    pass\n")
+    from sim.config import load_config, resolved, toml_text
+
+    (place / "run.toml").write_text(toml_text(resolved(load_config(document)[0])))
+    first = backtest(place / "run.toml", out=tmp_path / "a", html=False, show_progress=False)
+    monkeypatch.chdir(tmp_path / "a")
+    again = backtest(first.path / "run.toml", out=tmp_path / "b", html=False, show_progress=False)
+    assert again.hash == first.hash and first.summary["fills"] > 0
+
+
+class Quitter(Strategy):
+    def on_start(self) -> None:
+        raise SystemExit(0)
+
+
+def test_a_strategy_cannot_end_the_process(lake: Path, tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match=r"ctx\.stop"):
+        go(usdm(lake), tmp_path, Quitter)
+    (manifest,) = tmp_path.glob("*/manifest.json")
+    assert "SystemExit" in manifest.read_text()
