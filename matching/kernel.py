@@ -1762,7 +1762,7 @@ def _unseen(window, local_at):
 
 
 class Core:
-    """All markets and lanes of one run. See the module's theory of operation and PLAN of calls in docs/fills.md.
+    """All markets and lanes of one run. See the module's theory of operation; the rules of filling are docs/fills.md.
 
     Errors: ValueError for impossible configuration; OverflowError when an amount left 64 bits; whatever a Python
     model raised. They surface from ``advance``.
