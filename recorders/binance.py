@@ -25,7 +25,8 @@ from recorders.report import ImportReport, RecordingReport
 from recorders.stream import InstrumentStream, Shared
 from recorders.writer import FeedWriter
 from venues import known_instrument
-from venues.binance.codec import Batch, BinanceCodec, DepthSnapshot, Other
+from venues.binance.codec import BinanceCodec
+from venues.binance.records import Batch, DepthSnapshot, Other
 from venues.errors import InputError, InstrumentError, PayloadError, VenueError
 from venues.instruments import Instrument
 

@@ -26,7 +26,7 @@ from recorders.lines import Line, RawFile
 from recorders.report import ImportReport, Problems, RecordingReport
 from recorders.spool import AGGREGATE, Spool
 from recorders.writer import FeedWriter
-from venues.binance.codec import AggTrade, BookTicker, DepthDiff, DepthSnapshot, ForceOrder, MarkPrice, Trade
+from venues.binance.records import AggTrade, BookTicker, DepthDiff, DepthSnapshot, ForceOrder, MarkPrice, Trade
 from venues.instruments import Instrument
 from venues.rules import DAY_NS
 

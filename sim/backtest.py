@@ -16,7 +16,7 @@ from matching.arith import below, draw
 from matching.feed import FeedSource
 from matching.kernel import Core
 from sim.assembly import Plan, assemble, build_core, money_e8
-from sim.config import ComputeConfig, RunConfig, StrategyConfig, anchored, load_config, resolved, toml_text
+from sim.config import ComputeConfig, RunConfig, StrategyConfig, anchored, load_config, resolved
 from sim.facts import banner_facts
 from sim.feeds import WatchedSource
 from sim.history import history
@@ -27,6 +27,7 @@ from sim.report import BannerLine, banner_lines, build_report, statistics
 from sim.runfolder import RunWriter, code_sha256, file_sha256, new_folder, write_json
 from sim.signals import SignalStream
 from sim.strategy import Context, Strategy
+from sim.toml import toml_text
 from venues.errors import InputError
 from venues.ports import Clock, SystemClock
 

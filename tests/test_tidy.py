@@ -18,7 +18,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("matching", "venues", "recorders", "sim")  # each may import itself and those before it
 FUNCTION_LINES_MAX = 70
-MODULE_LINES_MAX = 660  # "about 600": a tenth over is not yet two concerns
+MODULE_LINES_MAX = 600
 LINE_LENGTH_MAX = 120
 
 LONG_MODULES = {

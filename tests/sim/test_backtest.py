@@ -404,7 +404,8 @@ def test_a_run_folders_run_file_runs_again_from_anywhere(
     place.mkdir()
     (place / "lake").symlink_to(Path(lake))
     (place / "mine.py").write_text("from tests.sim.test_backtest import Buyer\n\n\nclass Mine(Buyer):\n    pass\n")
-    from sim.config import load_config, resolved, toml_text
+    from sim.config import load_config, resolved
+    from sim.toml import toml_text
 
     (place / "run.toml").write_text(toml_text(resolved(load_config(document)[0])))
     first = backtest(place / "run.toml", out=tmp_path / "a", html=False, show_progress=False)

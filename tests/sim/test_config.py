@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from sim.config import RunConfig, load_config, resolved, schema_text, toml_text
+from sim.config import RunConfig, load_config, resolved, schema_text
 from sim.origins import origins
+from sim.toml import toml_text
 from venues.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 
 from matching.codes import BUY, SELL
 from venues import known_instrument
-from venues.binance.codec import (
+from venues.binance.codec import BinanceCodec
+from venues.binance.records import (
     AggTrade,
     Batch,
-    BinanceCodec,
     BookTicker,
     DepthDiff,
     DepthSnapshot,

@@ -27,6 +27,19 @@ from typing import Annotated, Any, Final, TypeAlias
 import msgspec
 
 from matching.codes import BUY, SELL
+from venues.binance.records import (
+    AggTrade,
+    Batch,
+    BookTicker,
+    DepthDiff,
+    DepthSnapshot,
+    ForceOrder,
+    MarkPrice,
+    Other,
+    Record,
+    Single,
+    Trade,
+)
 from venues.binance.rules import ERROR_CODES
 from venues.errors import InstrumentError, PayloadError, VenueError
 from venues.instruments import Instrument, mark_e8_from_str, rate_e12_from_str, scaled_from_str
@@ -35,127 +48,6 @@ MS: Final = 1_000_000  # nanoseconds
 MAX_MS: Final = 9_223_372_036_853  # the last millisecond that int64 nanoseconds can hold
 MAX_ID: Final = (1 << 63) - 1
 ON_BOOK: Final = "MARKET"  # trade type X of prints on the book; others (INSURANCE_FUND, ADL, NA) touched no order in it
-
-
-# -- records
-
-
-class DepthDiff(msgspec.Struct, frozen=True, gc=False):
-    """A change of the book: absolute quantities, 0 deletes. ``previous_id`` is the ``last_id`` of the one before it."""
-
-    symbol: str
-    ts_event_ns: int
-    ts_push_ns: int
-    first_id: int
-    last_id: int
-    previous_id: int
-    bid_ticks: list[int]
-    bid_lots: list[int]
-    ask_ticks: list[int]
-    ask_lots: list[int]
-
-
-class DepthSnapshot(msgspec.Struct, frozen=True, gc=False):
-    """The book as of ``last_id``, as REST answers it (up to 1,000 levels a side, best first)."""
-
-    symbol: str
-    ts_event_ns: int
-    ts_push_ns: int
-    last_id: int
-    bid_ticks: list[int]
-    bid_lots: list[int]
-    ask_ticks: list[int]
-    ask_lots: list[int]
-
-
-class Trade(msgspec.Struct, frozen=True, gc=False):
-    """One print. ``side`` is the aggressor's. ``on_book`` is False for prints that met no order of the book
-    (``origin`` says which kind); the price of those may lie off the grid and is then rounded down to it."""
-
-    symbol: str
-    ts_event_ns: int
-    ts_push_ns: int
-    trade_id: int
-    side: int
-    ticks: int
-    lots: int
-    origin: str
-    on_book: bool
-
-
-class AggTrade(msgspec.Struct, frozen=True, gc=False):
-    """One taker's prints at one price within 100 ms: trades ``first_trade_id`` to ``last_trade_id``, on the book."""
-
-    symbol: str
-    ts_event_ns: int
-    ts_push_ns: int
-    agg_id: int
-    first_trade_id: int
-    last_trade_id: int
-    side: int
-    ticks: int
-    lots: int
-
-
-class BookTicker(msgspec.Struct, frozen=True, gc=False):
-    """Best bid and ask as of ``update_id``; lots 0 says that the side is empty."""
-
-    symbol: str
-    ts_event_ns: int
-    ts_push_ns: int
-    update_id: int
-    bid_ticks: int
-    bid_lots: int
-    ask_ticks: int
-    ask_lots: int
-
-
-class MarkPrice(msgspec.Struct, frozen=True, gc=False):
-    """Mark, index (0: not sent), funding rate (None: the contract has none) and the boundary at which it is charged.
-    The venue sends no engine time, so ``ts_event_ns`` equals ``ts_push_ns``."""
-
-    symbol: str
-    ts_event_ns: int
-    ts_push_ns: int
-    mark_e8: int
-    index_e8: int
-    rate_e12: int | None
-    next_funding_ns: int
-
-
-class ForceOrder(msgspec.Struct, frozen=True, gc=False):
-    """Somebody's liquidation order, a sample: the largest (until 2026-04-14: the latest) of each second.
-
-    ``side`` is the order's. ``price_e8`` is its limit, a bankruptcy price that may lie off the grid; ``ticks`` is the
-    nearest price on the grid that the limit allows. ``lots`` is the order's size, ``filled_lots`` its executed part."""
-
-    symbol: str
-    ts_event_ns: int
-    ts_push_ns: int
-    side: int
-    price_e8: int
-    ticks: int
-    lots: int
-    filled_lots: int
-
-
-class Other(msgspec.Struct, frozen=True, gc=False):
-    """A well-formed frame that is no input of a simulation; ``event`` names its kind, ``symbol`` may be empty."""
-
-    event: str
-    symbol: str
-
-
-Single: TypeAlias = DepthDiff | DepthSnapshot | Trade | AggTrade | BookTicker | MarkPrice | ForceOrder | Other
-
-
-class Batch(msgspec.Struct, frozen=True, gc=False):
-    """What an all-market stream delivers at once."""
-
-    records: tuple[Single, ...]
-
-
-Record: TypeAlias = Single | Batch
 
 
 # -- the wire, as documented (field names on the right are the venue's)
