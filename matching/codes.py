@@ -17,6 +17,11 @@ FUNDING = 6  # no rows; ref = row of aux: rate_e12, mark_e8 (0: use the mark of 
 GAP = 7  # no rows; ref = row of aux: gap kind, first lost id, last lost id, span_ns
 OFFBOOK = 8  # a print that is not of this book (insurance fund, ADL, block); rows as TRADE
 FORCE = 9  # somebody else's liquidation order, information only; rows as TRADE
+# order-by-order feeds (L3): one row each, ref = the venue's order id
+ORDER_ADD = 10  # a resting order appears at the tail of its level
+ORDER_CHANGE = 11  # its quantity is now qty_lots; a higher one, or another price, goes to the tail
+ORDER_GONE = 12  # it has left the book (qty_lots: what was left)
+ORDER_FILL = 13  # it was executed for qty_lots; side = the resting order's
 
 # -- gap kinds (aux column 0 of GAP)
 GAP_SEQUENCE = 1
@@ -30,7 +35,40 @@ GTC = 0
 IOC = 1
 FOK = 2
 GTX = 3  # post-only
+GTD = 4  # good till an instant (or a block)
 FLAG_REDUCE_ONLY = 1
+FLAG_CLOSE_POSITION = 2  # sized when it executes: all of the position
+FLAG_LONG_LEG = 4  # hedge mode: the order belongs to the long position
+FLAG_SHORT_LEG = 8  # hedge mode: to the short one
+FLAG_CONDITIONAL = 16  # held until its trigger
+
+# -- triggers of conditional orders, and the price that they watch
+TRIGGER_NONE = 0
+TRIGGER_STOP = 1  # a buy when the price is at or above, a sell at or below
+TRIGGER_TAKE_PROFIT = 2  # the other way round
+TRIGGER_TRAILING = 3  # from the extreme since activation by a callback rate
+WATCH_LAST = 1
+WATCH_MARK = 2
+WATCH_INDEX = 3
+
+# -- how a venue does it (words of the rule cards as integers)
+STP_NONE = 0
+STP_CANCEL_TAKER = 1  # the incoming order's rest goes
+STP_CANCEL_MAKER = 2  # the resting order goes
+STP_CANCEL_BOTH = 3
+STP_REJECT_TAKER = 4  # the incoming order is refused before it takes anything
+POST_ONLY_REJECT = 0  # refused, no order
+POST_ONLY_EXPIRE = 1  # closed by the venue, never accepted
+POST_ONLY_CANCEL = 2  # accepted, then closed
+POST_ONLY_SLIDE = 3  # repriced to the last price that does not take
+REDUCE_SHRINK = 0  # cut to the position on arrival, and at each execution
+REDUCE_REJECT = 1  # refused when larger than the position
+REDUCE_RESIZE = 2  # resting ones follow the position down
+AMEND_NEVER_KEEPS = 0  # priority after an amendment
+AMEND_SIZE_DOWN_KEEPS = 1
+AMEND_ALWAYS_KEEPS = 2
+MODE_CROSS = 0
+MODE_ISOLATED = 1
 
 # -- order events, as they arrive from a venue
 EV_ACCEPTED = 1
@@ -47,6 +85,8 @@ EV_FUNDING = 20  # lots = position charged, amount = payment, rate and mark in t
 EV_MARGIN_WARNING = 21
 EV_LIQUIDATED = 22  # the position was taken over; ticks = bankruptcy price (rounded), lots = taken
 EV_ADL = 23
+EV_SETTING = 24  # a leverage, margin mode or position mode was changed as asked
+EV_SETTING_REJECTED = 25
 
 # -- reasons (close and reject reasons as the wire carries them)
 R_NONE = 0
@@ -73,6 +113,27 @@ R_EXPIRED = 20
 R_VENUE = 21
 R_NO_CHANGE = 22
 R_LATENCY = 23  # recorded latency of this request is "rejected by the venue" (negative)
+R_RATE_LIMIT = 24
+R_CLIENT_ID = 25  # a client id of the wrong form
+R_DUPLICATE_ID = 26
+R_TRIGGER = 27  # a trigger price that is none, or that would fire at once where the venue refuses that
+R_MAX_STOPS = 28
+R_POSITION_SIDE = 29  # leg flags against the position mode
+R_TICK_SIZE = 30
+R_UNSUPPORTED = 31  # an order type, time in force or option that the venue does not have
+R_DEAD_MAN = 32
+R_MAX_POSITION = 33
+R_OPEN_ORDERS = 34  # a setting blocked by open orders
+R_OPEN_POSITION = 35  # a setting blocked by a position
+R_SAME_SETTING = 36
+R_MULTI_ASSETS = 37  # multi-assets mode excludes isolated margin
+R_IN_LIQUIDATION = 38
+R_OPEN_INTEREST = 39
+R_EXPIRY = 40  # a good-till instant too near or too far
+R_SIBLING = 41  # the other order of a pair was executed
+R_MAX_VALUE = 42  # notional above what the venue takes in one order
+R_SETTLING = 43
+R_HALTED = 44  # the market takes no such order now (stale mark, maintenance)
 
 # -- the simulator's cause of a fill (never part of the canonical log)
 CAUSE_NONE = 0
@@ -83,6 +144,7 @@ CAUSE_CROSS = 4  # the feed's opposite best reached or passed our price
 CAUSE_DEPTH = 5  # a depth change consumed the queue
 CAUSE_LIQUIDATION = 6
 CAUSE_ADL = 7
+CAUSE_TAKEOVER = 8  # the insurance fund, vault or backstop took the position
 
 LIQ_NONE = 0
 LIQ_MAKER = 1
@@ -119,6 +181,7 @@ ON_PRIVATE = 32  # order and account events wake the lane
 # -- mark sources of a market
 MARK_RECORDED = 0  # MARK messages
 MARK_MID = 1  # named proxy: the venue book's mid, sampled at whole seconds
+MARK_COMPUTED = 2  # by the venue's formula, from index and book
 
 NO_PRICE = -(1 << 62)  # absent best price, in ticks
 E8 = 100_000_000

@@ -206,6 +206,9 @@ cdef class Core:
     cdef Market only
     cdef readonly long long now
     cdef long long horizon
+    cdef long long agenda_next
+    cdef list agenda
+    cdef long long agenda_no
     cdef public object error
     # orders, by slot
     cdef int[::1] o_lane, o_market, o_side, o_tif, o_type, o_flags, o_state, o_next, o_prev, o_seq, o_requests
@@ -258,6 +261,7 @@ cdef class Core:
     cdef long long _next_private(self) noexcept nogil
     cdef long long _next_internal(self)
     cdef void _do_internal(self, long long ts)
+    cdef void _do_agenda(self, long long ts)
     cpdef int submit(self, int lane, int market, long long order_no, int side, long long ticks, long long lots, int tif, int type, int flags) except -1
     cpdef cancel(self, int lane, int slot, long long order_no)
     cpdef amend(self, int lane, int slot, long long order_no, long long ticks, long long lots)

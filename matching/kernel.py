@@ -24,6 +24,7 @@ Python model is asked.
 """
 
 import hashlib
+import heapq
 import math
 
 import cython
@@ -597,7 +598,8 @@ class Market:
                 self._quote(j)
             else:
                 self._other(j, k)
-                limit = min(limit, self.next_internal() - 1)  # a mark may have announced a boundary before that
+                # a mark may have announced a boundary, or put something on the agenda, before that
+                limit = min(limit, min(self.next_internal(), self.core.agenda_next) - 1)
             j += 1
             if self.core.horizon < limit:
                 limit = self.core.horizon
@@ -1777,6 +1779,7 @@ class Core:
         self.markets = [None] * n_markets
         self.only = None
         self.now = self.horizon = 0
+        self.agenda, self.agenda_no, self.agenda_next = [], 0, NEVER
         self.error = None
         self._no_orders()
         self._grow_slots()
@@ -2059,7 +2062,7 @@ class Core:
             if best is None or first > limit:
                 return 0
             best.run(max(stop, first))
-            limit = min(limit, best.next_internal() - 1)
+            limit = min(limit, min(best.next_internal(), self.agenda_next) - 1)
         return 0
 
     def needs(self):
@@ -2073,7 +2076,7 @@ class Core:
 
     def _next_internal(self):
         k: cython.Py_ssize_t
-        ts: cython.longlong = min(self.bbo_next, self.account_next)
+        ts: cython.longlong = min(min(self.bbo_next, self.account_next), self.agenda_next)
         for k in range(self.n_markets):
             ts = min(ts, self._market(k).next_internal())
         return ts
@@ -2085,6 +2088,8 @@ class Core:
             market = self._market(k)
             if market.next_internal() == ts:
                 market.do_internal(ts)
+        if self.agenda_next == ts:
+            self._do_agenda(ts)
         if self.bbo_next == ts:
             self.bbo_next += self.bbo_every
             for k in range(self.n_markets):
@@ -2096,6 +2101,26 @@ class Core:
         if self.account_next == ts:
             self.account_next += self.account_every
             self.sample_accounts(ts)
+
+    def schedule(self, ts, callback):
+        """Have the venue's side call ``callback(ts)`` at ``ts`` (venue time), before market data of that instant.
+
+        What a venue does of its own accord goes on this agenda: samples of its index, cooldowns, blocks, expiries. At
+        one instant callbacks run in the order in which they were scheduled, after funding boundaries and table rows.
+        """
+        self.agenda_no += 1
+        heapq.heappush(self.agenda, (int(ts), self.agenda_no, callback))
+        self.agenda_next = self.agenda[0][0]
+
+    def _do_agenda(self, ts):
+        """What is due now, and what that puts on the agenda for now. An error stops the run: no caller can raise."""
+        try:
+            while self.agenda and self.agenda[0][0] <= ts:
+                heapq.heappop(self.agenda)[2](ts)
+        except BaseException as error:
+            self.fail(error)
+            self.agenda.clear()
+        self.agenda_next = self.agenda[0][0] if self.agenda else NEVER
 
     def sample_accounts(self, ts):
         """Add one sample of every account and position, stamped ``ts``."""
