@@ -208,6 +208,7 @@ cdef class Core:
     cdef long long horizon
     cdef long long agenda_next
     cdef list agenda
+    cdef dict procedures
     cdef long long agenda_no
     cdef public object error
     # orders, by slot

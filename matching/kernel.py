@@ -31,6 +31,7 @@ import cython
 import numpy as np
 
 from matching.feed import join_windows
+from matching.liquidation import IocThenFund
 
 if not cython.compiled:
     from matching.arith import draw, ln1p, mul_div, power
@@ -1682,50 +1683,27 @@ class Market:
                     self.cancel(slot, reason)
                 column -= 1
 
-    def liquidate_position(self, lane):
-        """One reducing order for the whole position, down to the bankruptcy price at worst."""
-        ledger = self.core.ledger
-        account = self.account[lane]
-        lots = ledger.position(account, self.index)
-        side = SELL if lots > 0 else BUY
-        opposite = 1 - side
-        limit = ledger.bankruptcy_ticks(account, self.index)
-        for far in [ticks for s, ticks in self.venue.far if s == opposite and (ticks >= limit) == (side == SELL)]:
-            self._widen(far)
-        column = self.venue.best[opposite] if self.venue.valid else -1
-        left = abs(lots)
-        while column >= 0 and left > 0:
-            ticks = self.venue.ticks_at(opposite, column)
-            if (side == SELL and ticks < limit) or (side == BUY and ticks > limit):
+    def seen_levels(self, lane, side, limit):
+        """What a lane sees of a side down to ``limit``: (ticks, lots), best first; nothing while the book is stale."""
+        if not self.venue.valid:
+            return []
+        for far in [ticks for s, ticks in self.venue.far if s == side]:
+            if far >= limit if side == BUY else far <= limit:
+                self._widen(far)
+        found = []
+        column = self.venue.best[side]
+        while column >= 0:
+            ticks = self.venue.ticks_at(side, column)
+            if (side == BUY and ticks < limit) or (side == SELL and ticks > limit):
                 break
-            size = min(left, self.venue.lots[opposite * self.venue.width + column] - self._taken(lane, opposite, ticks))
-            if size > 0:
-                self._take(lane, opposite, ticks, size)
-                ledger.fill_with_fee(account, self.index, side, ticks, size, 0)
-                realized = ledger.last_realized_e8
-                fee = ledger.liquidation_fee(account, self.index, ticks, size)
-                self.core.emit_account(
-                    lane, self.index, EV_FILLED, R_LIQUIDATION, self.now, ticks, size, fee, realized, side,
-                    CAUSE_LIQUIDATION, self.now,
-                )  # fmt: skip
-                left -= size
-                if left > 0:  # the fee has taken of what the rest may lose
-                    limit = ledger.bankruptcy_ticks(account, self.index)
-            column = self.venue.next_worse(opposite, column)
+            lots = self.venue.lots[side * self.venue.width + column] - self._taken(lane, side, ticks)
+            if lots > 0:
+                found.append((ticks, lots))
+            column = self.venue.next_worse(side, column)
+        return found
 
-    def take_over(self, lane):
-        """The insurance fund takes what is left at the bankruptcy price."""
-        ledger = self.core.ledger
-        account = self.account[lane]
-        lots = ledger.position(account, self.index)
-        if lots == 0:
-            return
-        ledger.takeover(account, self.index)
-        side = SELL if lots > 0 else BUY
-        self.core.emit_account(
-            lane, self.index, EV_LIQUIDATED, R_LIQUIDATION, self.now, ledger.last_ticks, abs(lots), 0,
-            ledger.last_realized_e8, side, ledger.last_cause, self.now,
-        )  # fmt: skip
+    def take_level(self, lane, side, ticks, lots):
+        self._take(lane, side, ticks, lots)
 
 
 @cython.cfunc
@@ -1780,6 +1758,7 @@ class Core:
         self.only = None
         self.now = self.horizon = 0
         self.agenda, self.agenda_no, self.agenda_next = [], 0, NEVER
+        self.procedures = {}
         self.error = None
         self._no_orders()
         self._grow_slots()
@@ -2252,30 +2231,43 @@ class Core:
             self.refused_request,
         )  # fmt: skip
 
+    # -- liquidation: the face of the procedures (liquidation.py) -------------------------------------------------
+
+    def set_liquidation(self, venue, procedure):
+        """What becomes of accounts below maintenance at a venue; ``IocThenFund`` where nothing is set."""
+        self.procedures[venue] = procedure
+
     def liquidate(self, lane, venue, ts):
-        """Binance's procedure in an asset: cancel all, one reducing order a position, then the insurance fund."""
-        account = self.lane_accounts[lane][venue]
-        for _ in range(self.ledger.n_assets):  # margin is per asset: the others of the account go on
-            asset = self.ledger.liquidatable_asset(account)
-            if asset < 0:
-                return
-            mine = [m for m in self.markets if self._settles(m, venue, asset)]
-            for market in mine:
-                self._at(market, ts).cancel_lane(lane, R_LIQUIDATION)
-            for market in mine:
-                if self.ledger.liquidatable_asset(account) == asset and self.ledger.position(account, market.index):
-                    market.liquidate_position(lane)
-            if self.ledger.liquidatable_asset(account) == asset:
-                for market in mine:
-                    market.take_over(lane)
+        """A mark found the account below its maintenance margin. An error stops the run: no caller can raise."""
+        try:
+            procedure = self.procedures.get(venue)
+            if procedure is None:
+                procedure = self.procedures[venue] = IocThenFund(self, venue)
+            procedure.liquidate(lane, ts)
+        except BaseException as error:
+            self.fail(error)
 
-    def _settles(self, market, venue, asset):
-        return market.venue_index == venue and self.ledger.market_asset[market.index] == asset
+    def markets_of(self, venue):
+        """Indices of a venue's markets."""
+        return [market.index for market in self.markets if market.venue_index == venue]
 
-    def _at(self, market, ts):
-        found: Market = market
-        found.now = ts
-        return found
+    def cancel_resting(self, lane, m, reason, ts):
+        """Close every resting order of a lane in a market, best first on each side."""
+        market: Market = self._market(m)
+        market.now = ts
+        market.cancel_lane(lane, reason)
+
+    def seen_levels(self, lane, m, side, limit_ticks):
+        """What a lane sees of a side of the venue's book down to a price: (ticks, lots), best first."""
+        return self._market(m).seen_levels(lane, side, limit_ticks)
+
+    def take_level(self, lane, m, side, ticks, lots):
+        """A forced order takes displayed lots: they are gone for this lane until the feed states the level anew."""
+        self._market(m).take_level(lane, side, ticks, lots)
+
+    def emit_forced(self, lane, m, event, ts, ticks, lots, fee, realized, side, cause):
+        """A forced fill or takeover of a lane's position."""
+        self.emit_account(lane, m, event, R_LIQUIDATION, ts, ticks, lots, fee, realized, side, cause, ts)
 
     def fail(self, error):
         """The run cannot go on: ``advance`` raises this, the first of all errors, as soon as it is back."""
