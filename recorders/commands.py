@@ -20,7 +20,7 @@ from recorders.clock import LATENCY_FLOOR_NS
 from recorders.columns import import_columns_report
 from recorders.lake import Lake
 from venues import known_instrument
-from venues.binance.rules import instrument_from_exchange_info
+from venues.binance.metadata import instrument_from_exchange_info
 from venues.errors import InputError, LocalError
 from venues.instruments import Instrument
 

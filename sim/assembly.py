@@ -410,7 +410,7 @@ def _resolve_margin(market: MarketPlan, rule_card: RuleCard, base: Path, first_n
     market.leverage = wanted
     market.margin += f", leverage {wanted}x"
     own = market.instrument.liquidation_fee_e12
-    market.liquidation_e12 = rule_card.liquidation.fee_rate_e12.value if own is None else own
+    market.liquidation_e12 = rule_card.liquidation.fee_rate_e12.at(first_ns).value if own is None else own
 
 
 def _queue_model(queue: QueueConfig, base: Path, name: str) -> tuple[str, Any]:

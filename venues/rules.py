@@ -1,13 +1,13 @@
 """The form of a rule card: what a venue is, as plain frozen data with the source of every number.
 
 Theory of operation. The generic simulator knows no venue. Whatever differs between venues stands in a ``RuleCard``,
-made of small groups (funding, fees, margin, liquidation ...). Each entry is a ``Fact``: a value, where it is
-documented, and whether that was verified. What no source proves is an assumption: ``RuleCard.assumptions`` lists
-those for the banner at the head of every result. What has changed over time is ``Dated``, looked up as of simulated
-time; a time before the first known entry gets that entry, marked as an assumption.
+made of the groups in ``venues.rule_groups`` (funding, fees, margin, liquidation ...). Each entry is a ``Fact``: a
+value, where it is documented, and whether that was verified. What no source proves is an assumption:
+``RuleCard.assumptions`` lists those for the banner at the head of every result. What has changed over time is
+``Dated``, looked up as of simulated time; a time before the first known entry gets that entry, marked as an assumption.
 
 Words instead of booleans name the procedures that the simulator implements (``post_only = "reject"``); a card can
-only use words which the types here list, so a misspelt one fails the type check and ``RuleCard`` refuses it when it
+only use words which the groups list, so a misspelt one fails the type check and ``RuleCard`` refuses it when it
 is built.
 
 Units: times ``_ns``, money ``_e8`` of the settlement asset, rates and multipliers ``_e12``.
@@ -15,260 +15,62 @@ Units: times ``_ns``, money ``_e8`` of the settlement asset, rates and multiplie
 
 from __future__ import annotations
 
-import datetime
-import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields, is_dataclass
-from decimal import Decimal
-from typing import Any, Final, Generic, Literal, TypeVar, get_args, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from matching.brackets import Brackets
 from venues.errors import CodeTable, RuleCardError
-
-T = TypeVar("T")
-SECOND_NS: Final = 1_000_000_000
-HOUR_NS: Final = 3600 * SECOND_NS
-DAY_NS: Final = 24 * HOUR_NS
-E12: Final = 10**12
-
-
-# -- facts
-
-
-@dataclass(frozen=True, slots=True)
-class Fact(Generic[T]):
-    """A value, its source, and whether the source was verified."""
-
-    value: T
-    source: str
-    verified: bool = True
-
-    def __post_init__(self) -> None:
-        if not self.source:
-            raise RuleCardError(f"a fact without a source: {self.value!r}")
-
-
-def assumed(value: T, why: str) -> Fact[T]:
-    """A fact that no source proves; ``why`` says what it rests on."""
-    return Fact(value, why, verified=False)
-
-
-def date_ns(date: str) -> int:
-    """Midnight UTC of an ISO date, in nanoseconds."""
-    return (datetime.date.fromisoformat(date).toordinal() - datetime.date(1970, 1, 1).toordinal()) * DAY_NS
-
-
-def date_of_ns(ts_ns: int) -> str:
-    """The ISO date (UTC) of an instant."""
-    return (datetime.date(1970, 1, 1) + datetime.timedelta(days=ts_ns // DAY_NS)).isoformat()
-
-
-@dataclass(frozen=True, slots=True)
-class Dated(Generic[T]):
-    """Facts that replace each other: each holds from its instant on. Instants strictly rise."""
-
-    rows: tuple[tuple[int, Fact[T]], ...]
-
-    def __post_init__(self) -> None:
-        times = [ts_ns for ts_ns, _ in self.rows]
-        if not times or any(a >= b for a, b in itertools.pairwise(times)):
-            raise RuleCardError("a dated table needs at least one row, and its dates must rise")
-
-    def at(self, ts_ns: int) -> Fact[T]:
-        """The fact in force at ``ts_ns``; before the first row, that row as an assumption."""
-        first_ns, found = self.rows[0]
-        if ts_ns < first_ns:
-            source = f"{found.source}; known from {date_of_ns(first_ns)}, used before it"
-            return Fact(found.value, source, verified=False)
-        for from_ns, fact in self.rows:
-            if from_ns <= ts_ns:
-                found = fact
-        return found
-
-    @property
-    def latest(self) -> Fact[T]:
-        """The last row."""
-        return self.rows[-1][1]
-
-
-def always(value: T, source: str, verified: bool = True) -> Dated[T]:
-    """A dated table of one fact that holds at all times."""
-    return Dated(((-(1 << 63), Fact(value, source, verified)),))
-
-
-# -- groups of rules
-
-Accrual = Literal["none", "discrete", "lazy_index", "continuous"]
-Aggregation = Literal["none", "time_weighted_mean", "mean", "median_of_votes", "twap", "instantaneous"]
-PriceKind = Literal["none", "mark", "oracle", "index", "last"]
-
-
-@dataclass(frozen=True, slots=True)
-class FundingRules:
-    """How funding arises and is charged. ``interval_ns`` is the default; symbols may have their own."""
-
-    accrual: Fact[Accrual]
-    interval_ns: Fact[int]
-    premium_sample_ns: Fact[int]
-    aggregation: Dated[Aggregation]
-    interest_e12: Fact[int]  # per 8 hours
-    damp_e12: Fact[int]  # the premium-to-interest clamp, either side
-    cap: Fact[str]  # how the caps follow from the margin table
-    price: Fact[PriceKind]  # the price that payments are computed at
-    settlement_drift_ns: Fact[int]  # latest charge after the boundary
-    publish_lead_ns: Fact[int]  # how long before its boundary a rate is final
-    side_asymmetry: Fact[bool]
-    borrow_fee: Fact[bool]
-
-
-@dataclass(frozen=True, slots=True)
-class MarkRules:
-    """How the venue's mark price is made (documentation of recorded marks; needed to rebuild one)."""
-
-    components: Fact[tuple[str, ...]]
-    combiner: Fact[Literal["none", "median", "ema", "identity"]]
-    basis_window_ns: Dated[int]
-    cap_e12: Fact[int | None]
-
-
-@dataclass(frozen=True, slots=True)
-class FeeRules:
-    """The base tier's rates. Negative is a rebate. Other tiers come from the run file."""
-
-    maker_rate_e12: Dated[int]
-    taker_rate_e12: Dated[int]
-    rounding_e8: Fact[int]  # fees are multiples of this many units of 1e-8
-    rounding: Fact[Literal["exact", "truncate", "ceil", "half_even", "floor"]]
-
-
-@dataclass(frozen=True, slots=True)
-class MarginRules:
-    """The form of the tiers, and the documented tables by symbol."""
-
-    enabled: Fact[bool]
-    tier_key: Fact[Literal["none", "notional", "contracts", "size", "open_interest"]]
-    form: Fact[Literal["none", "bracket_deduction", "flat", "linear", "square_root"]]
-    initial_from: Fact[Literal["none", "leverage", "tier"]]
-    open_order_form: Fact[Literal["none", "larger_side", "sum_of_sides"]]
-    default_leverage: Fact[int]
-    tables: tuple[tuple[str, Dated[Brackets]], ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class LiquidationRules:
-    """What happens to an account that falls below its maintenance margin."""
-
-    procedure: Fact[Literal["none", "binance", "tier_step_down", "partial_then_vault", "chunks", "keepers"]]
-    trigger_price: Fact[PriceKind]
-    trigger_ratio_e12: Fact[int]  # maintenance margin / margin balance
-    first_fraction_e12: Fact[int]
-    cooldown_ns: Fact[int]
-    order: Fact[Literal["none", "market", "ioc_to_bankruptcy", "ioc_at_zero_price"]]
-    takeover_price: Fact[Literal["none", "bankruptcy", "mark"]]
-    fee_rate_e12: Fact[int]  # of the liquidated value; an instrument's own rate goes first
-    fee_to: Fact[Literal["none", "insurance_fund", "liquidator"]]
-    surplus_to: Fact[Literal["none", "insurance_fund", "account"]]
-
-
-@dataclass(frozen=True, slots=True)
-class LossRules:
-    """Who bears what a bankrupt account cannot pay."""
-
-    fund_scope: Fact[Literal["none", "venue", "symbol_pool"]]
-    fund_absorbs: Fact[Literal["none", "all", "until_empty"]]
-    adl_rank: Fact[str]
-    adl_price: Fact[Literal["none", "bankruptcy", "mark", "prior_mark"]]
-    socialise: Fact[bool]
-
-
-@dataclass(frozen=True, slots=True)
-class StpRules:
-    """Self-trade prevention."""
-
-    modes: Fact[tuple[str, ...]]
-    default: Fact[str]
-    decided_by: Fact[Literal["none", "taker", "account"]]
-    scope: Fact[Literal["none", "account", "group"]]
-
-
-@dataclass(frozen=True, slots=True)
-class OrderRules:
-    """How orders behave on arrival, when amended, and while they rest."""
-
-    times_in_force: Fact[tuple[str, ...]]
-    post_only: Fact[Literal["reject", "expire", "slide"]]
-    fok_unfilled: Fact[Literal["reject", "expire"]]
-    reduce_only: Fact[Literal["reject", "shrink", "resize"]]
-    amend_new_id: Fact[bool]
-    amend_keeps_priority: Fact[Literal["never", "size_down", "always"]]
-    amend_to_filled: Fact[Literal["cancel", "reject"]]
-    amend_crossing_post_only: Fact[Literal["cancel", "reject"]]
-    amends_per_order: Fact[int | None]
-    min_notional_exempt_reduce_only: Fact[bool]
-    market_notional_price: Fact[PriceKind]
-    price_band: Fact[Literal["none", "reject", "clamp"]]
-    price_band_price: Fact[PriceKind]
-    market_remainder: Fact[Literal["expire"]]
-    max_open_orders: Fact[int | None]
-    client_id_form: Fact[str]
-
-
-@dataclass(frozen=True, slots=True)
-class BatchingRules:
-    """On-chain and speed-bump venues; all zero for a continuous matching engine."""
-
-    block_interval_ns: Fact[int]
-    class_order: Fact[tuple[str, ...]]
-    speed_bump_ns: Fact[int]
-
-
-@dataclass(frozen=True, slots=True)
-class DeadManRules:
-    """The venue's timer that cancels orders of a client that went silent."""
-
-    kind: Fact[Literal["none", "countdown", "schedule", "disconnect"]]
-    min_ns: Fact[int | None]
-    max_ns: Fact[int | None]
-    scope: Fact[Literal["none", "symbol", "account"]]
-    quota_per_day: Fact[int | None]
-
-
-@dataclass(frozen=True, slots=True)
-class FeedRules:
-    """What the venue's streams promise, public and private."""
-
-    book: Fact[Literal["none", "snapshots", "diff_chain"]]
-    book_ids: Fact[tuple[str, ...]]
-    book_can_cross: Fact[bool]
-    force_orders: Dated[Literal["none", "all", "largest_per_second", "latest_per_second"]]
-    private_replay: Fact[Literal["none", "snapshot", "history"]]
-    dedupe_key: Fact[tuple[str, ...]]
-    ack: Fact[Literal["matched", "accepted", "committed", "checked"]]
-    reverts: Fact[bool]  # fills may be voided later
-
-
-@dataclass(frozen=True, slots=True)
-class RateLimit:
-    """So many units per window. ``unit`` says what is counted, ``scope`` against whom."""
-
-    unit: Literal["weight", "orders", "requests", "messages", "credits", "cancels"]
-    scope: Literal["ip", "account", "instrument", "connection"]
-    units: int
-    window_ns: int
-
-
-@dataclass(frozen=True, slots=True)
-class LimitRules:
-    """Request limits and what exceeding them answers."""
-
-    limits: Dated[tuple[RateLimit, ...]]
-    windows: Fact[Literal["none", "fixed", "rolling", "leaky"]]
-    exceeded: Fact[str]
+from venues.facts import (
+    BPS_E12,
+    DAY_NS,
+    E8,
+    E12,
+    HOUR_NS,
+    SECOND_NS,
+    START_NS,
+    Dated,
+    Fact,
+    always,
+    assumed,
+    date_ns,
+    date_of_ns,
+)
+from venues.rule_groups import (
+    BatchingRules,
+    DeadManRules,
+    EarnedRequests,
+    FeedRules,
+    FeeRules,
+    FundingRules,
+    LimitRules,
+    LiquidationRules,
+    LossRules,
+    MarginRules,
+    MarkRules,
+    OrderRules,
+    RateLimit,
+    StpRules,
+    group,
+)
+from venues.rule_text import statement, table_text
+from venues.tiers import (
+    ContractTiers,
+    FeeTier,
+    FundingTerms,
+    IntervalSwitch,
+    LinearTier,
+    MarginTable,
+    OpenInterestTier,
+)
 
 
 @dataclass(frozen=True, slots=True)
 class VenueReason:
-    """How the venue words one of the simulator's reasons (``matching.codes`` R_*)."""
+    """How the venue words one of the simulator's reasons (``matching.codes`` R_*).
+
+    ``word`` is the status or reject word that the venue's wire carries beside or instead of a code.
+    """
 
     reason: int
     code: int | None  # None: no error code, the event's own status says it
@@ -276,6 +78,7 @@ class VenueReason:
     source: str
     verified: bool = True
     low_code: int | None = None  # where the venue tells "too low" from "too high" (``code``)
+    word: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,7 +109,7 @@ class RuleCard:
     venue: str
     title: str
     size_unit: Fact[Literal["base", "contracts", "quote"]]
-    settles_in: Fact[Literal["quote", "base"]]
+    settles_in: Fact[Literal["quote", "base", "either"]]
     time_resolution_ns: Fact[int]  # of the times on the private wire; the order log is stamped with it
     money_decimals: Fact[int]
     funding: FundingRules
@@ -326,15 +129,44 @@ class RuleCard:
 
     def __post_init__(self) -> None:
         _check_words(self, self.venue)
+        if len(self.stp.modes.value) != len(self.stp.actions.value):
+            raise RuleCardError(f"{self.venue}.stp: {len(self.stp.modes.value)} modes need as many actions")
 
-    def brackets(self, symbol: str, ts_ns: int) -> Fact[Brackets]:
-        """The margin brackets of a symbol as of simulated time. Raises ``RuleCardError`` when none are documented."""
+    def margin_table(self, symbol: str, ts_ns: int) -> Fact[MarginTable]:
+        """The margin table of a symbol as of simulated time. Raises ``RuleCardError`` when none is documented."""
         for name, table in self.margin.tables:
             if name == symbol:
                 return table.at(ts_ns)
         raise RuleCardError(
             f'{self.venue}: no brackets are known for {symbol}: name a bracket table or margin = "none" in the run file'
         )
+
+    def brackets(self, symbol: str, ts_ns: int) -> Fact[Brackets]:
+        """``margin_table`` where it must be one with deductions by notional; ``RuleCardError`` where it is another."""
+        fact = self.margin_table(symbol, ts_ns)
+        if not isinstance(fact.value, Brackets):
+            raise RuleCardError(f"{self.venue}: {symbol} has {table_text(fact.value)}, which are no notional brackets")
+        return Fact(fact.value, fact.source, fact.verified)
+
+    def funding_terms(self, symbol: str, ts_ns: int) -> Fact[FundingTerms]:
+        """A symbol's funding terms as of simulated time, the card's general ones where it has none of its own.
+
+        ``cap_e12`` is None where ``funding.cap_rule`` is not "fixed": the cap follows from the margin table then.
+        """
+        rules = self.funding
+        own = next((table.at(ts_ns) for name, table in rules.tables if name == symbol), None)
+        terms = FundingTerms() if own is None else own.value
+        cap = rules.cap_e12.at(ts_ns)
+        general = cap.value if rules.cap_rule.value == "fixed" else None
+        cap_e12 = general if terms.cap_e12 is None else terms.cap_e12
+        found = FundingTerms(
+            _first(terms.interval_ns, rules.interval_ns.value),
+            cap_e12,
+            _first(terms.floor_e12, None if cap_e12 is None else -cap_e12),
+            _first(terms.interest_e12, rules.interest_e12.value),
+            _first(terms.impact_notional_e8, rules.impact_notional_e8.value),
+        )
+        return Fact(found, (own or cap).source, (own or cap).verified)
 
     def stamp_ns(self, ts_ns: int) -> int:
         """A time (>= 0) as the venue's private wire carries it: cut to its resolution."""
@@ -348,16 +180,16 @@ class RuleCard:
     def assumptions(self, ts_ns: int, symbols: tuple[str, ...] = (), without: tuple[str, ...] = ()) -> tuple[str, ...]:
         """One sentence for each fact in force at ``ts_ns`` that no source proves, for the realism banner.
 
-        ``symbols`` are those whose bracket tables the run takes from this card; ``without`` names groups that the run
-        does not use (such as "margin" and "liquidation" with margin off)."""
+        ``symbols`` are those whose tables the run takes from this card; ``without`` names groups or
+        facts that the run does not use ("margin" and "liquidation" with margin off, "margin.collateral")."""
         found = []
         for name, fact in self.facts(ts_ns):
-            if not fact.verified and name.partition(".")[0] not in without:
-                found.append(f"UNVERIFIED {self.venue} {_statement(name, fact.value)} ({fact.source})")
+            if not fact.verified and not any(name == one or name.startswith(f"{one}.") for one in without):
+                found.append(f"UNVERIFIED {self.venue} {statement(name, fact.value)} ({fact.source})")
         for name, table in self.margin.tables:
             if name in symbols and "margin" not in without and not table.at(ts_ns).verified:
                 known = table.at(ts_ns)
-                found.append(f"UNVERIFIED {self.venue} {name} {_brackets_statement(known.value)} ({known.source})")
+                found.append(f"UNVERIFIED {self.venue} {name} {table_text(known.value)} ({known.source})")
         for row in self.reasons.rows:
             if not row.verified and "reasons" not in without:
                 code = "no code" if row.code is None else f"code {row.code}"
@@ -365,27 +197,8 @@ class RuleCard:
         return tuple(found)
 
 
-def _statement(name: str, value: object) -> str:
-    """A fact in words: ``fees.maker_rate = 0.02 %`` rather than an integer at 1e-12."""
-    stem, _, unit = name.rpartition("_")
-    if isinstance(value, int) and not isinstance(value, bool):
-        if unit == "e12":
-            return f"{stem} = {_plain(value, 10)} %"
-        if unit == "e8" and stem.rpartition("_")[0]:
-            return f"{stem} = {_plain(value, 8)}"
-        if unit == "ns":
-            return f"{stem} = {_plain(value, 9)} s"
-    return f"{name} = {value}"
-
-
-def _plain(value: int, decimals: int) -> str:
-    return f"{Decimal(value).scaleb(-decimals).normalize():f}"
-
-
-def _brackets_statement(table: Brackets) -> str:
-    first = f"to {_plain(table.cap_e8[0], 8)}: {table.max_leverage[0]}x, {_plain(table.rate_e12[0], 10)} %"
-    count = len(table.cap_e8)
-    return f"margin brackets: {'only one' if count == 1 else count}, the first {first}"
+def _first(own: int | None, general: int | None) -> int | None:
+    return general if own is None else own
 
 
 def _walk(node: object, path: str, ts_ns: int) -> Iterator[tuple[str, Fact[Any]]]:
@@ -406,17 +219,62 @@ def _check_words(node: object, path: str) -> None:
         value = getattr(node, item.name)
         where = f"{path}.{item.name}"
         if isinstance(value, Fact | Dated):
-            words = _words_of(hints[item.name])
+            words, several = _words_of(hints[item.name])
             held = [value] if isinstance(value, Fact) else [fact for _, fact in value.rows]
-            for fact in held:
-                if words and fact.value not in words:
-                    raise RuleCardError(f"{where}: {fact.value!r} is not one of {', '.join(map(str, words))}")
+            for fact in held if words else ():
+                for word in fact.value if several else (fact.value,):
+                    if word not in words:
+                        raise RuleCardError(f"{where}: {word!r} is not one of {', '.join(map(str, words))}")
         elif is_dataclass(value) and not isinstance(value, CodeTable | ReasonTable):
             _check_words(value, where)
 
 
-def _words_of(hint: Any) -> tuple[object, ...]:
-    inner = get_args(hint)
-    if len(inner) == 1 and getattr(inner[0], "__origin__", None) is Literal:
-        return get_args(inner[0])
-    return ()
+def _words_of(hint: Any) -> tuple[tuple[object, ...], bool]:
+    """The words that a field takes (none: it takes no words), and whether it takes several of them."""
+    (inner,) = get_args(hint) or (None,)
+    several = get_origin(inner) is tuple and get_args(inner)[-1] is Ellipsis
+    if several:
+        inner = get_args(inner)[0]
+    return (get_args(inner), several) if get_origin(inner) is Literal else ((), False)
+
+
+__all__ = [
+    "BPS_E12",
+    "DAY_NS",
+    "E8",
+    "E12",
+    "HOUR_NS",
+    "SECOND_NS",
+    "START_NS",
+    "BatchingRules",
+    "ContractTiers",
+    "Dated",
+    "DeadManRules",
+    "EarnedRequests",
+    "Fact",
+    "FeeRules",
+    "FeeTier",
+    "FeedRules",
+    "FundingRules",
+    "FundingTerms",
+    "IntervalSwitch",
+    "LimitRules",
+    "LinearTier",
+    "LiquidationRules",
+    "LossRules",
+    "MarginRules",
+    "MarginTable",
+    "MarkRules",
+    "OpenInterestTier",
+    "OrderRules",
+    "RateLimit",
+    "ReasonTable",
+    "RuleCard",
+    "StpRules",
+    "VenueReason",
+    "always",
+    "assumed",
+    "date_ns",
+    "date_of_ns",
+    "group",
+]

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from matching.codes import BUY, SELL
 from venues import known_instrument
 from venues.binance.codec import BinanceCodec
+from venues.binance.metadata import instrument_from_exchange_info
 from venues.binance.records import (
     AggTrade,
     Batch,
@@ -30,7 +31,6 @@ from venues.binance.records import (
     Record,
     Trade,
 )
-from venues.binance.rules import instrument_from_exchange_info
 from venues.errors import Hint, InstrumentError, PayloadError, VenueError
 from venues.instruments import Instrument
 

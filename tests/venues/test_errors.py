@@ -9,7 +9,7 @@ import re
 import pytest
 
 from venues import errors
-from venues.binance.rules import ERROR_CODES
+from venues.binance.reasons import ERROR_CODES
 from venues.errors import (
     CodeTable,
     Hint,

@@ -27,6 +27,7 @@ from typing import Annotated, Any, Final, TypeAlias
 import msgspec
 
 from matching.codes import BUY, SELL
+from venues.binance.reasons import ERROR_CODES
 from venues.binance.records import (
     AggTrade,
     Batch,
@@ -40,7 +41,6 @@ from venues.binance.records import (
     Single,
     Trade,
 )
-from venues.binance.rules import ERROR_CODES
 from venues.errors import InstrumentError, PayloadError, VenueError
 from venues.instruments import Instrument, mark_e8_from_str, rate_e12_from_str, scaled_from_str
 

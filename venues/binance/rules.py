@@ -11,16 +11,19 @@ from __future__ import annotations
 
 from dataclasses import replace
 from decimal import Decimal
-from typing import Any, Final
+from typing import Final
 
-from matching import codes
 from matching.brackets import Brackets
-from venues.errors import CodeTable, Hint, InstrumentError, code_table
-from venues.instruments import Instrument, exact_decimal
+from venues.binance.reasons import CODES_SOURCE as _CODES
+from venues.binance.reasons import ERROR_CODES, REASONS
+from venues.instruments import Instrument
 from venues.rules import (
+    BPS_E12,
+    E8,
     E12,
     HOUR_NS,
     SECOND_NS,
+    START_NS,
     BatchingRules,
     Dated,
     DeadManRules,
@@ -28,138 +31,22 @@ from venues.rules import (
     FeedRules,
     FeeRules,
     FundingRules,
+    FundingTerms,
+    IntervalSwitch,
     LimitRules,
     LiquidationRules,
     LossRules,
     MarginRules,
+    MarginTable,
     MarkRules,
     OrderRules,
     RateLimit,
-    ReasonTable,
     RuleCard,
     StpRules,
-    VenueReason,
     always,
     assumed,
     date_ns,
 )
-
-E8: Final = 10**8
-BPS_E12: Final = E12 // 10_000
-_START: Final = -(1 << 63)
-_CODES: Final = "USDM/error-code"
-
-
-# -- error codes
-
-ERROR_CODES: Final[CodeTable] = code_table(
-    "binance",
-    _CODES,
-    (
-        (-1000, Hint.QUERY, "unknown error while processing the request"),
-        (-1001, Hint.RETRY, "disconnected: internal error, request not processed"),
-        (-1003, Hint.RETRY, "too many requests; an address that goes on is banned"),
-        (-1006, Hint.QUERY, "unexpected response: execution status unknown"),
-        (-1007, Hint.QUERY, "timeout waiting for the backend: execution status unknown"),
-        (-1008, Hint.RETRY, "overloaded or throttled: request not executed"),
-        (-1013, Hint.HALT, "invalid message"),
-        (-1015, Hint.RETRY, "too many new orders"),
-        (-1016, Hint.RETRY, "service is shutting down"),
-        (-1021, Hint.RETRY, "timestamp outside the receive window"),
-        (-1022, Hint.HALT, "invalid signature"),
-        (-1102, Hint.HALT, "mandatory parameter missing or malformed"),
-        (-1106, Hint.HALT, "parameter sent when not required"),
-        (-1109, Hint.HALT, "invalid account"),
-        (-1111, Hint.HALT, "precision is over the maximum of this asset"),
-        (-1116, Hint.HALT, "invalid order type"),
-        (-1120, Hint.HALT, "invalid interval"),
-        (-1121, Hint.HALT, "invalid symbol"),
-        (-1125, Hint.RETRY, "this listen key does not exist"),
-        (-1130, Hint.HALT, "invalid data sent for a parameter"),
-        (-2010, Hint.HALT, "new order rejected"),
-        (-2011, Hint.QUERY, "unknown order sent: it is not open"),
-        (-2013, Hint.QUERY, "order does not exist"),
-        (-2014, Hint.HALT, "API key format invalid"),
-        (-2015, Hint.HALT, "invalid API key, address or permission"),
-        (-2018, Hint.HALT, "balance not sufficient"),
-        (-2019, Hint.HALT, "margin is insufficient"),
-        (-2020, Hint.HALT, "unable to fill"),
-        (-2021, Hint.HALT, "order would trigger immediately"),
-        (-2022, Hint.HALT, "reduce-only order is rejected"),
-        (-2023, Hint.HALT, "user is in liquidation"),
-        (-2025, Hint.HALT, "reached the maximum of open orders"),
-        (-2026, Hint.HALT, "this order type is not supported with reduce-only"),
-        (-2027, Hint.HALT, "position above the limit at the present leverage"),
-        (-2028, Hint.HALT, "leverage is too low for the margin"),
-        (-4003, Hint.HALT, "quantity must be above zero"),
-        (-4004, Hint.HALT, "quantity below the minimum"),
-        (-4005, Hint.HALT, "quantity above the maximum"),
-        (-4013, Hint.HALT, "price below the minimum"),
-        (-4014, Hint.HALT, "price is not on the tick grid"),
-        (-4015, Hint.HALT, "client order id is not valid"),
-        (-4016, Hint.HALT, "price above the mark price's upper multiplier"),
-        (-4023, Hint.HALT, "quantity is not on the step grid"),
-        (-4024, Hint.HALT, "price below the mark price's lower multiplier"),
-        (-4028, Hint.HALT, "leverage is not valid"),
-        (-4045, Hint.HALT, "reached the maximum of stop orders"),
-        (-4046, Hint.HALT, "no need to change the margin type"),
-        (-4047, Hint.HALT, "margin type cannot change with open orders"),
-        (-4048, Hint.HALT, "margin type cannot change with a position"),
-        (-4059, Hint.HALT, "no need to change the position side"),
-        (-4061, Hint.HALT, "position side does not match the account's setting"),
-        (-4067, Hint.HALT, "position mode cannot change with open orders"),
-        (-4068, Hint.HALT, "position mode cannot change with a position"),
-        (-4087, Hint.HALT, "account may only reduce positions"),
-        (-4116, Hint.QUERY, "client order id is duplicated"),
-        (-4118, Hint.HALT, "reduce-only order failed its check"),
-        (-4120, Hint.HALT, "order type belongs to the algo order endpoint"),
-        (-4131, Hint.HALT, "counterparty's best price violates PERCENT_PRICE"),
-        (-4140, Hint.HALT, "symbol is not open for new positions"),
-        (-4161, Hint.HALT, "leverage of an isolated position cannot be reduced"),
-        (-4164, Hint.HALT, "notional below the minimum, and not reduce-only"),
-        (-4168, Hint.HALT, "isolated margin is impossible in multi-assets mode"),
-        (-4192, Hint.HALT, "trading is forbidden by the cooling-off period"),
-        (-4400, Hint.HALT, "quantitative rule violated: reduce-only for now"),
-        (-4401, Hint.HALT, "large position: reduce-only for now"),
-        (-5021, Hint.HALT, "FOK order cannot be filled whole and is rejected"),
-        (-5022, Hint.HALT, "post-only order would take and is rejected"),
-        (-5026, Hint.HALT, "too many modifications of this order"),
-        (-5027, Hint.HALT, "no need to modify the order"),
-        (-5028, Hint.RETRY, "timestamp outside the receive window at the matching engine"),
-        (-5043, Hint.RETRY, "another modification of this order is pending"),
-    ),
-)
-
-_ORDER_UPDATE: Final = "USDM/user-data-streams/Event-Order-Update"
-
-REASONS: Final = ReasonTable(
-    (
-        VenueReason(codes.R_USER, None, "CANCELED", _ORDER_UPDATE),
-        VenueReason(codes.R_FILLED, None, "FILLED", _ORDER_UPDATE),
-        VenueReason(codes.R_POST_ONLY, -5022, "post-only order would take and is rejected", _CODES),
-        VenueReason(codes.R_IOC_REMAINDER, None, "EXPIRED, er 2: remainder of an IOC order", _ORDER_UPDATE),
-        VenueReason(codes.R_FOK, -5021, "FOK order cannot be filled whole and is rejected", _CODES),
-        VenueReason(codes.R_MARKET_REMAINDER, None, "EXPIRED, er 9: remainder of a market order", _ORDER_UPDATE),
-        VenueReason(codes.R_REDUCE_ONLY, -2022, "reduce-only order is rejected", _CODES),
-        VenueReason(codes.R_STP, None, "EXPIRED_IN_MATCH, er 1: self-trade prevention", _ORDER_UPDATE),
-        VenueReason(codes.R_LIQUIDATION, None, "EXPIRED, er 5: liquidation", _ORDER_UPDATE),
-        VenueReason(codes.R_ADL, None, "CANCELED before auto-deleveraging", "FAQ/360033525471", verified=False),
-        VenueReason(codes.R_MARGIN, -2019, "margin is insufficient", _CODES),
-        VenueReason(codes.R_LEVERAGE, -2027, "position above the limit at the present leverage", _CODES),
-        VenueReason(codes.R_MIN_NOTIONAL, -4164, "notional below the minimum, and not reduce-only", _CODES),
-        VenueReason(codes.R_PRICE_BAND, -4016, "price outside the mark price's multipliers", _CODES, low_code=-4024),
-        VenueReason(codes.R_LOT_SIZE, -4005, "quantity outside the filter's limits", _CODES, low_code=-4004),
-        VenueReason(codes.R_UNKNOWN_ORDER, -2011, "unknown order sent: it is not open", _CODES),
-        VenueReason(codes.R_NO_BOOK, None, "no valid recorded book: the simulator cannot know", "simulator"),
-        VenueReason(codes.R_NO_LIQUIDITY, None, "EXPIRED: no liquidity", _CODES, verified=False),
-        VenueReason(codes.R_MAX_ORDERS, -2025, "reached the maximum of open orders", _CODES),
-        VenueReason(codes.R_EXPIRED, None, "EXPIRED", _ORDER_UPDATE),
-        VenueReason(codes.R_VENUE, -2010, "new order rejected", _CODES),
-        VenueReason(codes.R_NO_CHANGE, -5027, "no need to modify the order", _CODES),
-        VenueReason(codes.R_LATENCY, -1008, "overloaded or throttled: request not executed", _CODES, verified=False),
-    )
-)
-
 
 # -- margin brackets
 
@@ -210,7 +97,7 @@ ETHUSDT_BRACKETS: Final = _brackets(
 )
 BTCUSD_PERP_BRACKETS: Final = _brackets(((50, 125, "0.40", 0),))
 
-_USDM_TABLES: Final = (
+_USDM_TABLES: Final[tuple[tuple[str, Dated[MarginTable]], ...]] = (
     (
         "BTCUSDT",
         Dated(((date_ns("2026-08-02"), Fact(BTCUSDT_BRACKETS, "public captures of leverageBracket, 2026-08-02")),)),
@@ -220,7 +107,7 @@ _USDM_TABLES: Final = (
         Dated(((date_ns("2024-10-01"), assumed(ETHUSDT_BRACKETS, "public list of October 2024; UNVERIFIED since")),)),
     ),
 )
-_COINM_TABLES: Final = (
+_COINM_TABLES: Final[tuple[tuple[str, Dated[MarginTable]], ...]] = (
     (
         "BTCUSD_PERP",
         always(
@@ -235,36 +122,92 @@ _COINM_TABLES: Final = (
 # -- the cards
 
 _FUNDING_FAQ: Final = "FAQ/360033525031"
+_MARK_FAQ: Final = "FAQ/360033525071"
 _LIQUIDATION_FAQ: Final = "FAQ/360033525271"
 _ADL_FAQ: Final = "FAQ/360033525471"
 _DEFINITION: Final = "USDM/common-definition"
+_INFO: Final = "USDM/market-data/rest-api/Exchange-Information"
 _MODIFY: Final = "USDM/trade/rest-api/Modify-Order"
+_PLACE: Final = "USDM/trade/rest-api"
+_CAPS: Final = "announcement 2025-09-16: 0.75 x maintenance rate at the highest leverage"
+_COUNTDOWN: Final = "USDM/trade/rest-api/Auto-Cancel-All-Open-Orders"
+_BOOK_SYNC: Final = "USDM/websocket-market-streams/How-to-manage-a-local-order-book-correctly"
+_STP_FAQ: Final = "USDM/faq/stp-faq"
+_CONTINUOUS: Final = "continuous matching"
+
+
+def _majors(rows: tuple[tuple[str, int], ...]) -> tuple[tuple[str, Dated[FundingTerms]], ...]:
+    """Funding caps by symbol, given in units of 1e-6."""
+    since = date_ns("2025-09-16")
+    return tuple((symbol, Dated(((since, Fact(FundingTerms(cap_e12=cap * 10**6), _CAPS)),))) for symbol, cap in rows)
+
 
 _FUNDING: Final = FundingRules(
     accrual=Fact("discrete", _FUNDING_FAQ),
     interval_ns=Fact(8 * HOUR_NS, _FUNDING_FAQ + "; some symbols 4 h or 1 h, see GET fundingInfo"),
+    interval_choices_ns=Fact((HOUR_NS, 4 * HOUR_NS, 8 * HOUR_NS), _FUNDING_FAQ),
+    interval_switch=Dated(
+        (
+            (START_NS, Fact(None, "CHANGELOG: the switch began on 2025-05-02 at 08:00 UTC")),
+            (date_ns("2025-05-02") + 8 * HOUR_NS, Fact(IntervalSwitch(HOUR_NS), "announced for 2025-05-02 08:00 UTC")),
+            (
+                date_ns("2026-01-02") + 12 * HOUR_NS,
+                Fact(IntervalSwitch(HOUR_NS, 4 * HOUR_NS, 16, 250 * 10**6), "announced for 2026-01-02 12:00 UTC"),
+            ),
+        )
+    ),
+    settle_ns=Fact(None, _FUNDING_FAQ),
+    premium=Fact("impact", _FUNDING_FAQ),
     premium_sample_ns=Fact(5 * SECOND_NS, _FUNDING_FAQ),
-    aggregation=always("time_weighted_mean", _FUNDING_FAQ + "; equal weights on 1 h intervals"),
+    impact_form=Fact("over_initial_rate", _FUNDING_FAQ),
+    impact_notional_e8=Fact(200 * E8, _FUNDING_FAQ + ": 200 USDT or USD / initial rate at the highest leverage"),
+    aggregation=always("time_weighted_mean", _FUNDING_FAQ),
+    weights=Fact("rising_equal_at_1h", _FUNDING_FAQ + "; equal weights on 1 h intervals"),
+    votes_least=Fact(0, _FUNDING_FAQ),
+    vote_clamp_e12=Fact(None, _FUNDING_FAQ),
     interest_e12=Fact(BPS_E12, _FUNDING_FAQ + "; 0 for ETHBTC"),
+    interest_scaling=Fact("none", _FUNDING_FAQ),
     damp_e12=Fact(5 * BPS_E12, _FUNDING_FAQ),
-    cap=Fact("majors 0.75 x maintenance rate at the highest leverage, others 2 %", "announcement 2025-09-16"),
+    divide=Fact("by_interval_of_8h", _FUNDING_FAQ),
+    cap_rule=Fact("fixed", "announcement 2025-09-16"),
+    cap_e12=always(200 * BPS_E12, "announcement 2025-09-16; majors have their own"),
+    cap_period_ns=Fact(0, "announcement 2025-09-16"),
     price=Fact("mark", _FUNDING_FAQ),
+    payment_unit_e8=Fact(1, "USDM/account/rest-api/Get-Income-History: shown with 8 decimals"),
+    payment_rounding=assumed("half_even", "the direction of rounding of funding payments is not documented"),
     settlement_drift_ns=Fact(15 * SECOND_NS, _FUNDING_FAQ),
     publish_lead_ns=Fact(0, _FUNDING_FAQ),
     side_asymmetry=Fact(False, _FUNDING_FAQ),
     borrow_fee=Fact(False, _FUNDING_FAQ),
+    tables=(
+        *_majors((("BTCUSDT", 3000), ("ETHUSDT", 3000), ("BNBUSDT", 3750), ("SOLUSDT", 3750), ("ADAUSDT", 3750))),
+        *_majors((("XRPUSDT", 3750), ("LINKUSDT", 3750), ("AVAXUSDT", 3750), ("LTCUSDT", 3750), ("TRXUSDT", 3750))),
+        *_majors((("DOGEUSDT", 4875),)),
+        ("ETHBTC", always(FundingTerms(interest_e12=0), _FUNDING_FAQ)),
+    ),
 )
 
 _MARK: Final = MarkRules(
-    components=Fact(("index_and_last_funding", "index_and_average_basis", "last_price"), "FAQ/360033525071"),
-    combiner=Fact("median", "FAQ/360033525071"),
+    components=Fact(("index_and_last_funding", "index_and_average_basis", "last_price"), _MARK_FAQ),
+    combiner=Fact("median", _MARK_FAQ),
     basis_window_ns=Dated(
         (
-            (_START, assumed(60 * SECOND_NS, "announcement 2025-09-16 calls 60 s and 150 s windows the earlier ones")),
+            (
+                START_NS,
+                assumed(60 * SECOND_NS, "announcement 2025-09-16 calls windows of 60 s and 150 s earlier"),
+            ),
             (date_ns("2025-09-18"), Fact(30 * SECOND_NS, "announcement 2025-09-16")),
         )
     ),
-    cap_e12=Fact(None, "FAQ/360033525071"),
+    basis_sample_ns=Fact(SECOND_NS, _MARK_FAQ),
+    ema_tau_ns=Fact(0, _MARK_FAQ),
+    fallback_ema_tau_ns=Fact(0, _MARK_FAQ),
+    publish_ns=Fact(SECOND_NS, "USDM/websocket-market-streams/Mark-Price-Stream"),
+    cap_e12=Fact(None, _MARK_FAQ),
+    index_weights=Fact((), _MARK_FAQ + ": weights of the spot venues differ by symbol and are not listed"),
+    perp_weights=Fact((), _MARK_FAQ),
+    index_clamp_e12=Fact(300 * BPS_E12, _MARK_FAQ + "; 1 % for BNB, BTC, ETH, SOL, USDC, XRP"),
+    index_stale_ns=Fact(300 * SECOND_NS, _MARK_FAQ),
 )
 
 _MARGIN: Final = MarginRules(
@@ -272,71 +215,157 @@ _MARGIN: Final = MarginRules(
     tier_key=Fact("notional", "FAQ/b3c689c1f50a44cabb3a84e663b81d93"),
     form=Fact("bracket_deduction", "FAQ/b3c689c1f50a44cabb3a84e663b81d93"),
     initial_from=Fact("leverage", _LIQUIDATION_FAQ),
+    open_interest_scaled=Fact(False, _LIQUIDATION_FAQ),
     open_order_form=assumed("larger_side", "netting of open orders is not documented: max(|pos+bids|, |pos-asks|)"),
+    close_fee=Fact("none", _LIQUIDATION_FAQ),
     default_leverage=assumed(20, "an account's own setting decides; 20 is what new accounts start with"),
+    leverage_step_e12=Fact(E12, "USDM/trade/rest-api/Change-Initial-Leverage: whole numbers"),
+    leverage_change=Fact("no_cut_isolated", _CODES + ", text of -4161"),
+    modes=Fact(("cross", "isolated", "multi_assets"), "USDM/trade/rest-api/Change-Margin-Type"),
+    default_mode=Fact("cross", "USDM/trade/rest-api/Change-Margin-Type"),
+    mode_scope=Fact("symbol", "USDM/trade/rest-api/Change-Margin-Type"),
+    mode_change=Fact("flat_no_orders", _CODES + ", texts of -4047 and -4048"),
+    collateral=Fact("index_haircut", "USDM/market-data/rest-api/Multi-Assets-Mode-Asset-Index"),
+    removal_floor_e12=Fact(0, "USDM/trade/rest-api/Modify-Isolated-Position-Margin"),
+    liquidation_price=Fact("at_maintenance", "FAQ/b3c689c1f50a44cabb3a84e663b81d93"),
     tables=_USDM_TABLES,
 )
 
 _LIQUIDATION: Final = LiquidationRules(
-    procedure=Fact("binance", _LIQUIDATION_FAQ),
+    procedure=Fact("ioc_then_fund", _LIQUIDATION_FAQ),
+    isolated_procedure=Fact("ioc_then_fund", _LIQUIDATION_FAQ),
     trigger_price=Fact("mark", _LIQUIDATION_FAQ),
     trigger_ratio_e12=Fact(E12, _LIQUIDATION_FAQ),
+    warning_ratio_e12=Fact(None, "USDM/user-data-streams/Event-Margin-Call: no threshold is stated"),
+    cancels=Fact("all", _LIQUIDATION_FAQ),
     first_fraction_e12=Fact(E12, _LIQUIDATION_FAQ + ": one large reducing order"),
+    first_fraction_above_e8=Fact(0, _LIQUIDATION_FAQ),
     cooldown_ns=Fact(0, _LIQUIDATION_FAQ),
+    chunk_fraction_e12=Fact(E12, _LIQUIDATION_FAQ),
+    tiers_per_step=Fact(0, _LIQUIDATION_FAQ),
+    whole_up_to_tier=Fact(0, _LIQUIDATION_FAQ),
+    block_fraction_e12=Fact(0, _LIQUIDATION_FAQ),
+    block_least_e8=Fact(0, _LIQUIDATION_FAQ),
+    block_most_e8=Fact(0, _LIQUIDATION_FAQ),
+    block_loss_most_e8=Fact(0, _LIQUIDATION_FAQ),
     order=Fact("ioc_to_bankruptcy", _LIQUIDATION_FAQ),
+    fillable_adjustment_e12=Fact(0, _LIQUIDATION_FAQ),
+    fillable_spread_e12=Fact(0, _LIQUIDATION_FAQ),
+    takeover_ratio_e12=Fact(0, _LIQUIDATION_FAQ),
     takeover_price=Fact("bankruptcy", _LIQUIDATION_FAQ),
-    fee_rate_e12=Fact(125 * BPS_E12, "USDM/market-data/rest-api/Exchange-Information, BTCUSDT, captured 2026-09-15"),
+    keeps_margin=Fact(True, _LIQUIDATION_FAQ),
+    fee_form=Fact("own_rate", _LIQUIDATION_FAQ),
+    fee_rate_e12=always(125 * BPS_E12, _INFO + ", BTCUSDT, captured 2026-09-15"),
     fee_to=Fact("insurance_fund", _LIQUIDATION_FAQ),
     surplus_to=Fact("insurance_fund", _LIQUIDATION_FAQ),
+    order_id_prefix=Fact("autoclose-", "USDM/user-data-streams/Event-Order-Update"),
 )
 
 _LOSS: Final = LossRules(
     fund_scope=Fact("venue", _LIQUIDATION_FAQ),
     fund_absorbs=assumed("all", "the fund's balance is no input: it takes over every remainder, nobody is deleveraged"),
-    adl_rank=Fact("(max(0,upnl)/max(1,wallet)) * (maintenance/(wallet+upnl))", _ADL_FAQ),
+    adl_trigger=Fact("fund_empty", _ADL_FAQ),
+    adl_drawdown_e12=Fact(0, _ADL_FAQ),
+    adl_rank=Fact("profit_times_margin_ratio", _ADL_FAQ + ": (max(0,upnl)/max(1,wallet)) * (mm/(wallet+upnl))"),
     adl_price=Fact("bankruptcy", _ADL_FAQ),
+    adl_fee=Fact("none", _ADL_FAQ),
+    adl_cancels_orders=Fact(True, _ADL_FAQ),
+    adl_id_prefix=Fact("adl_autoclose", "USDM/user-data-streams/Event-Order-Update"),
     socialise=Fact(False, _ADL_FAQ),
 )
 
 _STP: Final = StpRules(
-    modes=Fact(("EXPIRE_TAKER", "EXPIRE_MAKER", "EXPIRE_BOTH"), "USDM/faq/stp-faq"),
+    modes=Fact(("EXPIRE_TAKER", "EXPIRE_MAKER", "EXPIRE_BOTH"), _STP_FAQ),
+    actions=Fact(("cancel_taker", "cancel_maker", "cancel_both"), _STP_FAQ),
     default=Fact("EXPIRE_MAKER", "github.com/binance/binance-connector-python, 2026-08-21"),
-    decided_by=Fact("taker", "USDM/faq/stp-faq"),
-    scope=Fact("group", "USDM/faq/stp-faq"),
+    decided_by=Fact("taker", _STP_FAQ),
+    scope=Fact("group", _STP_FAQ),
+    not_for=Fact(("FOK", "GTX"), _STP_FAQ),
+    reset_by_amend=Fact(True, _STP_FAQ),
 )
 
 _ORDERS: Final = OrderRules(
+    grid=Fact("tick", _DEFINITION),
+    types=Fact(
+        (
+            "limit", "market", "stop_market", "stop_limit", "take_profit_market", "take_profit_limit", "trailing_stop",
+        ),
+        _DEFINITION + "; all but the first two through algoOrder since 2025-12-09 (CHANGELOG)",
+    ),
     times_in_force=Fact(("GTC", "IOC", "FOK", "GTX", "GTD"), _DEFINITION),
+    expiry=Fact("time", _DEFINITION),
+    expiry_min_ns=Fact(600 * SECOND_NS, _DEFINITION),
+    expiry_max_ns=Fact(None, _DEFINITION + ": up to 253402300799000 ms"),
+    expiry_resolution_ns=Fact(SECOND_NS, _DEFINITION),
+    expiry_blocks=Fact(0, _CONTINUOUS),
+    day_end_ns=Fact(None, _DEFINITION),
+    request_deadline=Fact(True, "USDM/general-info: the matching engine checks recvWindow again"),
+    triggers=Fact(("last", "mark"), _DEFINITION + ": workingType"),
+    default_trigger=Fact("last", _DEFINITION + ": CONTRACT_PRICE"),
+    trigger_at_once=Fact("reject", _CODES + ", text of -2021"),
+    trigger_margin=Fact("at_trigger", "CHANGELOG, 2025-12-09"),
+    trailing_min_e12=Fact(10 * BPS_E12, "CHANGELOG"),
+    trailing_max_e12=Dated(
+        (
+            (START_NS, Fact(1000 * BPS_E12, "CHANGELOG")),
+            (date_ns("2026-10-23"), Fact(2000 * BPS_E12, "CHANGELOG")),
+        )
+    ),
+    trigger_slippage_e12=Fact(None, _DEFINITION),
     post_only=Fact("reject", _CODES),
     fok_unfilled=Fact("reject", _CODES),
     reduce_only=Fact("reject", _CODES),
+    close_position=Fact(True, _PLACE),
+    hedge_mode=Fact(True, "USDM/trade/rest-api/Change-Position-Mode"),
     amend_new_id=Fact(False, _MODIFY),
     amend_keeps_priority=Fact("never", _MODIFY + "; MERGE"),
     amend_to_filled=Fact("cancel", _MODIFY),
     amend_crossing_post_only=Fact("cancel", _MODIFY),
     amends_per_order=Fact(10_000, _MODIFY),
-    min_notional_exempt_reduce_only=Fact(True, _CODES + ", text of -4164"),
+    min_notional_e8=Fact(None, _INFO + ": filter MIN_NOTIONAL of the symbol"),
+    min_notional_exempt=Fact("reduce_only", _CODES + ", text of -4164"),
     market_notional_price=Fact("mark", _DEFINITION),
     price_band=Fact("reject", _CODES),
+    price_band_form=always("multipliers", _DEFINITION + ": PERCENT_PRICE"),
     price_band_price=Fact("mark", _DEFINITION),
-    market_remainder=Fact("expire", "USDM/market-data/rest-api/Exchange-Information"),
-    max_open_orders=Fact(200, "USDM/market-data/rest-api/Exchange-Information, BTCUSDT, captured 2026-09-15"),
-    client_id_form=Fact(r"^[\.A-Z\:/a-z0-9_-]{1,36}$", "USDM/trade/rest-api"),
-)
+    price_band_x_e12=Fact(None, _DEFINITION),
+    price_band_y_e12=Fact(None, _DEFINITION),
+    price_band_z_e12=Fact(None, _DEFINITION),
+    price_band_window_ns=Fact(0, _DEFINITION),
+    market_form=Fact("bounded", _INFO + ": marketTakeBound"),
+    market_bound_e12=Fact(None, _INFO + ": marketTakeBound of the symbol"),
+    market_bound_price=Fact("mark", _INFO),
+    market_remainder=Fact("expire", _INFO),
+    max_matches=Fact(None, _DEFINITION),
+    max_limit_value=Fact((), _DEFINITION),
+    max_market_value=Fact((), _DEFINITION),
+    max_open_orders=Fact(200, _INFO + ", BTCUSDT, captured 2026-09-15"),
+    open_orders_scope=Fact("symbol", _INFO),
+    open_orders_per_volume_e8=Fact(None, _INFO),
+    open_orders_most=Fact(None, _INFO),
+    open_orders_by_equity=Fact((), _INFO),
+    max_stop_orders=Fact(200, "CHANGELOG, 2025-12-09"),
+    stop_orders_scope=Fact("account", "CHANGELOG, 2025-12-09"),
+    max_batch=Fact(5, "USDM/trade/rest-api/Place-Multiple-Orders"),
+    max_batch_cancel=Fact(10, "USDM/trade/rest-api/Cancel-Multiple-Orders"),
+    client_id_form=Fact(r"^[\.A-Z\:/a-z0-9_-]{1,36}$", _PLACE),
+    client_id_unique=Fact("open", _PLACE),
+)  # fmt: skip
 
 _FEED: Final = FeedRules(
-    book=Fact("diff_chain", "USDM/websocket-market-streams/How-to-manage-a-local-order-book-correctly"),
-    book_ids=Fact(("U", "u", "pu"), "USDM/websocket-market-streams/How-to-manage-a-local-order-book-correctly"),
-    book_can_cross=Fact(False, "USDM/websocket-market-streams/How-to-manage-a-local-order-book-correctly"),
+    book=Fact("diff_chain", _BOOK_SYNC),
+    book_ids=Fact(("U", "u", "pu"), _BOOK_SYNC),
+    book_interval_ns=Fact(100_000_000, "USDM/websocket-market-streams/Diff-Book-Depth-Streams: the fastest documented"),
+    book_can_cross=Fact(False, _BOOK_SYNC),
     force_orders=Dated(
         (
-            (_START, Fact("latest_per_second", "CHANGELOG")),
+            (START_NS, Fact("latest_per_second", "CHANGELOG")),
             (date_ns("2026-04-14"), Fact("largest_per_second", "CHANGELOG")),
         )
     ),
     private_replay=Fact("none", "USDM/user-data-streams"),
-    dedupe_key=Fact(("i", "t"), _ORDER_UPDATE),
-    ack=Fact("accepted", "USDM/trade/rest-api"),
+    dedupe_key=Fact(("i", "t"), "USDM/user-data-streams/Event-Order-Update"),
+    ack=Fact("accepted", _PLACE),
     reverts=Fact(False, "USDM/user-data-streams"),
 )
 
@@ -350,7 +379,20 @@ _LIMITS: Final = LimitRules(
         "USDM/general-info; shared by USD-M and COIN-M since 2026-06-30 (MERGE)",
     ),
     windows=Fact("fixed", "observed by nautilus_trader: windows reset on the minute"),
+    batch_counts=Fact("listed", "USDM/trade/rest-api/Place-Multiple-Orders: 5 on the 10 s counter, 1 on the 1 min one"),
+    earned=Fact(None, "USDM/general-info"),
+    exempt=Fact(("reduce_only", "close_position", "cancel"), "USDM/general-info, of -1008"),
     exceeded=Fact("429, then 418 (address banned, 2 minutes to 3 days)", "USDM/general-info"),
+)
+
+_FEES: Final = FeeRules(
+    maker_rate_e12=always(2 * BPS_E12, "regular tier, babianfox.com/en/kb/binance-futures-fee (third party)"),
+    taker_rate_e12=always(5 * BPS_E12, "regular tier, babianfox.com/en/kb/binance-futures-fee (third party)"),
+    tiers=always((), "GET commissionRate tells an account's own; other tiers are not listed here"),
+    volume_window_ns=Fact(0, "other tiers are not listed here"),
+    discounts=Fact((("paid in BNB", E12 // 10),), "FAQ/360033544231"),
+    rounding_e8=Fact(1, "FAQ/360033544231: shown with 8 decimals"),
+    rounding=assumed("half_even", "the direction of fee rounding is not documented"),
 )
 
 USDM: Final = RuleCard(
@@ -358,32 +400,30 @@ USDM: Final = RuleCard(
     title="Binance USD-M futures",
     size_unit=Fact("base", _DEFINITION),
     settles_in=Fact("quote", _DEFINITION),
-    time_resolution_ns=Fact(1_000_000, _ORDER_UPDATE),
-    money_decimals=Fact(8, _ORDER_UPDATE),
+    time_resolution_ns=Fact(1_000_000, "USDM/user-data-streams/Event-Order-Update"),
+    money_decimals=Fact(8, "USDM/user-data-streams/Event-Order-Update"),
     funding=_FUNDING,
     mark=_MARK,
-    fees=FeeRules(
-        maker_rate_e12=always(2 * BPS_E12, "regular tier, babianfox.com/en/kb/binance-futures-fee (third party)"),
-        taker_rate_e12=always(5 * BPS_E12, "regular tier, babianfox.com/en/kb/binance-futures-fee (third party)"),
-        rounding_e8=Fact(1, "FAQ/360033544231: shown with 8 decimals"),
-        rounding=assumed("half_even", "the direction of fee rounding is not documented"),
-    ),
+    fees=_FEES,
     margin=_MARGIN,
     liquidation=_LIQUIDATION,
     loss=_LOSS,
     stp=_STP,
     orders=_ORDERS,
     batching=BatchingRules(
-        block_interval_ns=Fact(0, "continuous matching"),
-        class_order=Fact((), "continuous matching"),
-        speed_bump_ns=Fact(0, "continuous matching"),
+        block_interval_ns=Fact(0, _CONTINUOUS),
+        class_order=Fact((), _CONTINUOUS),
+        held_to_next_block=Fact((), _CONTINUOUS),
+        speed_bump_ns=Fact(0, _CONTINUOUS),
+        speed_bump_exempt=Fact((), _CONTINUOUS),
     ),
     dead_man=DeadManRules(
-        kind=Fact("countdown", "USDM/trade/rest-api/Auto-Cancel-All-Open-Orders"),
-        min_ns=Fact(None, "USDM/trade/rest-api/Auto-Cancel-All-Open-Orders"),
-        max_ns=Fact(None, "USDM/trade/rest-api/Auto-Cancel-All-Open-Orders"),
-        scope=Fact("symbol", "USDM/trade/rest-api/Auto-Cancel-All-Open-Orders"),
-        quota_per_day=Fact(None, "USDM/trade/rest-api/Auto-Cancel-All-Open-Orders"),
+        kind=Fact("countdown", _COUNTDOWN),
+        min_ns=Fact(None, _COUNTDOWN),
+        max_ns=Fact(None, _COUNTDOWN),
+        check_ns=Fact(10_000_000, _COUNTDOWN + ": about every 10 ms"),
+        scope=Fact("symbol", _COUNTDOWN),
+        quota_per_day=Fact(None, _COUNTDOWN),
     ),
     feed=_FEED,
     limits=_LIMITS,
@@ -397,18 +437,31 @@ COINM: Final = replace(
     title="Binance COIN-M futures",
     size_unit=Fact("contracts", "COINM/common-definition"),
     settles_in=Fact("base", "COINM/common-definition"),
-    fees=FeeRules(
+    funding=replace(_FUNDING, tables=()),
+    fees=replace(
+        _FEES,
         maker_rate_e12=always(2 * BPS_E12, "taken to equal USD-M; UNVERIFIED", verified=False),
         taker_rate_e12=always(5 * BPS_E12, "taken to equal USD-M; UNVERIFIED", verified=False),
-        rounding_e8=Fact(1, "FAQ/360033544231: shown with 8 decimals"),
-        rounding=assumed("half_even", "the direction of fee rounding is not documented"),
+        discounts=Fact((), "FAQ/360033544231: on USD-M only"),
     ),
-    margin=replace(_MARGIN, tables=_COINM_TABLES),
+    margin=replace(
+        _MARGIN,
+        modes=Fact(("cross", "isolated"), "COINM/trade/rest-api/Change-Margin-Type"),
+        collateral=Fact("settle_asset", "COINM/common-definition"),
+        tables=_COINM_TABLES,
+    ),
     liquidation=replace(
         _LIQUIDATION,
-        fee_rate_e12=assumed(100 * BPS_E12, "COINM/market-data/rest-api/Exchange-Information, the page's example"),
+        fee_rate_e12=always(
+            100 * BPS_E12, "COINM/market-data/rest-api/Exchange-Information, the page's example", verified=False
+        ),
     ),
-    orders=replace(_ORDERS, times_in_force=Fact(("GTC", "IOC", "FOK", "GTX"), "COINM/common-definition: no GTD")),
+    orders=replace(
+        _ORDERS,
+        times_in_force=Fact(("GTC", "IOC", "FOK", "GTX"), "COINM/common-definition: no GTD"),
+        expiry=Fact("none", "COINM/common-definition: no GTD"),
+        expiry_min_ns=Fact(None, "COINM/common-definition: no GTD"),
+    ),
 )
 
 
@@ -480,59 +533,3 @@ BTCUSD_PERP: Final = Instrument(
 KNOWN: Final = (BTCUSDT, ETHUSDT, BTCUSD_PERP)
 
 CARDS: Final = (USDM, COINM)
-
-
-def instrument_from_exchange_info(entry: dict[str, Any], venue: str, as_of: str = "") -> Instrument:
-    """One element of ``symbols`` of ``GET exchangeInfo`` as an instrument, exactly.
-
-    ``venue`` is binance_usdm or binance_coinm (whose contracts are inverse and carry ``contractSize``). Raises
-    ``InstrumentError`` naming the filter or field that is missing or unusable.
-    """
-    try:
-        symbol = str(entry["symbol"])
-        filters = {str(row["filterType"]): row for row in entry["filters"]}
-        price, lot = filters["PRICE_FILTER"], filters["LOT_SIZE"]
-        inverse = venue == COINM.venue
-        size = entry["contractSize"] if inverse else 1
-        bare = Instrument(
-            venue,
-            symbol,
-            str(entry["baseAsset"]),
-            str(entry["quoteAsset"]),
-            str(entry["marginAsset"]),
-            inverse,
-            exact_decimal(price["tickSize"], f"{symbol}: tickSize"),
-            exact_decimal(lot["stepSize"], f"{symbol}: stepSize"),
-            exact_decimal(size, f"{symbol}: contractSize"),
-        )
-        found: dict[str, Any] = _filter_fields(bare, entry, filters)
-        return replace(bare, **found, source="exchangeInfo", as_of=as_of)
-    except KeyError as error:
-        raise InstrumentError(f"exchangeInfo entry {entry.get('symbol')!r}: {error.args[0]} is missing") from None
-
-
-def _filter_fields(bare: Instrument, entry: dict[str, Any], filters: dict[str, Any]) -> dict[str, int]:
-    def scaled(row: Any, key: str, scale: int) -> int:
-        return int(exact_decimal(row[key], f"{bare.symbol}: {key}") * scale)
-
-    lot, price = filters["LOT_SIZE"], filters["PRICE_FILTER"]
-    found = {
-        "min_lots": max(1, bare.lots_from_str(lot["minQty"])),
-        "max_lots": bare.lots_from_str(lot["maxQty"]),
-        "min_ticks": bare.ticks_at_least(scaled(price, "minPrice", E8)),
-        "max_ticks": bare.ticks_at_most(scaled(price, "maxPrice", E8)),
-    }
-    if "MARKET_LOT_SIZE" in filters:
-        found["max_market_lots"] = bare.lots_from_str(filters["MARKET_LOT_SIZE"]["maxQty"])
-    if "MIN_NOTIONAL" in filters:
-        found["min_notional_e8"] = scaled(filters["MIN_NOTIONAL"], "notional", E8)
-    if "PERCENT_PRICE" in filters:
-        found["band_up_e12"] = scaled(filters["PERCENT_PRICE"], "multiplierUp", E12)
-        found["band_down_e12"] = scaled(filters["PERCENT_PRICE"], "multiplierDown", E12)
-    if "MAX_NUM_ORDERS" in filters:
-        found["max_open_orders"] = int(filters["MAX_NUM_ORDERS"]["limit"])
-    if "marketTakeBound" in entry:
-        found["market_bound_e12"] = scaled(entry, "marketTakeBound", E12)
-    if "liquidationFee" in entry:
-        found["liquidation_fee_e12"] = scaled(entry, "liquidationFee", E12)
-    return found

@@ -13,6 +13,7 @@ from typing import Final
 from matching import codes
 from venues.errors import CodeTable
 from venues.rules import (
+    E12,
     HOUR_NS,
     BatchingRules,
     DeadManRules,
@@ -30,7 +31,7 @@ from venues.rules import (
     RuleCard,
     StpRules,
     VenueReason,
-    always,
+    group,
 )
 
 SOURCE: Final = "by definition of the neutral card"
@@ -47,104 +48,85 @@ NEUTRAL: Final = RuleCard(
     settles_in=Fact("quote", SOURCE),
     time_resolution_ns=Fact(1, SOURCE),
     money_decimals=Fact(8, SOURCE),
-    funding=FundingRules(
-        accrual=Fact("none", SOURCE),
-        interval_ns=Fact(8 * HOUR_NS, SOURCE),
-        premium_sample_ns=Fact(0, SOURCE),
-        aggregation=always("none", SOURCE),
-        interest_e12=Fact(0, SOURCE),
-        damp_e12=Fact(0, SOURCE),
-        cap=Fact("none", SOURCE),
-        price=Fact("none", SOURCE),
-        settlement_drift_ns=Fact(0, SOURCE),
-        publish_lead_ns=Fact(0, SOURCE),
-        side_asymmetry=Fact(False, SOURCE),
-        borrow_fee=Fact(False, SOURCE),
+    funding=group(
+        FundingRules, SOURCE,
+        accrual="none", interval_ns=8 * HOUR_NS, interval_choices_ns=(), interval_switch=None, settle_ns=None,
+        premium="none", premium_sample_ns=0, impact_form="none", impact_notional_e8=0, aggregation="none",
+        weights="none", votes_least=0, vote_clamp_e12=None, interest_e12=0, interest_scaling="none", damp_e12=0,
+        divide="none", cap_rule="none", cap_e12=None, cap_period_ns=0, price="none", payment_unit_e8=1,
+        payment_rounding="half_even", settlement_drift_ns=0, publish_lead_ns=0, side_asymmetry=False, borrow_fee=False,
     ),
-    mark=MarkRules(
-        components=Fact((), SOURCE),
-        combiner=Fact("none", SOURCE),
-        basis_window_ns=always(0, SOURCE),
-        cap_e12=Fact(None, SOURCE),
+    mark=group(
+        MarkRules, SOURCE,
+        components=(), combiner="none", basis_window_ns=0, basis_sample_ns=0, ema_tau_ns=0, fallback_ema_tau_ns=0,
+        publish_ns=0, cap_e12=None, index_weights=(), perp_weights=(), index_clamp_e12=None, index_stale_ns=None,
     ),
-    fees=FeeRules(
-        maker_rate_e12=always(0, SOURCE),
-        taker_rate_e12=always(0, SOURCE),
-        rounding_e8=Fact(1, SOURCE),
-        rounding=Fact("half_even", SOURCE),
+    fees=group(
+        FeeRules, SOURCE,
+        maker_rate_e12=0, taker_rate_e12=0, tiers=(), volume_window_ns=0, discounts=(), rounding_e8=1,
+        rounding="half_even",
     ),
-    margin=MarginRules(
-        enabled=Fact(False, SOURCE),
-        tier_key=Fact("none", SOURCE),
-        form=Fact("none", SOURCE),
-        initial_from=Fact("none", SOURCE),
-        open_order_form=Fact("none", SOURCE),
-        default_leverage=Fact(1, SOURCE),
+    margin=group(
+        MarginRules, SOURCE,
+        enabled=False, tier_key="none", form="none", initial_from="none", open_interest_scaled=False,
+        open_order_form="none", close_fee="none", default_leverage=1, leverage_step_e12=E12, leverage_change="free",
+        modes=("cross",), default_mode="cross", mode_scope="none", mode_change="none", collateral="settle_asset",
+        removal_floor_e12=0, liquidation_price="none",
     ),
-    liquidation=LiquidationRules(
-        procedure=Fact("none", SOURCE),
-        trigger_price=Fact("none", SOURCE),
-        trigger_ratio_e12=Fact(0, SOURCE),
-        first_fraction_e12=Fact(0, SOURCE),
-        cooldown_ns=Fact(0, SOURCE),
-        order=Fact("none", SOURCE),
-        takeover_price=Fact("none", SOURCE),
-        fee_rate_e12=Fact(0, SOURCE),
-        fee_to=Fact("none", SOURCE),
-        surplus_to=Fact("none", SOURCE),
+    liquidation=group(
+        LiquidationRules, SOURCE,
+        procedure="none", isolated_procedure="none", trigger_price="none", trigger_ratio_e12=0, warning_ratio_e12=None,
+        cancels="none", first_fraction_e12=0, first_fraction_above_e8=0, cooldown_ns=0, chunk_fraction_e12=0,
+        tiers_per_step=0, whole_up_to_tier=0, block_fraction_e12=0, block_least_e8=0, block_most_e8=0,
+        block_loss_most_e8=0, order="none", fillable_adjustment_e12=0, fillable_spread_e12=0, takeover_ratio_e12=0,
+        takeover_price="none", keeps_margin=False, fee_form="none", fee_rate_e12=0, fee_to="none", surplus_to="none",
+        order_id_prefix="",
     ),
-    loss=LossRules(
-        fund_scope=Fact("none", SOURCE),
-        fund_absorbs=Fact("none", SOURCE),
-        adl_rank=Fact("none", SOURCE),
-        adl_price=Fact("none", SOURCE),
-        socialise=Fact(False, SOURCE),
+    loss=group(
+        LossRules, SOURCE,
+        fund_scope="none", fund_absorbs="none", adl_trigger="none", adl_drawdown_e12=0, adl_rank="none",
+        adl_price="none", adl_fee="none", adl_cancels_orders=False, adl_id_prefix="", socialise=False,
     ),
-    stp=StpRules(
-        modes=Fact((), SOURCE),
-        default=Fact("none", SOURCE),
-        decided_by=Fact("none", SOURCE),
-        scope=Fact("none", SOURCE),
+    stp=group(
+        StpRules, SOURCE,
+        modes=(), actions=(), default="none", decided_by="none", scope="none", not_for=(), reset_by_amend=False,
     ),
-    orders=OrderRules(
-        times_in_force=Fact(("GTC", "IOC", "FOK", "GTX"), SOURCE),
-        post_only=Fact("expire", SOURCE),
-        fok_unfilled=Fact("expire", SOURCE),
-        reduce_only=Fact("shrink", SOURCE),
-        amend_new_id=Fact(False, SOURCE),
-        amend_keeps_priority=Fact("never", SOURCE),
-        amend_to_filled=Fact("cancel", SOURCE),
-        amend_crossing_post_only=Fact("cancel", SOURCE),
-        amends_per_order=Fact(None, SOURCE),
-        min_notional_exempt_reduce_only=Fact(True, SOURCE),
-        market_notional_price=Fact("none", SOURCE),
-        price_band=Fact("none", SOURCE),
-        price_band_price=Fact("none", SOURCE),
-        market_remainder=Fact("expire", SOURCE),
-        max_open_orders=Fact(None, SOURCE),
-        client_id_form=Fact("", SOURCE),
+    orders=group(
+        OrderRules, SOURCE,
+        grid="tick",
+        types=(
+            "limit", "market", "stop_market", "stop_limit", "take_profit_market", "take_profit_limit", "trailing_stop",
+        ),
+        times_in_force=("GTC", "IOC", "FOK", "GTX", "GTD"), expiry="time", expiry_min_ns=None, expiry_max_ns=None,
+        expiry_resolution_ns=1, expiry_blocks=0, day_end_ns=None, request_deadline=False,
+        triggers=("last", "mark", "index"), default_trigger="last", trigger_at_once="fire", trigger_margin="none",
+        trailing_min_e12=None, trailing_max_e12=None, trigger_slippage_e12=None, post_only="expire",
+        fok_unfilled="expire", reduce_only="shrink", close_position=True, hedge_mode=False, amend_new_id=False,
+        amend_keeps_priority="never", amend_to_filled="cancel", amend_crossing_post_only="cancel",
+        amends_per_order=None, min_notional_e8=None, min_notional_exempt="reduce_only", market_notional_price="none",
+        price_band="none", price_band_form="none", price_band_price="none", price_band_x_e12=None,
+        price_band_y_e12=None, price_band_z_e12=None, price_band_window_ns=0, market_form="bounded",
+        market_bound_e12=None, market_bound_price="none", market_remainder="expire", max_matches=None,
+        max_limit_value=(), max_market_value=(), max_open_orders=None, open_orders_scope="none",
+        open_orders_per_volume_e8=None, open_orders_most=None, open_orders_by_equity=(), max_stop_orders=None,
+        stop_orders_scope="none", max_batch=1, max_batch_cancel=1, client_id_form="", client_id_unique="none",
     ),
-    batching=BatchingRules(
-        block_interval_ns=Fact(0, SOURCE), class_order=Fact((), SOURCE), speed_bump_ns=Fact(0, SOURCE)
+    batching=group(
+        BatchingRules, SOURCE,
+        block_interval_ns=0, class_order=(), held_to_next_block=(), speed_bump_ns=0, speed_bump_exempt=(),
     ),
-    dead_man=DeadManRules(
-        kind=Fact("none", SOURCE),
-        min_ns=Fact(None, SOURCE),
-        max_ns=Fact(None, SOURCE),
-        scope=Fact("none", SOURCE),
-        quota_per_day=Fact(None, SOURCE),
+    dead_man=group(
+        DeadManRules, SOURCE, kind="none", min_ns=None, max_ns=None, check_ns=0, scope="none", quota_per_day=None
     ),
-    feed=FeedRules(
-        book=Fact("none", SOURCE),
-        book_ids=Fact((), SOURCE),
-        book_can_cross=Fact(False, SOURCE),
-        force_orders=always("none", SOURCE),
-        private_replay=Fact("none", SOURCE),
-        dedupe_key=Fact((), SOURCE),
-        ack=Fact("matched", SOURCE),
-        reverts=Fact(False, SOURCE),
+    feed=group(
+        FeedRules, SOURCE,
+        book="none", book_ids=(), book_interval_ns=0, book_can_cross=False, force_orders="none",
+        private_replay="none", dedupe_key=(), ack="matched", reverts=False,
     ),
-    limits=LimitRules(limits=always((), SOURCE), windows=Fact("none", SOURCE), exceeded=Fact("none", SOURCE)),
+    limits=group(
+        LimitRules, SOURCE,
+        limits=(), windows="none", batch_counts="one", earned=None, exempt=(), exceeded="none",
+    ),
     reasons=ReasonTable(
         tuple(
             _reason(reason, text)
@@ -164,8 +146,13 @@ NEUTRAL: Final = RuleCard(
                 (codes.R_VENUE, "closed by the venue"),
                 (codes.R_NO_CHANGE, "nothing to amend"),
                 (codes.R_LATENCY, "recorded as rejected"),
+                (codes.R_TRIGGER, "trigger price is not a price"),
+                (codes.R_TICK_SIZE, "price is off the grid"),
+                (codes.R_UNSUPPORTED, "no such order here"),
+                (codes.R_EXPIRY, "good-till time is not after now"),
+                (codes.R_SIBLING, "the other order was executed"),
             )
         )
     ),
     errors=CodeTable("neutral", SOURCE, ()),
-)
+)  # fmt: skip
