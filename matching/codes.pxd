@@ -114,6 +114,7 @@ cdef enum:
     R_MAX_VALUE = 42
     R_SETTLING = 43
     R_HALTED = 44
+    R_MAX_AMENDS = 45
     CAUSE_TAKEOVER = 8
     MARK_COMPUTED = 2
     CAUSE_NONE = 0

@@ -134,6 +134,7 @@ R_SIBLING = 41  # the other order of a pair was executed
 R_MAX_VALUE = 42  # notional above what the venue takes in one order
 R_SETTLING = 43
 R_HALTED = 44  # the market takes no such order now (stale mark, maintenance)
+R_MAX_AMENDS = 45  # the order has been amended as often as the venue allows
 
 # -- the simulator's cause of a fill (never part of the canonical log)
 CAUSE_NONE = 0

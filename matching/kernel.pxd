@@ -92,8 +92,12 @@ cdef class Market:
     cdef LatencyTable entry, response
     cdef readonly int exchange
     cdef readonly long long tick_e8_num, tick_e8_den
-    cdef readonly bint post_only_reject, fok_reject, margin_on, funding_from_marks, mid_mark, mark_table
+    cdef readonly bint fok_reject, margin_on, funding_from_marks, mid_mark, mark_table
     cdef readonly long long min_lots, max_lots
+    # how the venue treats orders (matching/forms.py)
+    cdef readonly int stp, post_only, reduce_form, amend_priority, amends_per_order
+    cdef int stp_modes, stp_exempt
+    cdef bint stp_on, stp_lost_by_amend, amend_to_filled_rejects, amend_crossing_rejects, amend_must_rest, resize_due
     # columns of the current window
     cdef const long long[::1] ts_event, ts_recv, row_start, ref
     cdef const unsigned char[::1] kind, side
@@ -167,7 +171,7 @@ cdef class Market:
     cdef void _drop_taken(self, int side, long long ticks, long long lots) noexcept nogil
     cdef void _remove_taken(self, Py_ssize_t k) noexcept nogil
     cdef long long lane_best(self, int lane, int side) noexcept nogil
-    cdef long long _reducible(self, int lane, int side) noexcept nogil
+    cdef long long _reducible(self, int slot) noexcept nogil
     cdef long long _fill_maker(self, int slot, long long lots, int cause) noexcept nogil
     cdef long long _ask_fee(self, int side, long long ticks, long long lots, int liquidity)
     cdef long long _book_fill(self, int slot, long long ticks, long long lots, int liquidity) noexcept nogil
@@ -179,6 +183,18 @@ cdef class Market:
     cdef bint _crosses(self, int slot) noexcept nogil
     cdef long long _fillable(self, int slot) noexcept nogil
     cdef void _walk(self, int slot) noexcept nogil
+    cdef void _take_down_to(self, int slot, long long worst) noexcept nogil
+    cdef void _take_level(self, int slot, long long column, long long most) noexcept nogil
+    cdef bint _slide(self, int slot, bint amended, int mine) noexcept nogil
+    cdef int _stp_of(self, int slot, bint amended) noexcept nogil
+    cdef int _own_ahead(self, int slot) noexcept nogil
+    cdef long long _before(self, int mine) noexcept nogil
+    cdef bint _is_stopped(self, int slot, int mine, int stp) noexcept nogil
+    cdef void _walk_past_own(self, int slot, int mine, int stp) noexcept nogil
+    cdef void _resize(self) noexcept nogil
+    cdef void _shrink(self, int slot) noexcept nogil
+    cdef bint _keeps_place(self, int slot, long long lots) noexcept nogil
+    cdef int _amend_refusal(self, int slot, long long ticks, long long lots) noexcept nogil
     cdef void _rest(self, int slot) noexcept nogil
     cdef void cancel(self, int slot, int reason) noexcept nogil
     cdef void amend(self, int slot, long long ticks, long long lots) noexcept nogil
@@ -212,7 +228,7 @@ cdef class Core:
     cdef long long agenda_no
     cdef public object error
     # orders, by slot
-    cdef int[::1] o_lane, o_market, o_side, o_tif, o_type, o_flags, o_state, o_next, o_prev, o_seq, o_requests
+    cdef int[::1] o_lane, o_market, o_side, o_tif, o_type, o_flags, o_state, o_next, o_prev, o_seq, o_requests, o_amends, o_stp
     cdef long long[::1] o_no, o_ticks, o_lots, o_filled, o_column, o_cum, o_sent, o_deliver
     cdef double[::1] o_front
     cdef int[::1] free_slots
@@ -264,6 +280,7 @@ cdef class Core:
     cdef void _do_internal(self, long long ts)
     cdef void _do_agenda(self, long long ts)
     cpdef int submit(self, int lane, int market, long long order_no, int side, long long ticks, long long lots, int tif, int type, int flags) except -1
+    cpdef set_stp(self, int slot, int mode)
     cpdef cancel(self, int lane, int slot, long long order_no)
     cpdef amend(self, int lane, int slot, long long order_no, long long ticks, long long lots)
     cdef void _queue_request(self, long long ts, int kind, int slot, long long order_no, long long ticks, long long lots)

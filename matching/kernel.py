@@ -31,6 +31,7 @@ import cython
 import numpy as np
 
 from matching.feed import join_windows
+from matching.forms import OrderForms, bits
 from matching.liquidation import IocThenFund
 
 if not cython.compiled:
@@ -499,8 +500,8 @@ class Market:
         self.fee_model = options["fee_model"]
         self.own_fees = self.fee_model is not None
         self.exchange = options["exchange"]
-        self.post_only_reject = options["post_only_reject"]
         self.fok_reject = options["fok_reject"]
+        self._set_forms(options["forms"] or OrderForms(), options["post_only_reject"])
         self.margin_on = options["margin"]
         self.funding_from_marks = options["funding_from_marks"]
         self.mid_mark = options["mark_source"] == MARK_MID
@@ -531,6 +532,19 @@ class Market:
         self.window = None
         self.max_recv = 0
         self.now = 0
+
+    def _set_forms(self, forms, post_only_reject):
+        self.stp, self.stp_on = forms.stp, forms.stp_on
+        self.stp_modes, self.stp_exempt = bits(forms.stp_modes), bits(forms.stp_exempt)
+        self.stp_lost_by_amend = forms.stp_lost_by_amend
+        self.post_only = POST_ONLY_REJECT if post_only_reject else forms.post_only
+        self.reduce_form = forms.reduce_only
+        self.amend_priority = forms.amend_priority
+        self.amend_to_filled_rejects = forms.amend_to_filled_rejects
+        self.amend_crossing_rejects = forms.amend_crossing_rejects
+        self.amend_must_rest = forms.amend_must_rest
+        self.amends_per_order = forms.amends_per_order
+        self.resize_due = False
 
     def _set_ladder_arrays(self, width):
         self.head = _view(np.full(2 * width, -1, dtype=np.int32))
@@ -733,6 +747,8 @@ class Market:
                         break
                     slot = after
             at -= 1
+        if self.resize_due:
+            self._resize()
 
     def _print(self, aggressor, ticks, lots):
         """A trade on the book: orders it went through are filled whole, the queue at its price moves."""
@@ -763,6 +779,8 @@ class Market:
                     slot = after
             at -= 1
         self.print_no += 1
+        if self.resize_due:
+            self._resize()
 
     def _print_at(self, slot, lots):
         lane: cython.int = self.core.o_lane[slot]
@@ -936,6 +954,8 @@ class Market:
                             break
                         slot = after
                 at -= 1
+        if self.resize_due:
+            self._resize()
 
     def _other(self, j, kind):
         a: cython.Py_ssize_t = self.ref[j] - self.aux_base
@@ -1225,10 +1245,11 @@ class Market:
 
     # -- own requests at the venue -------------------------------------------------------------------------------
 
-    def _reducible(self, lane, side):
-        """Lots by which an order of ``side`` can reduce the lane's position."""
+    def _reducible(self, slot):
+        """Lots by which an order can reduce the position."""
+        lane: cython.int = self.core.o_lane[slot]
         position: cython.longlong = self.core.ledger.position(self.account[lane], self.index)
-        if side == SELL:
+        if self.core.o_side[slot] == SELL:
             return position if position > 0 else 0
         return -position if position < 0 else 0
 
@@ -1257,14 +1278,12 @@ class Market:
 
         Returns the lots that executed.
         """
-        lane: cython.int = self.core.o_lane[slot]
-        side: cython.int = self.core.o_side[slot]
         front: cython.longlong
         cut: cython.bint = False
         fee: cython.longlong
         reducible: cython.longlong
         if self.core.o_flags[slot] & FLAG_REDUCE_ONLY:
-            reducible = self._reducible(lane, side)
+            reducible = self._reducible(slot)
             cut = reducible < lots
             if cut:
                 lots = reducible
@@ -1272,6 +1291,7 @@ class Market:
             self._reserve(slot, False, lots)
             fee = self._book_fill(slot, self.core.o_ticks[slot], lots, LIQ_MAKER)
             self.core.o_filled[slot] += lots
+            self.resize_due = self.reduce_form == REDUCE_RESIZE
             if self.core.o_front[slot] == -1e18:
                 front = -1
             else:
@@ -1312,6 +1332,7 @@ class Market:
     def _fill_taker(self, slot, ticks, lots):
         fee: cython.longlong = self._book_fill(slot, ticks, lots, LIQ_TAKER)
         self.core.o_filled[slot] += lots
+        self.resize_due = self.reduce_form == REDUCE_RESIZE
         if self.core.o_filled[slot] == self.core.o_lots[slot]:
             self.core.o_state[slot] = CLOSED
         self.core.emit(
@@ -1326,6 +1347,43 @@ class Market:
             self._close(slot, EV_REJECTED, reason)
         else:
             self._place(slot, False)
+            if self.resize_due:
+                self._resize()
+
+    def _resize(self):
+        """Positions have changed: resting reduce-only orders follow theirs down, or expire."""
+        side: cython.int
+        column: cython.longlong
+        slot: cython.int
+        after: cython.int
+        final: cython.int
+        self.resize_due = False
+        for side in range(2):
+            column = self.own_best[side]
+            while column >= 0 and self.resting[side] > 0:
+                slot = self.head[side * self.venue.width + column]
+                if slot >= 0:
+                    final = self.core.o_prev[slot]
+                    while True:
+                        after = self.core.o_next[slot]
+                        if self.core.o_flags[slot] & FLAG_REDUCE_ONLY:
+                            self._shrink(slot)
+                        if slot == final:
+                            break
+                        slot = after
+                column -= 1
+
+    def _shrink(self, slot):
+        """A resting reduce-only order is at most as large as what it can reduce; its new size is stated."""
+        reducible: cython.longlong = self._reducible(slot)
+        if reducible == 0:
+            self._close(slot, EV_EXPIRED, R_REDUCE_ONLY)
+        elif reducible < self.core.o_lots[slot] - self.core.o_filled[slot]:
+            self.core.o_lots[slot] = self.core.o_filled[slot] + reducible
+            self.core.emit(
+                slot, EV_ACCEPTED, R_REDUCE_ONLY, self.core.o_ticks[slot], self.core.o_lots[slot], LIQ_NONE, 0,
+                CAUSE_NONE, 0, 0, self.now,
+            )  # fmt: skip
 
     def _admit(self, slot):
         """Checks before the book is looked at; returns the reject reason. Reduce-only orders are cut to size."""
@@ -1336,13 +1394,15 @@ class Market:
         reducible: cython.longlong
         if not self.venue.valid:
             return R_NO_BOOK
+        if self.core.o_stp[slot] >= 0 and not self.stp_modes >> self.core.o_stp[slot] & 1:
+            return R_UNSUPPORTED
         if lots < self.min_lots or lots > self.max_lots:
             return R_LOT_SIZE
         if self.core.o_type[slot] == LIMIT and not self._reach(ticks):
             return R_PRICE_BAND
         if self.core.o_flags[slot] & FLAG_REDUCE_ONLY:
-            reducible = self._reducible(lane, side)
-            if reducible <= 0:
+            reducible = self._reducible(slot)
+            if reducible <= 0 or (reducible < lots and self.reduce_form == REDUCE_REJECT):
                 return R_REDUCE_ONLY
             self.core.o_lots[slot] = min(lots, reducible)
         elif self.margin_on:
@@ -1382,20 +1442,29 @@ class Market:
         kind: cython.int = self.core.o_type[slot]
         left: cython.longlong = self.core.o_lots[slot] - self.core.o_filled[slot]
         crosses: cython.bint
+        mine: cython.int = -1
+        stp: cython.int = STP_NONE
         if kind == MARKET and self._fillable(slot) < left:
             with cython.gil:
                 self._bring(slot)
         crosses = self._crosses(slot)
-        if tif == GTX and crosses:
-            if self.post_only_reject and not amended:
-                self._close(slot, EV_REJECTED, R_POST_ONLY)
-            else:
-                self._close(slot, EV_EXPIRED, R_POST_ONLY)
-            return
+        if self.stp_on and self.resting[1 - self.core.o_side[slot]] != 0:
+            mine = self._own_ahead(slot)
+            if mine >= 0:
+                stp = self._stp_of(slot, amended)
+        if tif == GTX and (crosses or mine >= 0):
+            if not self._slide(slot, amended, mine):
+                return
+            mine = -1
+            stp = STP_NONE
+            crosses = False
         if tif == FOK and not (crosses and (self.exchange == EXCHANGE_NOPARTIAL or self._fillable(slot) >= left)):
             if self.fok_reject:
                 self._close(slot, EV_REJECTED, R_FOK)
                 return
+        if stp != STP_NONE and self._is_stopped(slot, mine, stp):
+            self._close(slot, EV_EXPIRED if amended else EV_REJECTED, R_STP)
+            return
         self.core.emit(
             slot, EV_AMENDED if amended else EV_ACCEPTED, R_NONE, self.core.o_ticks[slot],
             self.core.o_lots[slot], LIQ_NONE, 0, CAUSE_NONE, 0, 0, self.now,
@@ -1403,7 +1472,9 @@ class Market:
         if tif == FOK and not (crosses and (self.exchange == EXCHANGE_NOPARTIAL or self._fillable(slot) >= left)):
             self._close(slot, EV_EXPIRED, R_FOK)
             return
-        if crosses:
+        if stp != STP_NONE:
+            self._walk_past_own(slot, mine, stp)
+        elif crosses:
             self._walk(slot)
         if self.core.o_state[slot] == CLOSED:
             return
@@ -1413,6 +1484,109 @@ class Market:
             self._close(slot, EV_EXPIRED, R_IOC_REMAINDER)
         else:
             self._rest(slot)
+
+    def _slide(self, slot, amended, mine):
+        """A post-only order that would take: closed as the venue does it, or (True) repriced so that it rests."""
+        side: cython.int = self.core.o_side[slot]
+        best: cython.longlong = self.lane_best(self.core.o_lane[slot], 1 - side)
+        ticks: cython.longlong
+        if self.post_only == POST_ONLY_SLIDE:
+            if mine >= 0:
+                best = max(best, self.core.o_column[mine])
+            ticks = self.venue.ticks_at(1 - side, best) + 2 * side - 1
+            if self._reach(ticks):
+                self.core.o_ticks[slot] = ticks
+                return True
+        if self.post_only == POST_ONLY_CANCEL and not amended:
+            self.core.emit(
+                slot, EV_ACCEPTED, R_NONE, self.core.o_ticks[slot], self.core.o_lots[slot], LIQ_NONE, 0, CAUSE_NONE,
+                0, 0, self.now,
+            )  # fmt: skip
+        if (self.post_only == POST_ONLY_REJECT or self.post_only == POST_ONLY_SLIDE) and not amended:
+            self._close(slot, EV_REJECTED, R_POST_ONLY)
+        else:
+            self._close(slot, EV_EXPIRED, R_POST_ONLY)
+        return False
+
+    # -- self-trade prevention -----------------------------------------------------------------------------------
+
+    def _stp_of(self, slot, amended):
+        """The self-trade prevention that a taking order brings with it."""
+        if self.stp_exempt >> self.core.o_tif[slot] & 1 or (amended and self.stp_lost_by_amend):
+            return STP_NONE
+        return self.stp if self.core.o_stp[slot] < 0 else self.core.o_stp[slot]
+
+    def _own_ahead(self, slot):
+        """The first order of the lane, in price and time, that a taking order would come to; -1 if none is in reach."""
+        opposite: cython.int = 1 - self.core.o_side[slot]
+        lane: cython.int = self.core.o_lane[slot]
+        column: cython.longlong = self.own_best[opposite]
+        worst: cython.longlong = 0
+        others: cython.longlong = self.resting[opposite]
+        other: cython.int
+        first: cython.int
+        if self.core.o_type[slot] == LIMIT:
+            worst = max(self.venue.column(opposite, self.core.o_ticks[slot]), 0)
+        while column >= worst and others > 0:
+            first = self.head[opposite * self.venue.width + column]
+            other = first
+            while other >= 0:
+                if self.core.o_lane[other] == lane:
+                    return other
+                others -= 1
+                other = self.core.o_next[other]
+                if other == first:
+                    break
+            column -= 1
+        return -1
+
+    def _before(self, mine):
+        """Lots of others, as the lane sees them, that stand before its own resting order at that order's price."""
+        side: cython.int = self.core.o_side[mine]
+        ticks: cython.longlong = self.core.o_ticks[mine]
+        taken: cython.longlong = self._taken(self.core.o_lane[mine], side, ticks)
+        seen: cython.longlong = self.venue.level(side, ticks) - taken
+        front: cython.longlong = seen
+        if self.core.o_front[mine] != -1e18:
+            front = cython.cast(cython.longlong, max(self.core.o_front[mine], 0.0) + 0.5) - taken
+        return max(min(front, seen), 0)
+
+    def _is_stopped(self, slot, mine, stp):
+        """Whether an order may not even begin: refused by its mode, or FOK, and an own order stands in its way."""
+        opposite: cython.int = 1 - self.core.o_side[slot]
+        lane: cython.int = self.core.o_lane[slot]
+        column: cython.longlong
+        total: cython.longlong
+        if stp == STP_CANCEL_MAKER or (stp != STP_REJECT_TAKER and self.core.o_tif[slot] != FOK):
+            return False
+        total = self._before(mine)
+        column = self.venue.best[opposite]
+        while column > self.core.o_column[mine]:
+            total += self.venue.lots[opposite * self.venue.width + column]
+            total -= self._taken(lane, opposite, self.venue.ticks_at(opposite, column))
+            column = self.venue.next_worse(opposite, column)
+        return total < self.core.o_lots[slot] - self.core.o_filled[slot]
+
+    def _walk_past_own(self, slot, mine, stp):
+        """As _walk, stopping at each own resting order that comes first by price and time, where the mode acts."""
+        opposite: cython.int = 1 - self.core.o_side[slot]
+        while mine >= 0:
+            if self.exchange == EXCHANGE_NOPARTIAL:  # it finds any size at the best price
+                if self.core.o_column[mine] < self.lane_best(self.core.o_lane[slot], opposite):
+                    break
+            else:
+                self._take_down_to(slot, self.core.o_column[mine] + 1)
+                self._take_level(slot, self.core.o_column[mine], self._before(mine))
+            if self.core.o_state[slot] == CLOSED:
+                return
+            if stp != STP_CANCEL_TAKER and stp != STP_REJECT_TAKER:
+                self.cancel(mine, R_STP)
+            if stp != STP_CANCEL_MAKER:
+                self._close(slot, EV_EXPIRED, R_STP)
+                return
+            mine = self._own_ahead(slot)
+        if self._crosses(slot):
+            self._walk(slot)
 
     def _bring(self, slot):
         """A market order wants more than the ladder shows: widen it over the other side's far levels, nearest first."""
@@ -1426,27 +1600,37 @@ class Market:
     def _walk(self, slot):
         """Take displayed levels from the best on, each as one fill at its own price."""
         opposite: cython.int = 1 - self.core.o_side[slot]
-        lane: cython.int = self.core.o_lane[slot]
-        column: cython.longlong = self.venue.best[opposite]
+        column: cython.longlong
         worst: cython.longlong = 0
-        ticks: cython.longlong
-        lots: cython.longlong
         if self.exchange == EXCHANGE_NOPARTIAL:
-            column = self.lane_best(lane, opposite)
+            column = self.lane_best(self.core.o_lane[slot], opposite)
             self._fill_taker(
                 slot, self.venue.ticks_at(opposite, column), self.core.o_lots[slot] - self.core.o_filled[slot]
             )
             return
         if self.core.o_type[slot] == LIMIT:
             worst = max(self.venue.column(opposite, self.core.o_ticks[slot]), 0)
+        self._take_down_to(slot, worst)
+
+    def _take_down_to(self, slot, worst):
+        """Take what the lane sees at ``worst`` and better."""
+        opposite: cython.int = 1 - self.core.o_side[slot]
+        column: cython.longlong = self.venue.best[opposite]
         while column >= worst and self.core.o_state[slot] != CLOSED:
-            ticks = self.venue.ticks_at(opposite, column)
-            lots = self.venue.lots[opposite * self.venue.width + column] - self._taken(lane, opposite, ticks)
-            if lots > 0:
-                lots = min(lots, self.core.o_lots[slot] - self.core.o_filled[slot])
-                self._take(lane, opposite, ticks, lots)
-                self._fill_taker(slot, ticks, lots)
+            self._take_level(slot, column, NEVER)
             column = self.venue.next_worse(opposite, column)
+
+    def _take_level(self, slot, column, most):
+        """Take what the lane sees of one level, ``most`` lots of it at most."""
+        opposite: cython.int = 1 - self.core.o_side[slot]
+        lane: cython.int = self.core.o_lane[slot]
+        ticks: cython.longlong = self.venue.ticks_at(opposite, column)
+        lots: cython.longlong = self.venue.lots[opposite * self.venue.width + column]
+        lots = min(lots - self._taken(lane, opposite, ticks), most)
+        lots = min(lots, self.core.o_lots[slot] - self.core.o_filled[slot])
+        if lots > 0:
+            self._take(lane, opposite, ticks, lots)
+            self._fill_taker(slot, ticks, lots)
 
     def _rest(self, slot):
         side: cython.int = self.core.o_side[slot]
@@ -1464,27 +1648,31 @@ class Market:
         self._close(slot, EV_CANCELED if reason == R_USER else EV_EXPIRED, reason)
 
     def amend(self, slot, ticks, lots):
-        """Replace price and total quantity of a resting order; it loses its place in the queue (Binance: always)."""
+        """Replace price and total quantity of a resting order; its place in the queue goes as the venue does it."""
         reason: cython.int = R_NONE
         left: cython.longlong = lots - self.core.o_filled[slot]
         old_ticks: cython.longlong = self.core.o_ticks[slot]
         old_left: cython.longlong = self.core.o_lots[slot] - self.core.o_filled[slot]
-        if left <= 0:
+        if left <= 0 and not self.amend_to_filled_rejects:
             self.cancel(slot, R_USER)
             return
         if ticks == old_ticks and lots == self.core.o_lots[slot]:
             reason = R_NO_CHANGE
         elif not self.venue.valid:
             reason = R_NO_BOOK
-        elif lots < self.min_lots or lots > self.max_lots:
+        elif left <= 0 or lots < self.min_lots or lots > self.max_lots:
             reason = R_LOT_SIZE
+        elif self.amends_per_order != 0 and self.core.o_amends[slot] >= self.amends_per_order:
+            reason = R_MAX_AMENDS
         elif not self._reach(ticks):
             reason = R_PRICE_BAND
         elif self.core.o_flags[slot] & FLAG_REDUCE_ONLY:  # the position may have shrunk since it was sent
-            left = min(left, self._reducible(self.core.o_lane[slot], self.core.o_side[slot]))
-            lots = self.core.o_filled[slot] + left
-            if left <= 0:
+            left = min(left, self._reducible(slot))
+            if left <= 0 or (self.reduce_form == REDUCE_REJECT and self.core.o_filled[slot] + left < lots):
                 reason = R_REDUCE_ONLY
+            lots = self.core.o_filled[slot] + left
+        if reason == R_NONE:
+            reason = self._amend_refusal(slot, ticks, lots)
         if reason == R_NONE and self.margin_on and not self.core.o_flags[slot] & FLAG_REDUCE_ONLY:
             self._reserve(slot, False, old_left)
             reason = self.core.ledger.check_open(
@@ -1494,12 +1682,52 @@ class Market:
         if reason != R_NONE:
             self.core.refuse(slot, EV_AMEND_REJECTED, reason, self.now)
             return
+        self.core.o_amends[slot] += 1
+        if ticks == old_ticks and self._keeps_place(slot, lots):
+            self._reserve(slot, False, old_left)
+            self.core.o_lots[slot] = lots
+            self._reserve(slot, True, left)
+            self.core.emit(slot, EV_AMENDED, R_NONE, ticks, lots, LIQ_NONE, 0, CAUSE_NONE, 0, 0, self.now)
+            return
         self._unlink(slot)
         self._reserve(slot, False, old_left)
         self.core.o_state[slot] = FLYING
         self.core.o_ticks[slot] = ticks
         self.core.o_lots[slot] = lots
         self._place(slot, True)
+        if self.resize_due:
+            self._resize()
+
+    def _keeps_place(self, slot, lots):
+        """Whether an order amended to another size at the same price keeps its place in the queue."""
+        if self.amend_priority == AMEND_SIZE_DOWN_KEEPS:
+            return lots < self.core.o_lots[slot]
+        return self.amend_priority == AMEND_ALWAYS_KEEPS
+
+    def _amend_refusal(self, slot, ticks, lots):
+        """Why the venue refuses the amended order although its form is right: it must rest, or meets an own order."""
+        post_only: cython.bint = self.amend_must_rest
+        old_ticks: cython.longlong = self.core.o_ticks[slot]
+        old_lots: cython.longlong = self.core.o_lots[slot]
+        mine: cython.int = -1
+        reason: cython.int = R_NONE
+        if self.core.o_tif[slot] == GTX and self.amend_crossing_rejects:
+            post_only = True
+        self.core.o_ticks[slot] = ticks
+        self.core.o_lots[slot] = lots
+        if self.stp_on and self.resting[1 - self.core.o_side[slot]] != 0:
+            mine = self._own_ahead(slot)
+        if post_only and (mine >= 0 or self._crosses(slot)):
+            reason = R_POST_ONLY
+        elif (
+            mine >= 0
+            and self._stp_of(slot, True) == STP_REJECT_TAKER
+            and self._is_stopped(slot, mine, STP_REJECT_TAKER)
+        ):
+            reason = R_STP
+        self.core.o_ticks[slot] = old_ticks
+        self.core.o_lots[slot] = old_lots
+        return reason
 
     def _reach(self, ticks):
         """Make the ladder wide enough for an own order at ``ticks``; False if no ladder could be, or it is no price."""
@@ -1793,6 +2021,7 @@ class Core:
         self.slots = self.free_count = 0
         self.o_lane = self.o_market = self.o_side = self.o_tif = self.o_type = self.o_flags = none32
         self.o_state = self.o_next = self.o_prev = self.o_seq = self.o_requests = self.free_slots = none32
+        self.o_amends = self.o_stp = none32
         self.o_no = self.o_ticks = self.o_lots = self.o_filled = self.o_column = self.o_cum = self.o_sent = none64
         self.o_deliver = none64
         self.o_front = _wider((), 0, np.float64)
@@ -1815,11 +2044,12 @@ class Core:
         self, market, venue=0, queue_model=QUEUE_RISK_AVERSE, queue_param=1.0, exchange=EXCHANGE_PARTIAL,
         l1_only=False, mark_source=MARK_RECORDED, post_only_reject=False, fok_reject=False, min_lots=1,
         max_lots=(1 << 31) - 1, window_ticks=1 << 20, custom_queue=None, margin=False, funding_from_marks=False,
-        tick_e8=(1, 1), fee_model=None,
+        tick_e8=(1, 1), fee_model=None, forms=None,
     ):  # fmt: skip
         """Describe one market; lanes must be configured before. ``tick_e8`` = (num, den) of one tick at mark scale.
 
         ``fee_model``: an object with ``fee_e8(side, ticks, lots, liquidity) -> int`` instead of the ledger's rates.
+        ``forms``: an ``OrderForms``, how the venue treats orders; a bare matching engine's if None.
         """
         if any(accounts is None for accounts in self.lane_accounts):
             raise ValueError("core: configure every lane before the markets")
@@ -1828,7 +2058,7 @@ class Core:
             "mark_source": mark_source, "post_only_reject": post_only_reject, "fok_reject": fok_reject,
             "min_lots": min_lots, "max_lots": max_lots, "window_ticks": window_ticks, "custom_queue": custom_queue,
             "margin": margin, "funding_from_marks": funding_from_marks, "tick_e8": tick_e8,
-            "fee_model": fee_model,
+            "fee_model": fee_model, "forms": forms,
         }  # fmt: skip
         account = [accounts[venue] for accounts in self.lane_accounts]
         for lane in range(self.n_lanes):
@@ -2138,6 +2368,8 @@ class Core:
         self.o_state[slot] = FLYING
         self.o_seq[slot] = 0
         self.o_requests[slot] = 0
+        self.o_amends[slot] = 0
+        self.o_stp[slot] = -1
         self.o_sent[slot] = self.now
         self.o_deliver[slot] = 0
         self.o_front[slot] = 0.0
@@ -2152,6 +2384,12 @@ class Core:
         else:
             self._queue_request(self.now + delay, SUBMIT, slot, order_no, 0, 0)
         return slot
+
+    def set_stp(self, slot, mode):
+        """Give an order just submitted a self-trade prevention of its own (STP_*)."""
+        if mode < STP_NONE or mode > STP_REJECT_TAKER:
+            raise ValueError(f"order {self.o_no[slot]}: no such self-trade prevention {mode}")
+        self.o_stp[slot] = mode
 
     def cancel(self, lane, slot, order_no):
         self._follow_up(CANCEL, lane, slot, order_no, 0, 0)
@@ -2499,6 +2737,8 @@ class Core:
         self.o_prev = _wider(self.o_prev, count)
         self.o_seq = _wider(self.o_seq, count)
         self.o_requests = _wider(self.o_requests, count)
+        self.o_amends = _wider(self.o_amends, count)
+        self.o_stp = _wider(self.o_stp, count)
         self.free_slots = _wider(self.free_slots, count)
         self.o_no = _wider(self.o_no, count, np.int64)
         self.o_ticks = _wider(self.o_ticks, count, np.int64)

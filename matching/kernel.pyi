@@ -5,6 +5,7 @@ import numpy as np
 import numpy.typing as npt
 
 from matching.feed import FeedWindow
+from matching.forms import OrderForms
 from matching.ledger import Ledger
 from matching.liquidation import Procedure
 
@@ -99,6 +100,7 @@ class Core:
         funding_from_marks: bool = ...,
         tick_e8: tuple[int, int] = ...,
         fee_model: FeeModel | None = ...,
+        forms: OrderForms | None = ...,
     ) -> None: ...
     def set_latency(self, venue: int, entry: LatencyTable, response: LatencyTable) -> None: ...
     def set_plan(
@@ -128,6 +130,7 @@ class Core:
     def submit(
         self, lane: int, market: int, order_no: int, side: int, ticks: int, lots: int, tif: int, type: int, flags: int
     ) -> int: ...
+    def set_stp(self, slot: int, mode: int) -> None: ...
     def cancel(self, lane: int, slot: int, order_no: int) -> None: ...
     def amend(self, lane: int, slot: int, order_no: int, ticks: int, lots: int) -> None: ...
     def pop_private(self) -> bool: ...
