@@ -264,6 +264,26 @@ def bench(
         )  # fmt: skip
 
 
+@app.command()
+def fuzz(
+    venue: Annotated[list[str] | None, typer.Option(help="rule card, may be given several times; default: all")] = None,
+    steps: Annotated[int, typer.Option(min=1, help="steps at each venue")] = 100_000,
+    seed: Annotated[int, typer.Option(help="another number, other sessions")] = 0,
+    out: Annotated[Path | None, typer.Option(help="write a counterexample here, as a test")] = None,
+    json_: Json = False,
+) -> None:
+    """Random sessions at the simulated venues, all money recomputed; a failing one is printed, shortened, as a test."""
+    with errors():
+        _notice()
+        from sim.fuzz.commands import run_campaigns
+
+        found = run_campaigns(venue or [], steps, seed, out, lambda line: typer.echo(line, err=json_))
+        if json_:
+            show(found)
+        if not all(row["ok"] for row in found):
+            raise typer.Exit(FINDING)
+
+
 # -- data
 
 

@@ -1,0 +1,1 @@
+"""Random days at a simulated venue, every wallet recomputed beside it with exact fractions."""

@@ -1,0 +1,39 @@
+"""What a fuzzed session needs to know of each venue: instruments, a starting price, what accounts begin with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any, Final
+
+E8: Final = 10**8
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """``symbols``: (symbol, first mark at 1e-8); ``lot_steps``: lots of an order of size 1."""
+
+    card: str
+    symbols: tuple[tuple[str, int], ...]
+    assets: tuple[str, ...]
+    deposit: Decimal
+    insurance: Decimal
+    lot_steps: int = 1
+    venue: dict[str, Any] = field(default_factory=dict)
+    instrument: dict[str, Any] = field(default_factory=dict)
+
+
+SETUPS: Final = {
+    setup.card: setup
+    for setup in (
+        Setup(
+            "binance_usdm",
+            (("BTCUSDT", 60_000 * E8), ("ETHUSDT", 3_000 * E8)),
+            ("USDT",),
+            Decimal(2_000),
+            Decimal(3_000),
+            lot_steps=20,
+        ),
+        Setup("binance_coinm", (("BTCUSD_PERP", 60_000 * E8),), ("BTC",), Decimal("0.05"), Decimal("0.05")),
+    )
+}
