@@ -41,6 +41,7 @@ def instrument_fields(instrument: Instrument) -> dict[str, Any]:
         if item.init:
             value = getattr(instrument, item.name)
             found[item.name] = format(value, "f") if isinstance(value, Decimal) else value
+    found["tick_steps"] = [[format(above, "f"), format(tick, "f")] for above, tick in instrument.tick_steps]
     return found
 
 

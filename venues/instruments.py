@@ -149,6 +149,10 @@ class Instrument:
     market_bound_e12: int | None = None  # market orders fill within mark * (1 +- bound)
     liquidation_fee_e12: int | None = None
     max_open_orders: int | None = None
+    significant_digits: int | None = None  # prices have at most so many, whole numbers excepted
+    tick_steps: tuple[tuple[Decimal, Decimal], ...] = ()  # (above this price, tick there), rising
+    band_x_e12: int | None = None  # the x and y of bands around index and mark (rule card: price_band_form)
+    band_y_e12: int | None = None
     source: str = ""
     as_of: str = ""
     unverified: tuple[str, ...] = ()
@@ -158,6 +162,7 @@ class Instrument:
     lot_den: int = field(init=False)
     price_decimals: int = field(init=False)
     size_decimals: int = field(init=False)
+    grid_steps: tuple[tuple[int, int], ...] = field(init=False)  # (from these ticks on, multiples of), rising
     _tick_units: int = field(init=False, repr=False)
     _lot_units: int = field(init=False, repr=False)
 
@@ -178,6 +183,8 @@ class Instrument:
                 raise InstrumentError(f"{self.symbol}: tick, lot and contract size need more than 64 bits together")
             self._set(f"{name}_num", ratio.numerator)
             self._set(f"{name}_den", ratio.denominator)
+        self._set("tick_steps", self._exact_steps())
+        self._set("grid_steps", self._grid_of_price())
         if self.min_lots < 1 or (self.max_lots is not None and self.max_lots < self.min_lots):
             raise InstrumentError(f"{self.symbol}: lots must satisfy 1 <= min_lots <= max_lots")
 
@@ -192,6 +199,61 @@ class Instrument:
             raise InstrumentError(f"{self.symbol}: {size_name} {size} has more than {MAX_DECIMALS} decimals")
         self._set(decimals_name, decimals)
         self._set(units_name, int(size.scaleb(decimals)))
+
+    def _grid_of_price(self) -> tuple[tuple[int, int], ...]:
+        """The price grid as steps: multiples of ``tick_size``, coarser from some prices on."""
+        digits = self.significant_digits
+        if digits is not None:
+            if self.tick_steps or digits < 1 or self._tick_units != 1:
+                raise InstrumentError(f"{self.symbol}: significant digits need a tick of a power of ten and no steps")
+            whole = self.price_decimals  # whole numbers are legal however many digits they have
+            return ((0, 1), *((10 ** (digits + k), 10 ** (k + 1)) for k in range(whole)))
+        steps = [(0, 1)]
+        for above, tick in self.tick_steps:
+            last_tick, step = above / self.tick_size, tick / self.tick_size
+            if step < 1 or step != int(step) or last_tick != int(last_tick) or last_tick < steps[-1][0]:
+                raise InstrumentError(f"{self.symbol}: tick_steps must rise, in multiples of {self.tick_size}")
+            steps.append((int(last_tick) + 1, int(step)))
+        return tuple(steps)
+
+    def _exact_steps(self) -> tuple[tuple[Decimal, Decimal], ...]:
+        where = f"{self.symbol}: tick_steps"
+        return tuple((exact_decimal(above, where), exact_decimal(tick, where)) for above, tick in self.tick_steps)
+
+    # -- the price grid, which may be coarser than the tick at high prices
+
+    def step_at(self, ticks: int) -> int:
+        """The step of the price grid at a price, in ticks: legal prices are multiples of it."""
+        step = 1
+        for from_ticks, coarser in self.grid_steps:
+            if ticks >= from_ticks:
+                step = coarser
+        return step
+
+    def on_grid(self, ticks: int) -> bool:
+        """Whether the venue takes this price (> 0, in ticks)."""
+        return ticks > 0 and ticks % self.step_at(ticks) == 0
+
+    def grid_at_most(self, ticks: int) -> int:
+        """The highest legal price not above ``ticks``; 0 when there is none."""
+        for from_ticks, step in reversed(self.grid_steps):
+            if ticks >= from_ticks:
+                down = ticks - ticks % step
+                if down >= from_ticks:
+                    return down
+                ticks = from_ticks - 1
+        return 0
+
+    def grid_at_least(self, ticks: int) -> int:
+        """The lowest legal price not below ``ticks``."""
+        ends = [*(from_ticks for from_ticks, _ in self.grid_steps[1:]), None]
+        up = max(ticks, 1)
+        for (_, step), end in zip(self.grid_steps, ends, strict=True):
+            if end is None or up < end:
+                up = -(-up // step) * step
+                if end is None or up < end:
+                    break
+        return up
 
     # -- strings to integers
 

@@ -154,6 +154,73 @@ def test_nearest_prices_enclose(instrument: Instrument, price_e8: int) -> None:
     assert (high == low) == (instrument.price_e8_of(low) == price_e8)
 
 
+# -- grids that depend on the price
+
+
+def hyperliquid(size_decimals: int) -> Instrument:
+    tick = Decimal(1).scaleb(size_decimals - 6)
+    return Instrument(
+        "hyperliquid", "X", "X", "USD", "USDC", False, tick, Decimal(1).scaleb(-size_decimals), significant_digits=5
+    )
+
+
+@pytest.mark.parametrize(
+    ("size_decimals", "price", "legal"),
+    [
+        (5, "123456", True),  # whole numbers always
+        (5, "12345.6", False),
+        (4, "1234.5", True),
+        (4, "1234.56", False),
+        (1, "0.01234", True),
+        (0, "0.012345", True),
+        (2, "99.999", True),
+        (2, "100.001", False),
+    ],
+)
+def test_five_significant_digits(size_decimals: int, price: str, legal: bool) -> None:
+    instrument = hyperliquid(size_decimals)
+    ticks = instrument.ticks_from_str(price)
+    assert instrument.on_grid(ticks) is legal
+    assert (instrument.grid_at_most(ticks) == ticks) is legal
+    assert (instrument.grid_at_least(ticks) == ticks) is legal
+
+
+def test_more_decimals_than_the_size_leaves_are_off_the_tick() -> None:
+    with pytest.raises(InstrumentError, match="more than 5 decimals"):
+        hyperliquid(1).ticks_from_str("0.012345")
+
+
+STEPPED = Instrument(
+    "deribit", "X", "X", "USD", "X", True, Decimal("0.5"), Decimal(10),
+    tick_steps=((Decimal(1000), Decimal("2.5")), (Decimal("2001.5"), Decimal(10))),
+)  # fmt: skip
+
+
+def test_ticks_that_grow_with_the_price() -> None:
+    assert [STEPPED.step_at(t) for t in (1, 2000, 2001, 4003, 4004)] == [1, 1, 5, 5, 20]
+    assert STEPPED.grid_at_least(2001) == 2005
+    assert STEPPED.grid_at_most(2004) == 2000
+    assert STEPPED.grid_at_least(4001) == 4020  # the next multiple of 5 lies in the coarser zone
+    assert STEPPED.grid_at_most(4019) == 4000
+    with pytest.raises(InstrumentError, match="tick_steps must rise"):
+        Instrument(
+            "deribit", "X", "X", "USD", "X", True, Decimal("0.5"), Decimal(10),
+            tick_steps=((Decimal(1000), Decimal("0.75")),),
+        )  # fmt: skip
+
+
+@given(st.sampled_from([hyperliquid(d) for d in range(6)] + [STEPPED, BTCUSDT]), st.integers(1, MAX_COLUMN))
+@settings(deadline=None)
+def test_legal_prices_next_to_any_price(instrument: Instrument, ticks: int) -> None:
+    low, high = instrument.grid_at_most(ticks), instrument.grid_at_least(ticks)
+    assert low <= ticks <= high
+    assert low == 0 or instrument.on_grid(low)
+    assert instrument.on_grid(high)
+    assert (low == high) == instrument.on_grid(ticks)
+    for between in (*range(low + 1, min(low + 40, high)), *range(max(high - 40, low + 1), high)):
+        assert not instrument.on_grid(between)
+
+
 # -- caches
 
 
