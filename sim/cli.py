@@ -10,17 +10,14 @@ with its traceback. Modules that do the work are imported when a command runs, s
 
 from __future__ import annotations
 
-import contextlib
-import json
-import traceback
-from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-OK, FINDING, USAGE, ENVIRONMENT, VENUE = range(5)
+from sim.command import FINDING, OK, Json, errors, set_debug, show
+from sim.venue_commands import venue_app
 
 app = typer.Typer(
     name="perpsim",
@@ -32,11 +29,10 @@ app = typer.Typer(
 )
 data_app = typer.Typer(help="Recordings and the lake.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(data_app, name="data")
-_state = {"debug": False}
+app.add_typer(venue_app, name="venue")
 
 RunFile = Annotated[Path, typer.Argument(help="run file (TOML)", show_default=False)]
 Set = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="override a key of the run file")]
-Json = Annotated[bool, typer.Option("--json", help="print JSON instead of text")]
 LakeOption = Annotated[Path, typer.Option("--lake", help="folder of the lake")]
 VenueOption = Annotated[str | None, typer.Option("--venue", help="rule card of the venue, e.g. binance_usdm")]
 SymbolOption = Annotated[str | None, typer.Option("--symbol", help="instrument, e.g. BTCUSDT")]
@@ -66,52 +62,7 @@ def options(
     ] = False,
 ) -> None:
     """Simulation-first framework for perpetual futures."""
-    _state["debug"] = debug
-
-
-@contextlib.contextmanager
-def errors() -> Iterator[None]:
-    """Turn errors into one line and an exit code."""
-    try:
-        yield
-    except (typer.Exit, typer.Abort):
-        raise
-    except Exception as error:
-        if hasattr(error, "perpsim_lane"):
-            traceback.print_exception(error)
-            raise typer.Exit(FINDING) from None
-        code = exit_code(error)
-        if _state["debug"] or code is None:
-            traceback.print_exception(error)
-        else:
-            typer.echo(f"error: {one_line(error)}", err=True)
-        raise typer.Exit(FINDING if code is None else code) from None
-
-
-def exit_code(error: Exception) -> int | None:
-    """The exit code of an error that perpsim expects; None for one that it does not (a defect)."""
-    from sim.report.load import RunFolderError
-    from venues.errors import LocalError, VenueError
-
-    if isinstance(error, VenueError):
-        return VENUE
-    if isinstance(error, LocalError | RunFolderError):
-        return USAGE
-    if isinstance(error, OSError | ImportError):
-        return ENVIRONMENT
-    return None
-
-
-def one_line(error: Exception) -> str:
-    """An error's message; for file system errors with the file's name first."""
-    if isinstance(error, OSError) and error.filename is not None and error.strerror:
-        return f"{error.filename}: {error.strerror}"
-    return str(error)
-
-
-def show(content: Any) -> None:
-    """Print JSON."""
-    typer.echo(json.dumps(content, indent=1, ensure_ascii=False, default=str))
+    set_debug(debug)
 
 
 # -- runs

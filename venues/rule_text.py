@@ -12,8 +12,9 @@ from venues.rule_groups import RateLimit
 from venues.tiers import ContractTiers, FeeTier, LinearTier, MarginTable, OpenInterestTier
 
 _SPANS: Final = ((86_400_000_000_000, "d"), (3_600_000_000_000, "h"), (60_000_000_000, "min"), (1_000_000_000, "s"))
-_MULTIPLIERS: Final = ("first_fraction", "trigger_ratio", "takeover_ratio", "fillable_adjustment", "fillable_spread")
-_PLAIN_E8: Final = ("rounding_e8", "payment_unit_e8")
+_MULTIPLIERS: Final = (
+    "trigger_ratio", "warning_ratio", "takeover_ratio", "fillable_adjustment", "fillable_spread", "leverage_step",
+)  # fmt: skip
 
 
 def plain(value: int, decimals: int) -> str:
@@ -33,8 +34,10 @@ def span(value_ns: int) -> str:
 
 def stem(name: str) -> str:
     """A fact's name without the suffix of its unit."""
+    if name.endswith("rounding_e8"):
+        return name.replace("rounding_e8", "rounding_unit")  # beside ``rounding``, the direction
     head, _, unit = name.rpartition("_")
-    return head if unit in ("e12", "e8", "ns") and name.rpartition(".")[2] not in _PLAIN_E8 else name
+    return head if unit in ("e12", "e8", "ns") else name
 
 
 def statement(name: str, value: object) -> str:
@@ -57,8 +60,8 @@ def value_text(name: str, value: object) -> str:
     if isinstance(value, tuple):
         return ", ".join(_element(last, one) for one in value) or "none"
     if is_dataclass(value) and not isinstance(value, type):
-        held = [(f.name, getattr(value, f.name)) for f in fields(value)]
-        return ", ".join(statement(key, one) for key, one in held if one not in (None, (), 0))
+        held = [(f.name, getattr(value, f.name)) for f in fields(value) if getattr(value, f.name) != f.default]
+        return ", ".join(statement(key, one) for key, one in held)
     return str(value) or "any"
 
 
@@ -67,8 +70,6 @@ def _number(last: str, unit: str, value: int) -> str:
         return plain(value, 12)
     if unit == "e12":
         return f"{plain(value, 10)} %"
-    if last in _PLAIN_E8:
-        return plain(value, 8)
     if unit == "e8":
         return plain(value, 8)
     if unit == "ns":

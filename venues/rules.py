@@ -126,6 +126,7 @@ class RuleCard:
     limits: LimitRules
     reasons: ReasonTable
     errors: CodeTable = field(repr=False)
+    sources: tuple[tuple[str, str], ...] = ()  # short form in the facts, address
 
     def __post_init__(self) -> None:
         _check_words(self, self.venue)

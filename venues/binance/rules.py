@@ -1,8 +1,6 @@
 """Binance futures rule cards, USD-M and COIN-M, with the source of every number.
 
-Sources are named in short: ``USDM/x`` is developers.binance.com/docs/derivatives/usds-margined-futures/x, ``COINM/x``
-the same under coin-margined-futures, ``CHANGELOG`` developers.binance.com/docs/derivatives/change-log, ``MERGE`` the
-"CM-UM Integration Notice" there, ``FAQ/n`` www.binance.com/en/support/faq/detail/n. Numbers were read off captures of
+Sources are named in short (``SOURCES`` has the addresses). Numbers were read off captures of
 those pages in 2026; a card is a record of what was documented, and live use reloads filters, brackets, fees and
 funding caps.
 """
@@ -47,6 +45,15 @@ from venues.rules import (
     assumed,
     date_ns,
 )
+
+SOURCES: Final = (
+    ("USDM/", "https://developers.binance.com/docs/derivatives/usds-margined-futures/"),
+    ("COINM/", "https://developers.binance.com/docs/derivatives/coin-margined-futures/"),
+    ("CHANGELOG", "https://developers.binance.com/docs/derivatives/change-log"),
+    ("MERGE", "the CM-UM Integration Notice on developers.binance.com"),
+    ("FAQ/", "https://www.binance.com/en/support/faq/detail/"),
+)
+
 
 # -- margin brackets
 
@@ -429,6 +436,7 @@ USDM: Final = RuleCard(
     limits=_LIMITS,
     reasons=REASONS,
     errors=ERROR_CODES,
+    sources=SOURCES,
 )
 
 COINM: Final = replace(

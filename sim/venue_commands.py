@@ -1,0 +1,250 @@
+"""``perpsim venue``: what the rule cards say, of one venue or of two side by side.
+
+``card_facts`` and ``card_differences`` are the content (``--json``); ``show_lines`` and ``diff_lines`` lay it out.
+"""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+import textwrap
+from dataclasses import asdict, fields, is_dataclass
+from typing import Annotated, Any, Final
+
+import typer
+
+from sim.command import Json, errors, show
+
+LATEST_NS: Final = (1 << 63) - 1
+ABSENT: Final[tuple[Any, ...]] = (None, "none", "", [], 0)  # False equals 0 here, and is as good as a rule not had
+WIDTH_LEAST: Final = 80
+WIDTH_MOST: Final = 160
+
+venue_app = typer.Typer(help="Rule cards of the venues.", no_args_is_help=True, rich_markup_mode=None)
+
+Venue = Annotated[str, typer.Argument(help="rule card, e.g. binance_usdm", show_default=False)]
+At = Annotated[str | None, typer.Option("--at", metavar="DATE", help="rules as of a day, e.g. 2025-04-01")]
+
+
+@venue_app.command("show")
+def venue_show(venue: Venue, at: At = None, json_: Json = False) -> None:
+    """Print a rule card: every rule with its value and source; ? marks what no source proves."""
+    with errors():
+        found = card_facts(venue, _at_ns(at))
+        if json_:
+            show(found)
+            return
+        for line in show_lines(found, _width()):
+            typer.echo(line)
+
+
+@venue_app.command("diff")
+def venue_diff(first: Venue, second: Venue, at: At = None, json_: Json = False) -> None:
+    """Print the rules in which two venues differ, side by side."""
+    with errors():
+        found = card_differences(first, second, _at_ns(at))
+        if json_:
+            show(found)
+            return
+        for line in diff_lines(found, _width()):
+            typer.echo(line)
+
+
+def _at_ns(date: str | None) -> int:
+    from venues.errors import InputError
+    from venues.rules import date_ns
+
+    if date is None:
+        return LATEST_NS
+    try:
+        return date_ns(date)
+    except ValueError:
+        raise InputError(f"{date!r} is no day such as 2025-04-01", source="command line", field="--at") from None
+
+
+def _width() -> int:
+    return max(WIDTH_LEAST, min(WIDTH_MOST, shutil.get_terminal_size((100, 24)).columns))
+
+
+# -- content
+
+
+def card_facts(venue: str, at_ns: int = LATEST_NS) -> dict[str, Any]:
+    """A rule card as JSON-ready data: facts, tables by symbol, reasons and error codes in force at an instant."""
+    from venues import card
+    from venues.rule_text import table_text, value_text
+
+    rules = card(venue)
+    facts = [
+        {"name": name, "text": value_text(name, fact.value)} | _known(fact) | _dates(rules, name, at_ns)
+        for name, fact in rules.facts(at_ns)
+    ]
+    margin = [
+        {"symbol": symbol, "text": table_text(table.at(at_ns).value)} | _known(table.at(at_ns))
+        for symbol, table in rules.margin.tables
+    ]
+    funding = [
+        {"symbol": symbol, "text": value_text("terms", table.at(at_ns).value)} | _known(table.at(at_ns))
+        for symbol, table in rules.funding.tables
+    ]
+    return {
+        "venue": rules.venue,
+        "title": rules.title,
+        "at": _date(at_ns),
+        "facts": facts,
+        "margin_tables": margin,
+        "funding_tables": funding,
+        "sources": [{"short": short, "address": address} for short, address in rules.sources],
+        "reasons": [_reason(row) for row in rules.reasons.rows],
+        "errors": [{"code": row.code, "text": row.text, "hint": row.hint.value} for row in rules.errors],
+        "assumptions": list(rules.assumptions(at_ns, tuple(symbol for symbol, _ in rules.margin.tables))),
+    }
+
+
+def card_differences(first: str, second: str, at_ns: int = LATEST_NS) -> dict[str, Any]:
+    """The facts in which two rule cards differ: ``name`` and for each venue value, text, source and verified."""
+    ours, theirs = card_facts(first, at_ns), card_facts(second, at_ns)
+    found = [
+        {"name": a["name"], first: a, second: b}
+        for a, b in zip(ours["facts"], theirs["facts"], strict=True)
+        if a["value"] != b["value"]
+    ]
+    for row in found:
+        for venue in (first, second):
+            row[venue] = {key: value for key, value in row[venue].items() if key != "name"}
+    return {"venues": [first, second], "at": _date(at_ns), "same": len(ours["facts"]) - len(found), "different": found}
+
+
+def _known(fact: Any) -> dict[str, Any]:
+    return {"value": _plain(fact.value), "source": fact.source, "verified": fact.verified}
+
+
+def _plain(value: Any) -> Any:
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
+    return [_plain(one) for one in value] if isinstance(value, tuple) else value
+
+
+def _dates(rules: Any, name: str, at_ns: int) -> dict[str, Any]:
+    """The other values that a dated fact has had or will have."""
+    from venues.rule_text import value_text
+    from venues.rules import START_NS, Dated
+
+    node = rules
+    for part in name.split("."):
+        node = getattr(node, part)
+    if not isinstance(node, Dated) or len(node.rows) == 1:
+        return {}
+    in_force = node.at(at_ns)
+    return {
+        "history": [
+            {"from": None if ts_ns == START_NS else _date(ts_ns), "text": value_text(name, fact.value)} | _known(fact)
+            for ts_ns, fact in node.rows
+            if fact is not in_force
+        ]
+    }
+
+
+def _date(at_ns: int) -> str | None:
+    from venues.rules import date_of_ns
+
+    return None if at_ns == LATEST_NS else date_of_ns(at_ns)
+
+
+def _reason(row: Any) -> dict[str, Any]:
+    from venues.lifecycle import REASON_NAMES
+
+    kept = {field.name: getattr(row, field.name) for field in fields(row) if field.name != "reason"}
+    return {"reason": REASON_NAMES[row.reason]} | kept
+
+
+# -- layout
+
+
+def show_lines(found: dict[str, Any], width: int) -> list[str]:
+    """A rule card as text of at most ``width`` columns: name, mark, value, source."""
+    as_of = f"as of {found['at']}" if found["at"] else "as of the latest known change"
+    lines = [f"{found['title']} ({found['venue']}), rules {as_of}", "? = no source proves it: an assumption", ""]
+    for head, group in itertools.groupby(found["facts"], key=lambda fact: str(fact["name"].rpartition(".")[0])):
+        lines += [head or "card", *_group_lines(list(group), width), ""]
+    for key, title in (("margin_tables", "margin tables"), ("funding_tables", "funding terms by symbol")):
+        if found[key]:
+            lines += [title, *(line for table in found[key] for line in _row(table["symbol"], table, width)), ""]
+    lines.append("reasons, as the venue words them")
+    for row in found["reasons"]:
+        code = row["word"] if row["code"] is None else f"{row['code']} {row['word']}".rstrip()
+        text = f"{code}: {row['text']}" if code else row["text"]
+        lines += _row(row["reason"], row | {"text": text}, width)
+    if found["sources"]:
+        lines += ["", "sources"]
+        for row in found["sources"]:
+            named = f"{row['short']:<11} {row['address']}"
+            lines += textwrap.wrap(named, width, initial_indent="  ", subsequent_indent=" " * 14)
+    count = len(found["assumptions"])
+    return [*lines, "", f"{len(found['errors'])} error codes (--json lists them), {count} assumptions"]
+
+
+def _group_lines(facts: list[dict[str, Any]], width: int) -> list[str]:
+    """A group's facts, and in one paragraph the names of the rules that the venue does not have."""
+    from venues.rule_text import stem
+
+    lines, absent = [], []
+    for fact in facts:
+        rest = fact["name"].rpartition(".")[2]
+        if fact["value"] in ABSENT and fact["verified"] and "history" not in fact and not rest.endswith("rate_e12"):
+            absent.append(stem(rest))
+            continue
+        lines += _row(rest, fact, width)
+        for past in fact.get("history", ()):
+            since = "at first" if past["from"] is None else f"from {past['from']}"
+            lines += _row(f"  {since}", past, width)
+    if absent:
+        lines += textwrap.wrap(
+            "no rule for: " + ", ".join(absent), width, initial_indent="  ", subsequent_indent="    "
+        )
+    return lines
+
+
+def _row(name: str, fact: dict[str, Any], width: int) -> list[str]:
+    from venues.rule_text import stem
+
+    value_width = (width - 34) * 9 // 20
+    value = textwrap.wrap(fact["text"], value_width) or [""]
+    source = textwrap.wrap(fact["source"], width - 34 - value_width - 2) or [""]
+    lines = []
+    for k in range(max(len(value), len(source))):
+        label = stem(name) if k == 0 else ""
+        mark = "?" if k == 0 and not fact["verified"] else " "
+        left = value[k] if k < len(value) else ""
+        right = source[k] if k < len(source) else ""
+        lines.append(f"  {label:<29.29} {mark} {left:<{value_width}}  {right}".rstrip())
+    return lines
+
+
+def diff_lines(found: dict[str, Any], width: int) -> list[str]:
+    """Two rule cards' differences as text of at most ``width`` columns: name, and each venue's value."""
+    from venues.rule_text import stem
+
+    first, second = found["venues"]
+    column = (width - 40) // 2
+    as_of = f"as of {found['at']}" if found["at"] else "as of the latest known change"
+    lines = [f"{first} and {second}, rules {as_of}", f"{len(found['different'])} differ, {found['same']} do not"]
+    lines += ["? = no source proves it: an assumption", "", f"{'':36}{first:<{column + 2}}  {second}".rstrip()]
+    group = None
+    for row in found["different"]:
+        head, _, rest = row["name"].rpartition(".")
+        if head != group:
+            lines.append(head or "card")
+            group = head
+        sides = [_side(row[venue], column) for venue in (first, second)]
+        for k in range(max(len(side) for side in sides)):
+            label = stem(rest) if k == 0 else ""
+            left, right = (side[k] if k < len(side) else "" for side in sides)
+            lines.append(f"  {label:<32.32}{left:<{column + 2}}  {right}".rstrip())
+    return lines
+
+
+def _side(fact: dict[str, Any], width: int) -> list[str]:
+    mark = "  " if fact["verified"] else "? "
+    wrapped = textwrap.wrap(fact["text"], width) or [""]
+    return [(mark if k == 0 else "  ") + line for k, line in enumerate(wrapped)]

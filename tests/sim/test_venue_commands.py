@@ -1,0 +1,85 @@
+"""``perpsim venue show`` and ``diff``: what the cards say reaches the terminal, and fits it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from sim.cli import app
+from sim.venue_commands import card_differences, card_facts, diff_lines, show_lines
+from venues import card_names
+from venues.rules import date_ns
+
+runner = CliRunner()
+
+
+@pytest.mark.parametrize("venue", card_names())
+@pytest.mark.parametrize("width", [80, 100, 160])
+def test_a_card_fits_the_terminal(venue: str, width: int) -> None:
+    lines = show_lines(card_facts(venue), width)
+    assert max(map(len, lines)) <= width
+    assert lines[0].endswith("rules as of the latest known change")
+
+
+@pytest.mark.parametrize("venue", card_names())
+def test_every_fact_is_shown_with_its_source(venue: str) -> None:
+    found = card_facts(venue)
+    text = " ".join(" ".join(show_lines(found, 10_000)).split())
+    for fact in found["facts"]:
+        assert fact["source"] in text or fact["value"] in (None, "none", "", [], 0)
+        assert fact["verified"] or f"? {fact['text']}" in text
+
+
+def test_rules_as_of_a_day() -> None:
+    def window(date: str) -> object:
+        facts = card_facts("binance_usdm", date_ns(date))["facts"]
+        return next(fact["value"] for fact in facts if fact["name"] == "mark.basis_window_ns")
+
+    assert (window("2025-09-17"), window("2025-09-18")) == (60 * 10**9, 30 * 10**9)
+    shown = runner.invoke(app, ["venue", "show", "binance_usdm", "--at", "2025-09-17"])
+    assert "rules as of 2025-09-17" in shown.output
+    assert "? 60 s" in shown.output
+
+
+def test_json_of_a_card() -> None:
+    shown = runner.invoke(app, ["venue", "show", "binance_usdm", "--json"])
+    found = json.loads(shown.output)
+    facts = {fact["name"]: fact for fact in found["facts"]}
+    assert facts["fees.taker_rate_e12"]["value"] == 500_000_000
+    assert facts["fees.taker_rate_e12"]["text"] == "0.05 %"
+    assert facts["funding.interval_switch"]["history"][0]["from"] is None
+    assert {"code": -5022, "text": "post-only order would take and is rejected", "hint": "halt"} in found["errors"]
+
+
+def test_differences_of_two_cards() -> None:
+    found = card_differences("binance_usdm", "binance_coinm")
+    names = [row["name"] for row in found["different"]]
+    assert "size_unit" in names
+    assert "stp.modes" not in names
+    assert found["same"] + len(names) == len(card_facts("binance_usdm")["facts"])
+    assert card_differences("binance_usdm", "binance_usdm")["different"] == []
+    shown = runner.invoke(app, ["venue", "diff", "binance_usdm", "binance_coinm", "--json"])
+    assert json.loads(shown.output) == json.loads(json.dumps(found))
+
+
+@pytest.mark.parametrize("width", [80, 100])
+def test_differences_fit_the_terminal(width: int) -> None:
+    for other in card_names():
+        assert max(map(len, diff_lines(card_differences("binance_usdm", other), width))) <= width
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["show", "mtgox"], "no rule card 'mtgox'; known are binance_usdm"),
+        (["diff", "binance_usdm", "mtgox"], "no rule card 'mtgox'"),
+        (["show", "neutral", "--at", "2025-13-01"], "'2025-13-01' is no day such as 2025-04-01"),
+    ],
+)
+def test_wrong_arguments_are_one_line(arguments: list[str], message: str) -> None:
+    shown = runner.invoke(app, ["venue", *arguments])
+    assert shown.exit_code == 2
+    assert message in shown.output
+    assert len(shown.output.strip().splitlines()) == 1
