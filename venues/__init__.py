@@ -61,4 +61,9 @@ def known_instrument(venue: str, symbol: str) -> Instrument:
     return found
 
 
-__all__ = ["Instrument", "RuleCard", "card", "card_names", "known_instrument"]
+def known_symbols(venue: str) -> tuple[str, ...]:
+    """The symbols of a venue that are documented here, in the order of its list."""
+    return tuple(symbol for at, symbol in _KNOWN if at == venue)
+
+
+__all__ = ["Instrument", "RuleCard", "card", "card_names", "known_instrument", "known_symbols"]

@@ -79,7 +79,7 @@ def test_the_inverse_ledger_closes_to_the_last_digit(result: Result) -> None:
     assert summary["wallet_e8"] == 10 * 10**8 + moves
     assert summary["realized_e8"] == fills["realized_e8"].sum() and summary["fees_e8"] == fills["fee_e8"].sum() > 0
     script = [sys.executable, str(ROOT / "tests/tools/recompute_wallets.py"), str(result.path)]
-    options = ["--maker", "0.0002", "--taker", "0.0005"]
+    options = ["--maker", "0.0002", "--taker", "0.0005", "--fee-rounding", "truncate"]
     done = subprocess.run(script + options, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from matching.arith import HALF_EVEN
+from matching.arith import TRUNC
 from sim.config import FeesConfig
 from sim.fees import build_fees
 from venues import card
@@ -23,7 +23,7 @@ def built(card_name: str, at: str = "2026-06-01", **fields: Any) -> Any:
 def test_the_cards_base_tier() -> None:
     fees = built("binance_usdm")
     assert (fees.maker_e12, fees.taker_e12) == (200_000_000, 500_000_000)
-    assert fees.tier == "base tier of binance_usdm as of 2026-06-01" and fees.rounding == HALF_EVEN
+    assert fees.tier == "base tier of binance_usdm as of 2026-06-01" and fees.rounding == TRUNC
 
 
 def test_rates_of_the_run_file_are_exact() -> None:

@@ -7,7 +7,7 @@ Each account starts from its deposit. For every fill the script derives realised
 compares them with what the run recorded; for every funding row the position as of the boundary and the payment. It
 prints JSON and ends with status 1 at any difference.
 
-Rules, as documented (1e-8 = one unit of money; everything half-even):
+Rules, as documented (1e-8 = one unit of money; everything half-even but fees where ``--fee-rounding`` says otherwise):
 
 * value of a fill: linear price * size, inverse contracts * contract size / price;
 * entry value is kept on a grid: linear, the exact one of ticks * lots; inverse, 1e-10 of the coin, each fill rounded to
@@ -29,6 +29,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 from collections import defaultdict
 from dataclasses import dataclass, field
@@ -108,10 +109,13 @@ class Position:
 class Recomputation:
     """All accounts of a run, fed with its rows in order."""
 
-    def __init__(self, folder: Path, options: dict[str, int], resolution_ns: int) -> None:
+    def __init__(
+        self, folder: Path, options: dict[str, int], resolution_ns: int, fee_rounding: str = "half_even"
+    ) -> None:
         manifest = json.loads((folder / "manifest.json").read_text())
         self.folder = folder
         self.resolution_ns = resolution_ns
+        self.fee_round = math.trunc if fee_rounding == "truncate" else round
         self.instruments = [Instrument.read(raw, options) for raw in manifest["instruments"]]
         self.wallets = {(a["account"], a["asset"]): a["deposit_e8"] for a in manifest["accounts"]}
         self.positions: dict[tuple[int, int], Position] = defaultdict(Position)
@@ -171,7 +175,7 @@ class Recomputation:
         recorded: int = row["fee_e8"]
         if row["cause"] in (LIQUIDATION, DELEVERAGED):
             rate = instrument.rates.get("liquidation_rate_e12")
-            if recorded < 0 or (rate is not None and recorded > round(value * rate / E12)):
+            if recorded < 0 or (rate is not None and recorded > self.fee_round(value * rate / E12)):
                 self.differ(where, "fee_e8 of a liquidation, at most", rate, recorded)
             self.counts["fees_as_recorded"] += 1
             return recorded
@@ -180,7 +184,7 @@ class Recomputation:
             self.counts["fees_as_recorded"] += 1
             return recorded
         self.counts["fees_recomputed"] += 1
-        return round(value * rate / E12)
+        return self.fee_round(value * rate / E12)
 
     def fill(self, where: str, row: dict[str, Any]) -> None:
         instrument = self.instruments[row["instrument"]]
@@ -236,10 +240,11 @@ def main() -> int:
     parser.add_argument("--maker", type=Fraction, help="maker rate, e.g. 0.0002")
     parser.add_argument("--taker", type=Fraction, help="taker rate")
     parser.add_argument("--resolution-ns", type=int, default=1_000_000, help="the venue's time resolution")
+    parser.add_argument("--fee-rounding", choices=("half_even", "truncate"), default="half_even", help="of the venue")
     arguments = parser.parse_args()
     named = {"maker_rate_e12": arguments.maker, "taker_rate_e12": arguments.taker}
     options = {name: round(rate * E12) for name, rate in named.items() if rate is not None}
-    run = Recomputation(arguments.folder, options, arguments.resolution_ns)
+    run = Recomputation(arguments.folder, options, arguments.resolution_ns, arguments.fee_rounding)
     run.run()
     wallets = [{"account": a, "asset": asset, "wallet_e8": value} for (a, asset), value in sorted(run.wallets.items())]
     print(json.dumps({**run.counts, "different": len(run.wrong), "differences": run.wrong[:20], "wallets": wallets}))

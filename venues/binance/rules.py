@@ -135,6 +135,10 @@ _ADL_FAQ: Final = "FAQ/360033525471"
 _DEFINITION: Final = "USDM/common-definition"
 _INFO: Final = "USDM/market-data/rest-api/Exchange-Information"
 _MODIFY: Final = "USDM/trade/rest-api/Modify-Order"
+_FEE_ROUNDING: Final = (
+    "recorded fill of ETHBUSD, 2022-01-26: 7.4586 at 0.023 % charged 0.00171547; COINM/trade/rest-api/Account-Trade-List, "
+    "sample: 100 USD / 8800 at 0.04 % charged 0.00000454"
+)
 _PLACE: Final = "USDM/trade/rest-api"
 _CAPS: Final = "announcement 2025-09-16: 0.75 x maintenance rate at the highest leverage"
 _COUNTDOWN: Final = "USDM/trade/rest-api/Auto-Cancel-All-Open-Orders"
@@ -399,7 +403,7 @@ _FEES: Final = FeeRules(
     volume_window_ns=Fact(0, "other tiers are not listed here"),
     discounts=Fact((("paid in BNB", E12 // 10),), "FAQ/360033544231"),
     rounding_e8=Fact(1, "FAQ/360033544231: shown with 8 decimals"),
-    rounding=assumed("half_even", "the direction of fee rounding is not documented"),
+    rounding=Fact("truncate", _FEE_ROUNDING),
 )
 
 USDM: Final = RuleCard(
