@@ -1,12 +1,12 @@
 """A trader's questions to a venue: what does this position cost, and where does it end?
 
-Theory of operation. Every answer comes from a ledger that is configured from the venue's rule card exactly as a run
+Theory of operation. Every answer comes from a ledger that is configured from the venue's rule card as a run
 configures it: the position asked about is opened in it, marked, and the ledger is asked. There are no formulas here, so
 an answer and a run cannot disagree. A contract is named by its symbol where it is documented, and described otherwise
 (size of a contract, margin brackets); what the answer assumes is said with it.
 
-Amounts are ``Decimal`` outside and integers inside (1e-8 of the settlement asset, rates at 1e-12), never floats. Sizes are
-in the venue's own unit: base coin, contracts, or quote currency; negative is short. Errors are ``InputError``.
+Amounts are ``Decimal`` outside and integers inside (1e-8 of the settlement asset, rates at 1e-12), never floats. Sizes
+are in the venue's own unit: base coin, contracts, or quote currency; negative is short. Errors are ``InputError``.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from fractions import Fraction
-from typing import Final
+from pathlib import Path
+from typing import Any, Final
 
 from matching.brackets import Brackets
 from matching.codes import BUY, LIQ_MAKER, LIQ_NONE, LIQ_TAKER, SELL
@@ -23,12 +24,12 @@ from matching.ledger import Ledger
 from sim.fees import ROUNDING
 from venues import card, card_names, known_instrument, known_symbols
 from venues.errors import InputError, InstrumentError, RuleCardError
-from venues.instruments import Instrument
+from venues.instruments import Instrument, split_symbol
 from venues.rules import RuleCard
 
 E8: Final = 10**8
 E12: Final = 10**12
-DAY_NS: Final = 86_400_000_000_000
+LATEST_NS: Final = (1 << 63) - 1
 ALIASES: Final = {
     "binance": "binance_usdm",
     "bybit": "bybit_linear",
@@ -36,6 +37,7 @@ ALIASES: Final = {
     "okex": "okx",
     "dydx_v4": "dydx",
 }
+UNBOUNDED_E8: Final = 1 << 62  # the cap of a tier that holds for every size
 ASKED: Final = "the question"  # where an error's number came from
 
 
@@ -46,7 +48,9 @@ def find_card(name: str) -> RuleCard:
         return card(ALIASES.get(wanted, wanted))
     except RuleCardError:
         short = ", ".join(f"{alias} = {full}" for alias, full in ALIASES.items() if full in card_names())
-        raise InputError(f"there is no venue {name!r}; known are {', '.join(card_names())} (short: {short})") from None
+        raise InputError(
+            f"there is no venue {name!r}; known are {', '.join(card_names())} (short: {short})", source=ASKED
+        ) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +62,23 @@ class Contract:
     brackets: Brackets | None
     maker_e12: int
     taker_e12: int
-    assumptions: tuple[str, ...] = ()
+    about: str = ""  # where contract and tiers come from
+    tiers: str = ""
+
+    def terms(self, question: str) -> tuple[str, ...]:
+        """Where the terms that a question ("liq", "margin", "funding", "fee") rests on come from."""
+        shown = (self.about, self.tiers) if question in ("liq", "margin") else (self.about,)
+        return tuple(text for text in shown if text)
+
+    @property
+    def unit(self) -> str:
+        """What one unit of size is."""
+        instrument = self.instrument
+        if instrument.inverse:
+            return f"contracts of {plain(instrument.contract_size):f} {instrument.quote}"
+        if instrument.contract_size == 1:
+            return instrument.base
+        return f"contracts of {plain(instrument.contract_size):f} {instrument.base}"
 
 
 def find_contract(
@@ -77,40 +97,38 @@ def find_contract(
     Without a symbol it is the card's first documented one. One that is not documented has 1 base coin a unit where the
     venue's sizes are in base coin; elsewhere ``contract_size`` must say it.
     """
-    instrument, assumed = _instrument(rule_card, symbol, contract_size, inverse)
-    instant = (1 << 63) - 1 if at_ns is None else at_ns
-    table, note = brackets, ""
+    instrument, about = _instrument(rule_card, symbol, contract_size, inverse)
+    instant = LATEST_NS if at_ns is None else at_ns
+    table, tiers = brackets, "tiers: as given"
     if table is None and rule_card.margin.enabled.value:
         try:
-            fact = rule_card.brackets(instrument.symbol, instant)
+            fact = rule_card.margin_table(instrument.symbol, instant)
         except RuleCardError:
-            fact = None
-        if fact is not None:
+            pass
+        else:
             table = fact.value
-            note = f"tiers of {instrument.symbol}: {fact.source}" + ("" if fact.verified else " (UNVERIFIED)")
-    rates = {"maker": rule_card.fees.maker_rate_e12.at(instant), "taker": rule_card.fees.taker_rate_e12.at(instant)}
-    for name, given in (("maker", maker), ("taker", taker)):
-        if given is None and not rates[name].verified:
-            assumed.append(f"{name} rate {_percent(rates[name].value)}: {rates[name].source} (UNVERIFIED)")
+            tiers = f"tiers: {instrument.symbol}, {fact.source}" + ("" if fact.verified else " (UNVERIFIED)")
+    fees = rule_card.fees
     return Contract(
         rule_card,
         instrument,
         table,
-        rates["maker"].value if maker is None else rate_e12(maker, "maker rate"),
-        rates["taker"].value if taker is None else rate_e12(taker, "taker rate"),
-        (*assumed, *([note] if note else [])),
+        fees.maker_rate_e12.at(instant).value if maker is None else rate_e12(maker, "maker rate"),
+        fees.taker_rate_e12.at(instant).value if taker is None else rate_e12(taker, "taker rate"),
+        about,
+        tiers,
     )
 
 
 def _instrument(
     rule_card: RuleCard, symbol: str | None, size: Decimal | None, inverse: bool | None
-) -> tuple[Instrument, list[str]]:
+) -> tuple[Instrument, str]:
     known = known_symbols(rule_card.venue)
     named = symbol or (known[0] if known else "unnamed")
     if size is None and inverse is None:
         try:
             instrument = known_instrument(rule_card.venue, named)
-            return instrument, [f"contract {named}: {instrument.source}"]
+            return instrument, f"contract: {named}, {instrument.source}"
         except InstrumentError:
             pass
     coin = rule_card.settles_in.value == "base" if inverse is None else inverse
@@ -120,13 +138,16 @@ def _instrument(
             "say what one unit of size is worth with --contract-size",
             source=ASKED, field="symbol",
         )  # fmt: skip
-    base, quote = ("base", "quote")
+    try:
+        base, quote = split_symbol(named)
+    except InstrumentError:
+        base, quote = named, "quote currency"
     instrument = Instrument(
         rule_card.venue, named, base, quote, base if coin else quote, coin, Decimal("0.01"), Decimal(1),
         Decimal(1) if size is None else size, source="described by the question",
     )  # fmt: skip
-    what = f"{instrument.contract_size} {'quote currency' if coin else 'base coin'}"
-    return instrument, [f"{named} is not documented here: one unit of size taken as {what}"]
+    what = f"{instrument.contract_size} {quote if coin else base}"
+    return instrument, f"contract: {named} is not documented here, one unit of size taken as {what}"
 
 
 def rate_e12(rate: Decimal, what: str) -> int:
@@ -156,10 +177,6 @@ def plain(value: Decimal) -> Decimal:
     return Decimal(f"{value.normalize():f}")
 
 
-def _percent(rate: int) -> str:
-    return f"{plain(Decimal(rate).scaleb(-10)):f} %"
-
-
 @dataclass(frozen=True, slots=True)
 class Position:
     """A position asked about. ``mark`` None: at its entry; ``leverage`` None: what the card gives a new account."""
@@ -174,14 +191,18 @@ class Position:
 class Account:
     """An account that holds the positions asked about, in a ledger configured from the venue's card.
 
-    ``wallet``: the balance behind them, None: what the positions' initial margin asks at their entry. ``isolated``: the
-    first position stands on that amount alone (the others need none).
+    ``wallet``: the balance behind them, None: what the positions' initial margin asks at their entry. ``isolated``: a
+    single position stands on that amount as its isolated margin. ``also``: prices that will be asked about.
     """
 
-    def __init__(self, positions: Sequence[Position], wallet: Decimal | None = None) -> None:
+    def __init__(
+        self, positions: Sequence[Position], wallet: Decimal | None = None, *, isolated: bool = True,
+        also: Sequence[Decimal] = (),
+    ) -> None:  # fmt: skip
         self.positions = tuple(positions)
+        self.isolated = isolated and len(self.positions) == 1
         self.ledger = Ledger(1, len(self.positions), 1)
-        self.instruments = [on_grid(p.contract.instrument, [p.entry], [p.size]) for p in self.positions]
+        self.instruments = [on_grid(p.contract.instrument, [p.entry, *also], [p.size]) for p in self.positions]
         for m, position in enumerate(self.positions):
             configure(self.ledger, m, position.contract, self.instruments[m])
             self._set_leverage(m, position)
@@ -256,13 +277,30 @@ class Account:
         """Value of position ``m`` at its mark."""
         return self.ledger.notional_e8(m, abs(self.ledger.position(0, m)))
 
-    def tier(self, m: int = 0) -> int | None:
-        """The row (from 0) of the brackets that the position's value falls into."""
+    def position_margin_e8(self, m: int = 0) -> int:
+        """Initial margin of position ``m`` at its mark."""
+        return self.ledger.initial_e8(0, 0)
+
+    def liquidatable(self) -> bool:
+        """Whether the account is below its maintenance margin at the marks."""
+        return self.ledger.is_liquidatable(0)
+
+    def tier(self, m: int = 0) -> dict[str, Any] | None:
+        """The tier that the position falls into: its number (from 1), what it reaches to and its rates."""
         table = self.positions[m].contract.brackets
         if table is None:
             return None
         value = self.notional_e8(m)
-        return next((k for k, cap in enumerate(table.cap_e8) if value <= cap), len(table.cap_e8) - 1)
+        row = next((k for k, cap in enumerate(table.cap_e8) if value <= cap), len(table.cap_e8) - 1)
+        return {
+            "number": row + 1,
+            "of": len(table.cap_e8),
+            "above": decimal_e8(table.floor_e8[row]),
+            "up_to": None if table.cap_e8[row] >= UNBOUNDED_E8 else decimal_e8(table.cap_e8[row]),
+            "maintenance_rate": plain(Decimal(table.rate_e12[row]).scaleb(-12)),
+            "deduction": decimal_e8(table.cum_e8[row]),
+            "max_leverage": table.max_leverage[row],
+        }
 
     def funding_e8(self, rate: Decimal, m: int = 0) -> int:
         """One payment at the mark and a rate; negative is paid."""
@@ -277,12 +315,47 @@ class Account:
         """Close position ``m`` at a price: (realised profit, fee)."""
         instrument = self.instruments[m]
         lots = self.ledger.position(0, m)
-        ticks = ticks_of(on_grid(instrument, [price], []), price)
         if on_grid(instrument, [price], []).tick_size != instrument.tick_size:
-            raise InputError(f"{price} has more decimals than the entry price", source=ASKED, field="exit")
-        fee = self.ledger.fill(0, m, SELL if lots > 0 else BUY, ticks, abs(lots), liquidity)
+            raise InputError(f"{price} lies off the grid of the account's prices", source=ASKED, field="exit")
+        fee = self.ledger.fill(0, m, SELL if lots > 0 else BUY, ticks_of(instrument, price), abs(lots), liquidity)
         self.check()
         return self.ledger.last_realized_e8, fee
+
+
+def need_margin(contract: Contract) -> None:
+    """Raise ``InputError`` where no tiers of the contract are known, naming those that are and how to give them."""
+    if contract.brackets is not None:
+        return
+    known = ", ".join(symbol for symbol, _ in contract.card.margin.tables) or "none"
+    raise InputError(
+        f"no margin tiers of {contract.card.venue} {contract.instrument.symbol} are documented here (known: {known}): "
+        "give them with --brackets FILE, or one rate with --mmr",
+        source=ASKED, field="symbol",
+    )  # fmt: skip
+
+
+def given_table(rule_card: RuleCard, symbol: str | None, file: Path | None, mmr: Decimal | None) -> Brackets | None:
+    """Tiers from a file, or one maintenance rate for every size; None: the card's own."""
+    if file is not None:
+        from recorders.tables import load_brackets
+
+        known = known_symbols(rule_card.venue)
+        return load_brackets(file, symbol or (known[0] if known else "")).table
+    if mmr is None:
+        return None
+    rate = rate_e12(mmr, "--mmr")
+    if not 0 < rate < E12:
+        raise InputError(f"{mmr} is not between 0 and 1", source="--mmr")
+    return Brackets.with_cum([0], [UNBOUNDED_E8], [rate], [E12 // rate])
+
+
+def funding_interval_ns(contract: Contract, at_ns: int | None = None) -> int:
+    """The time between two payments of the contract; where funding is continuous, the time that its rate is of."""
+    instant = LATEST_NS if at_ns is None else at_ns
+    interval = contract.card.funding_terms(contract.instrument.symbol, instant).value.interval_ns
+    if not interval:
+        raise InputError(f"{contract.card.venue} has no funding", source=ASKED, field="venue")
+    return interval
 
 
 def configure(ledger: Ledger, m: int, contract: Contract, instrument: Instrument) -> None:
@@ -292,7 +365,8 @@ def configure(ledger: Ledger, m: int, contract: Contract, instrument: Instrument
     ledger.configure_market(
         m, 0, instrument.inverse, instrument.value_num, instrument.value_den, instrument.lot_num, instrument.lot_den,
         contract.maker_e12, contract.taker_e12, rule_card.liquidation.fee_rate_e12.latest.value if own is None else own,
-        contract.brackets, fee_rounding=ROUNDING[rule_card.fees.rounding.value], funding_rounding=ROUNDING[rule_card.funding.payment_rounding.value],
+        contract.brackets, fee_rounding=ROUNDING[rule_card.fees.rounding.value],
+        funding_rounding=ROUNDING[rule_card.funding.payment_rounding.value],
     )  # fmt: skip
 
 
@@ -313,7 +387,8 @@ def fee_e8(contract: Contract, price: Decimal, size: Decimal, liquidity: int) ->
 def on_grid(instrument: Instrument, prices: Sequence[Decimal], sizes: Sequence[Decimal]) -> Instrument:
     """The instrument with tick and lot fine enough for these numbers (average prices lie off the venue's grid)."""
     return replace(
-        instrument, tick_size=_step(instrument.tick_size, prices, "price"), lot_size=_step(instrument.lot_size, sizes, "size"),
+        instrument, tick_size=_step(instrument.tick_size, prices, "price"),
+        lot_size=_step(instrument.lot_size, sizes, "size"),
         min_lots=1, max_lots=None, max_market_lots=None, min_ticks=None, max_ticks=None,
     )  # fmt: skip
 

@@ -57,7 +57,8 @@ def load(venue: str) -> list[Case]:
     """The cases of one file, in its order."""
     content = tomllib.loads((FOLDER / f"{venue}.toml").read_text(encoding="utf-8"))
     return [
-        Case(venue, place, fields, content.get("contract", {})) for place, fields in enumerate(content.get("case", []), 1)
+        Case(venue, place, fields, content.get("contract", {}))
+        for place, fields in enumerate(content.get("case", []), 1)
     ]
 
 
@@ -82,8 +83,9 @@ def contract(case: Case, named: str | None) -> Contract:
     base, quote = given.get("base", "BASE"), given.get("quote", "QUOTE")
     inverse = given.get("inverse", rule_card.settles_in.value == "base")
     instrument = Instrument(
-        rule_card.venue, named or "", base, quote, base if inverse else quote, inverse, Decimal(given.get("tick", "0.01")),
-        Decimal(given.get("lot", "0.001")), Decimal(given.get("size", "1")), source="golden table",
+        rule_card.venue, named or "", base, quote, base if inverse else quote, inverse,
+        Decimal(given.get("tick", "0.01")), Decimal(given.get("lot", "0.001")), Decimal(given.get("size", "1")),
+        source="golden table",
     )  # fmt: skip
     fees = rule_card.fees
     return Contract(
@@ -124,7 +126,9 @@ def account(case: Case) -> Account:
         )
         for row in rows
     ]
-    return Account(positions, case.number("wallet") if "wallet" in case.fields else None)
+    wallet = case.number("wallet") if "wallet" in case.fields else None
+    also = [case.number("exit")] if "exit" in case.fields else []
+    return Account(positions, wallet, isolated=case.get("mode", "isolated") == "isolated", also=also)
 
 
 # -- what each kind asks

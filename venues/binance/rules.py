@@ -136,8 +136,8 @@ _DEFINITION: Final = "USDM/common-definition"
 _INFO: Final = "USDM/market-data/rest-api/Exchange-Information"
 _MODIFY: Final = "USDM/trade/rest-api/Modify-Order"
 _FEE_ROUNDING: Final = (
-    "recorded fill of ETHBUSD, 2022-01-26: 7.4586 at 0.023 % charged 0.00171547; COINM/trade/rest-api/Account-Trade-List, "
-    "sample: 100 USD / 8800 at 0.04 % charged 0.00000454"
+    "recorded fill of ETHBUSD, 2022-01-26: 7.4586 at 0.023 % charged 0.00171547; "
+    "COINM/trade/rest-api/Account-Trade-List, sample: 100 USD / 8800 at 0.04 % charged 0.00000454"
 )
 _PLACE: Final = "USDM/trade/rest-api"
 _CAPS: Final = "announcement 2025-09-16: 0.75 x maintenance rate at the highest leverage"
