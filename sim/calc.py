@@ -106,7 +106,7 @@ def find_contract(
         except RuleCardError:
             pass
         else:
-            table = fact.value
+            table = fact.value if isinstance(fact.value, Brackets) else None
             tiers = f"tiers: {instrument.symbol}, {fact.source}" + ("" if fact.verified else " (UNVERIFIED)")
     fees = rule_card.fees
     return Contract(
@@ -353,7 +353,7 @@ def funding_interval_ns(contract: Contract, at_ns: int | None = None) -> int:
     """The time between two payments of the contract; where funding is continuous, the time that its rate is of."""
     instant = LATEST_NS if at_ns is None else at_ns
     interval = contract.card.funding_terms(contract.instrument.symbol, instant).value.interval_ns
-    if not interval:
+    if not interval or contract.card.funding.accrual.value == "none":
         raise InputError(f"{contract.card.venue} has no funding", source=ASKED, field="venue")
     return interval
 

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from sim.calc_commands import calc_app
 from sim.command import Json, errors, show
 
 LATEST_NS: Final = (1 << 63) - 1
@@ -21,6 +22,7 @@ WIDTH_LEAST: Final = 80
 WIDTH_MOST: Final = 160
 
 venue_app = typer.Typer(help="Rule cards of the venues.", no_args_is_help=True, rich_markup_mode=None)
+venue_app.add_typer(calc_app, name="calc")
 
 Venue = Annotated[str, typer.Argument(help="rule card, e.g. binance_usdm", show_default=False)]
 At = Annotated[str | None, typer.Option("--at", metavar="DATE", help="rules as of a day, e.g. 2025-04-01")]

@@ -1,0 +1,156 @@
+"""``perpsim venue calc``: answers, their exactness, and errors that say what to do."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from sim import calc
+from sim.cli import app
+from venues import card_names
+from venues.errors import InputError
+
+RUNNER = CliRunner()
+
+
+def ask(*arguments: str) -> dict[str, Any]:
+    """The JSON answer, its numbers as they stand there."""
+    found = RUNNER.invoke(app, ["venue", "calc", *arguments, "--json"])
+    assert found.exit_code == 0, found.output
+    content: dict[str, Any] = json.loads(found.stdout, parse_float=Decimal, parse_int=Decimal)
+    return content
+
+
+def refused(*arguments: str) -> str:
+    found = RUNNER.invoke(app, ["venue", "calc", *arguments])
+    assert found.exit_code == 2, found.output
+    return found.output
+
+
+LONG = ("--position", "0.5", "--entry", "60000", "--leverage", "20")
+
+
+def test_where_am_i_liquidated() -> None:
+    """(1,500 - 30,000) / (0.5 * (0.004 - 1)), rounded against the account."""
+    found = ask("liq", "binance_usdm", *LONG, "--isolated")
+    assert found["liquidation_price"] == Decimal("57228.91566266")
+    assert (found["bankruptcy_price"], found["wallet"], found["maintenance_margin"]) == (57_000, 1_500, 120)
+    assert found["distance_percent"] == Decimal("-4.6185") and found["liquidated_now"] is False
+    assert found["tier"]["number"] == 1 and found["tier"]["maintenance_rate"] == Decimal("0.004")
+
+
+def test_what_does_funding_cost_a_day() -> None:
+    found = ask("funding", "binance", "--position", "0.5", "--price", "60000", "--rate", "0.0001")
+    assert (found["payment"], found["interval_hours"], found["per_day"]) == (-3, 8, -9)
+
+
+def test_a_whole_wallet_moves_the_price_away() -> None:
+    isolated = ask("liq", "binance", *LONG)
+    cross = ask("liq", "binance", *LONG, "--cross", "--wallet", "10000")
+    assert cross["mode"] == "cross" and cross["liquidation_price"] < isolated["liquidation_price"]
+    safe = ask("liq", "binance", *LONG, "--cross", "--wallet", "50000")
+    assert safe["liquidation_price"] is None and safe["distance_percent"] is None
+
+
+def test_a_position_below_its_maintenance_says_so() -> None:
+    found = ask("liq", "binance", *LONG, "--price", "57000")
+    assert found["liquidated_now"] is True and found["liquidation_price"] > 57_000
+
+
+def test_margin_names_the_tier() -> None:
+    """1,200,000 at 0.65 % less 1,500."""
+    found = ask("margin", "binance", "--position", "-20", "--price", "60000", "--leverage", "20")
+    assert (found["initial_margin"], found["maintenance_margin"]) == (60_000, 6_300)
+    assert (found["tier"]["number"], found["tier"]["deduction"]) == (3, 1_500)
+
+
+def test_fees_and_profit() -> None:
+    fees = ask("fee", "binance", "--position", "0.5", "--price", "60000")
+    assert (fees["maker_fee"], fees["taker_fee"]) == (6, 15)
+    rebate = ask("fee", "binance", "--position", "0.5", "--price", "60000", "--maker", "-0.00005")
+    assert rebate["maker_fee"] == Decimal("-1.5")
+    found = ask("pnl", "binance", "--position", "0.5", "--entry", "60000", "--exit", "61000.55")
+    assert (found["pnl"], found["net"]) == (Decimal("500.275"), Decimal("470.0248625"))
+
+
+def test_inverse_contracts_answer_in_coin() -> None:
+    """1,000 contracts of 100 USD from 50,000 to 40,000, short: 100,000 * (1 / 40,000 - 1 / 50,000)."""
+    found = ask("pnl", "binance_coinm", "--position", "-1000", "--entry", "50000", "--exit", "40000")
+    assert found["pnl"] == Decimal("0.5") and found["asset"] == "BTC" and found["unit"] == "contracts of 100 USD"
+
+
+def test_bankruptcy_of_a_short() -> None:
+    found = ask("bankruptcy", "binance", "--position", "-0.5", "--entry", "60000", "--leverage", "10")
+    assert found["bankruptcy_price"] == 66_000
+
+
+def test_prices_off_the_venues_grid_are_taken_as_they_are() -> None:
+    """Average prices have more digits than orders."""
+    account = calc.Account([calc.Position(bitcoin(), Decimal("0.1"), Decimal("60000.12345678"))], Decimal(1000))
+    assert account.notional_e8() == 600_001_234_568  # half-even at 1e-8
+
+
+def bitcoin() -> calc.Contract:
+    return calc.find_contract(calc.find_card("binance"), "BTCUSDT")
+
+
+def test_text_is_a_small_table_with_what_it_assumes() -> None:
+    found = RUNNER.invoke(app, ["venue", "calc", "liq", "binance", *LONG])
+    lines = found.stdout.splitlines()
+    assert "liquidation price   57,228.91566266" in lines
+    assert [line for line in lines if line.startswith("assumed: tiers: BTCUSDT")]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("liq", "mtgox", *LONG), "there is no venue 'mtgox'; known are binance_usdm"),
+        (("liq", "binance", *LONG, "--symbol", "XRPUSDT"), "known: BTCUSDT, ETHUSDT"),
+        (("liq", "binance", *LONG, "--symbol", "XRPUSDT"), "--brackets FILE, or one rate with --mmr"),
+        (("liq", "binance", *LONG, "--cross"), "say how much it is"),
+        (("liq", "binance", "--position", "0.5", "--entry", "60000", "--leverage", "151"), "1 to 150"),
+        (("liq", "binance", "--position", "0", "--entry", "60000"), "nothing to ask about"),
+        (("liq", "binance", "--position", "x", "--entry", "60000"), "'x' is not a number"),
+        (
+            ("fee", "binance_coinm", "--position", "1", "--price", "60000", "--symbol", "DOGEUSD_PERP"),
+            "--contract-size",
+        ),
+        (("funding", "neutral", "--position", "1", "--price", "1", "--rate", "0.1"), "has no funding"),
+        (("margin", "binance", "--position", "1"), "give the price"),
+    ],
+)
+def test_errors_say_what_to_do(arguments: tuple[str, ...], says: str) -> None:
+    assert says in " ".join(refused(*arguments).replace("│", " ").split())
+
+
+def test_tiers_can_be_given(tmp_path: Path) -> None:
+    rate = ask(
+        "liq", "binance", "--position", "1", "--entry", "2", "--symbol", "XRPUSDT", "--mmr", "0.01", "--leverage", "10"
+    )
+    file = tmp_path / "tiers.csv"
+    file.write_text("symbol,floor,cap,rate,max_leverage\nXRPUSDT,0,1000,0.01,50\n")
+    table = ask("liq", "binance", "--position", "1", "--entry", "2", "--symbol", "XRPUSDT", "--brackets", str(file),
+                "--leverage", "10")  # fmt: skip
+    assert rate["liquidation_price"] == table["liquidation_price"] == Decimal("1.81818182")
+    assert rate["tier"]["up_to"] is None and table["tier"]["up_to"] == 1000
+
+
+def test_short_names_mean_cards_there_are() -> None:
+    assert calc.find_card("Binance-USDM").venue == "binance_usdm"
+    for alias, name in calc.ALIASES.items():
+        if name in card_names():
+            assert calc.find_card(alias).venue == name
+    with pytest.raises(InputError, match="short: binance = binance_usdm"):
+        calc.find_card("binance_spot")
+
+
+def test_numbers_beyond_the_ledgers_units_are_refused() -> None:
+    with pytest.raises(InputError, match="more than 8 decimals"):
+        calc.money_e8(Decimal("0.000000001"), "wallet")
+    with pytest.raises(InputError, match="not a price above 0"):
+        calc.fee_e8(bitcoin(), Decimal(-1), Decimal(1), calc.LIQUIDITY["taker"])
