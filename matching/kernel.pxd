@@ -128,6 +128,9 @@ cdef class Market:
     # mark and funding, venue side
     cdef long long mark_e8, rate_e12, next_funding, boundary, mid_next
     cdef long long kept_mark, kept_rate, booked
+    cdef long long index_price_e8, last_ticks, drift, owed, owed_rate, owed_mark
+    cdef bint computed_mark, computed_funding, charges_index, lazy
+    cdef list published
     cdef long long[::1] boundary_lots
     cdef long long[::1] plan_ts, plan_kind, plan_a, plan_b
     cdef Py_ssize_t plan_at
@@ -152,6 +155,7 @@ cdef class Market:
     cdef void _forget_taken(self, int side, long long ticks) noexcept nogil
     cdef void _bring(self, int slot)
     cdef void _announce(self, long long mark, long long rate, long long next_funding) noexcept nogil
+    cdef long long _charged_at(self) noexcept nogil
     cdef void _charge_now(self, long long rate, long long mark, long long boundary) noexcept nogil
     cdef void _charge(self, int lane, long long lots, long long rate, long long mark, long long boundary) noexcept nogil
     cdef void _snapshot(self, Py_ssize_t j) noexcept nogil
@@ -223,7 +227,8 @@ cdef class Core:
     cdef readonly long long now
     cdef long long horizon
     cdef long long agenda_next
-    cdef list agenda
+    cdef list agenda, stream
+    cdef long long stream_next
     cdef dict procedures
     cdef long long agenda_no
     cdef public object error
@@ -311,5 +316,7 @@ cdef class Core:
     cdef void _run_clients_behind(self)
     cdef int _run_clients(self, long long until_ns, long long end, bint ended)
     cdef void _show_message(self, object market)
+    cdef void _show_published(self)
+    cdef list _levels_of(self, BookView view, int side, long long count)
     cdef _follow_up(self, int kind, int lane, int slot, long long order_no, long long ticks, long long lots)
     cdef void _set_latency(self, Market market, LatencyTable entry, LatencyTable response)

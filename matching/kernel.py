@@ -523,6 +523,10 @@ class Market:
         self.boundary_lots = _view(np.zeros(lanes, dtype=np.int64))
         self.mark_e8 = self.rate_e12 = self.next_funding = self.boundary = 0
         self.kept_mark = self.kept_rate = self.booked = 0
+        self.computed_mark = self.computed_funding = self.charges_index = self.lazy = False
+        self.index_price_e8 = self.drift = self.owed = self.owed_rate = self.owed_mark = 0
+        self.last_ticks = NO_PRICE
+        self.published = []
         self.mid_next = NEVER
         self.set_plan([], [], [], [])
         self.local_mark_e8 = self.local_index_e8 = self.local_rate_e12 = self.local_next_funding = 0
@@ -609,6 +613,8 @@ class Market:
             elif k == TRADE:
                 for r in range(self.row_start[j], self.row_start[j + 1]):
                     self._print(self.side[r], self.px_ticks[r], self.qty_lots[r])
+                if self.row_start[j] < self.row_start[j + 1]:
+                    self.last_ticks = self.px_ticks[self.row_start[j + 1] - 1]
             elif k == BBO:
                 self._quote(j)
             else:
@@ -964,12 +970,14 @@ class Market:
         elif kind == SNAPSHOT:
             self._snapshot(j)
         elif kind == MARK:
+            if self.aux[a, 1] != 0:
+                self.index_price_e8 = self.aux[a, 1]
             self._mark_message(self.aux[a, 0], self.aux[a, 2], self.aux[a, 3])
         elif kind == GAP:
             self.venue.valid = False
             self.venue.forget_quotes()
         elif kind == FUNDING:
-            self._charge_now(self.aux[a, 0], self.aux[a, 1] if self.aux[a, 1] else self.mark_e8, self.aux[a, 2])
+            self._charge_now(self.aux[a, 0], self.aux[a, 1] if self.aux[a, 1] else self._charged_at(), self.aux[a, 2])
 
     # -- the client's view ---------------------------------------------------------------------------------------
 
@@ -1080,10 +1088,13 @@ class Market:
             self.local.forget_quotes()
         elif k == MARK:
             a = self.ref[j] - self.aux_base
-            self.local_mark_e8 = self.aux[a, 0]
-            self.local_index_e8 = self.aux[a, 1]
-            self.local_rate_e12 = self.aux[a, 2]
-            self.local_next_funding = self.aux[a, 3]
+            if not self.computed_mark:
+                self.local_mark_e8 = self.aux[a, 0]
+            if self.aux[a, 1] != 0 or not self.computed_mark:
+                self.local_index_e8 = self.aux[a, 1]
+            if not self.computed_funding:
+                self.local_rate_e12 = self.aux[a, 2]
+                self.local_next_funding = self.aux[a, 3]
         if self.local.recentre:
             with cython.gil:
                 self.local.move()
@@ -1311,6 +1322,9 @@ class Market:
         """Book a fill in the ledger; returns the fee, by the card's rates or by the run's own fee model."""
         account: cython.longlong = self.account[self.core.o_lane[slot]]
         fee: cython.longlong
+        if self.lazy:
+            with cython.gil:
+                self.core.settle_lane(self.core.o_lane[slot], self.venue_index, self.now)
         if not self.own_fees:
             return self.core.ledger.fill(account, self.index, self.core.o_side[slot], ticks, lots, liquidity)
         with cython.gil:
@@ -1816,8 +1830,8 @@ class Market:
     def _mark_message(self, mark, rate, next_funding):
         """A recorded mark. Its rate belongs to the boundary that it names, until a message names a later one."""
         if self.funding_from_marks and next_funding > 0:
-            self._announce(mark, rate, next_funding)
-        if not self.mid_mark:
+            self._announce(self.index_price_e8 if self.charges_index else mark, rate, next_funding)
+        if not self.mid_mark and not self.computed_mark:
             self.set_mark(mark)  # after the charge, which belongs to an earlier instant and counts in the margin
 
     def _announce(self, mark, rate, next_funding):
@@ -1828,10 +1842,16 @@ class Market:
             self.book_funding(self.kept_rate, self.kept_mark, self.boundary)
         elif self.boundary != 0 and next_funding < self.boundary:
             return
+        elif self.drift != 0 and 0 < self.next_funding <= self.now and next_funding != self.next_funding:
+            if next_funding < self.next_funding:
+                return
+            self.owed = self.booked = self.next_funding  # its rate is final, its positions are those after the drift
+            self.owed_rate = self.kept_rate
+            self.owed_mark = self.kept_mark
         self.next_funding = next_funding
         self.kept_rate = rate
         self.kept_mark = mark
-        if next_funding <= self.now and self.boundary == 0:
+        if next_funding + self.drift <= self.now and self.boundary == 0:
             self._take_boundary(next_funding)
 
     def _take_boundary(self, boundary):
@@ -1848,6 +1868,10 @@ class Market:
         for lane in range(self.core.n_lanes):
             if self.boundary_lots[lane] != 0:
                 self._charge(lane, self.boundary_lots[lane], rate, mark, boundary)
+
+    def _charged_at(self):
+        """The price that payments are computed at, as of now: the mark, or the index where the venue takes that."""
+        return self.index_price_e8 if self.charges_index else self.mark_e8
 
     def _charge_now(self, rate, mark, boundary):
         """Charge the positions of this instant (tables); a boundary that marks have announced stays pending."""
@@ -1870,15 +1894,20 @@ class Market:
     def next_internal(self):
         """The next instant at which something happens here without a message: boundary, table row, mid sample."""
         ts: cython.longlong = self.plan_ts[self.plan_at]
-        if self.funding_from_marks and self.boundary == 0 and self.next_funding > self.now:
-            ts = min(ts, self.next_funding)
+        if self.funding_from_marks and self.boundary == 0 and self.next_funding + self.drift > self.now:
+            ts = min(ts, self.next_funding + self.drift)
+        if self.owed != 0:
+            ts = min(ts, self.owed + self.drift)
         return min(ts, self.mid_next)
 
     def do_internal(self, ts):
         mark: cython.longlong
         self.now = ts
-        if self.funding_from_marks and self.boundary == 0 and ts == self.next_funding:
-            self._take_boundary(ts)  # before the other things of this instant can change a position
+        if self.owed != 0 and ts == self.owed + self.drift:
+            self._charge_now(self.owed_rate, self.owed_mark, self.owed)
+            self.owed = 0
+        if self.funding_from_marks and self.boundary == 0 and ts == self.next_funding + self.drift:
+            self._take_boundary(self.next_funding)  # before the other things of this instant can change a position
         if ts == self.mid_next:
             self.mid_next += SECOND_NS
             mark = self.mid_of(self.venue)
@@ -1889,7 +1918,7 @@ class Market:
                 self.set_mark(self.plan_a[self.plan_at])
             else:
                 mark = self.plan_b[self.plan_at]
-                self._charge_now(self.plan_a[self.plan_at], mark if mark else self.mark_e8, ts)
+                self._charge_now(self.plan_a[self.plan_at], mark if mark else self._charged_at(), ts - self.drift)
             self.plan_at += 1
 
     def cancel_lane(self, lane, reason):
@@ -1986,6 +2015,7 @@ class Core:
         self.only = None
         self.now = self.horizon = 0
         self.agenda, self.agenda_no, self.agenda_next = [], 0, NEVER
+        self.stream, self.stream_next = [], NEVER
         self.procedures = {}
         self.error = None
         self._no_orders()
@@ -2139,6 +2169,7 @@ class Core:
             ended = ended and market.last
             end = max(end, market.max_recv)
             h = min(h, market.next_listened())
+        h = min(h, self.stream_next)
         if ended:
             h = min(h, end)
         h = max(min(h, self._next_private()), self.now)
@@ -2181,6 +2212,9 @@ class Core:
         if woken >= 0:
             self._show_message(self._market(woken))
             return WAKE_MARKET
+        if self.stream_next <= self.now:
+            self._show_published()
+            return WAKE_MARKET
         if ended and self.now >= end and self.now < until_ns:
             return WAKE_END
         return WAKE_TIME
@@ -2195,6 +2229,16 @@ class Core:
         self.msg_ts_recv = found.ts_recv[j]
         self.msg_ref = found.ref[j]
         self.msg_rows = found.row_start[j + 1] - found.row_start[j]
+
+    def _show_published(self):
+        """Wake for what a venue has published of its own accord: to the loop it is a mark message without rows."""
+        ts_recv, _number, self.msg_market, ts = heapq.heappop(self.stream)
+        self.stream_next = self.stream[0][0] if self.stream else NEVER
+        self.msg_kind = MARK
+        self.msg_at = 0
+        self.msg_ts_event, self.msg_ts_recv = ts, ts_recv
+        self.msg_ref = self.msg_rows = 0
+        self._receive_published(self._market(self.msg_market), ts_recv)
 
     def msg_side(self, k):
         market: Market = self._market(self.msg_market)
@@ -2330,6 +2374,111 @@ class Core:
             self.fail(error)
             self.agenda.clear()
         self.agenda_next = self.agenda[0][0] if self.agenda else NEVER
+
+    # -- what the venue computes of its own accord (sim/pricing.py); ``ts`` is the instant of the agenda
+
+    def configure_pricing(
+        self, market, computed_mark=False, computed_funding=False, charges_index=False, lazy=False, drift=0
+    ):
+        """How a market's mark and funding arise, after ``configure_market``.
+
+        ``computed_mark``, ``computed_funding``: what its mark messages say of it is ignored, ``set_mark``, ``charge``
+        and ``publish`` say it. ``charges_index``: payments are computed at the index of the mark messages. ``lazy``:
+        accrued funding is booked when the account trades. ``drift``: boundaries are charged so many ns late.
+        """
+        found: Market = self._market(market)
+        if drift < 0:
+            raise ValueError(f"core: funding cannot be charged before its boundary, got a drift of {drift} ns")
+        found.computed_mark, found.computed_funding = computed_mark, computed_funding
+        found.charges_index, found.lazy, found.drift = charges_index, lazy, drift
+
+    def set_mark(self, market, mark_e8, ts):
+        """The venue's mark from now on: accounts below their maintenance margin are liquidated."""
+        found: Market = self._market(market)
+        found.now = ts
+        found.set_mark(mark_e8)
+
+    def charge(self, market, rate_e12, price_e8, boundary, ts):
+        """Charge the positions of this instant for a boundary; positive rate: longs pay."""
+        found: Market = self._market(market)
+        found.now = ts
+        found._charge_now(rate_e12, price_e8, boundary)
+
+    def accrue(self, market, rate_e12, price_e8, num, den):
+        """Let funding accrue on all positions: it counts in equity at once, ``settle`` books it."""
+        found: Market = self._market(market)
+        for lane in range(self.n_lanes):
+            lots = self.ledger.position(found.account[lane], market)
+            if lots != 0:
+                self.ledger.accrue(found.account[lane], market, lots, price_e8, rate_e12, num, den)
+
+    def settle(self, market, ts):
+        """Book what has accrued in a market, for all lanes."""
+        for lane in range(self.n_lanes):
+            self._settle_one(lane, market, ts)
+
+    def settle_lane(self, lane, venue, ts):
+        """Book what has accrued in all markets of a lane's account at a venue."""
+        for market in range(self.n_markets):
+            if self._market(market).venue_index == venue:
+                self._settle_one(lane, market, ts)
+
+    def _settle_one(self, lane, market, ts):
+        found: Market = self._market(market)
+        lots = self.ledger.position(found.account[lane], market)
+        amount = self.ledger.settle(found.account[lane], market)
+        if amount != 0:
+            self.emit_account(lane, market, EV_FUNDING, R_NONE, ts, found._charged_at(), lots, amount, 0, 0, 0, ts)
+
+    def publish(self, market, mark_e8, index_e8, rate_e12, next_funding, ts):
+        """The venue's stream says this at ``ts`` (0: nothing of it); clients know a response latency later."""
+        found: Market = self._market(market)
+        visible = ts + self._response_of(found, ts, 0, ts)
+        if found.published:
+            visible = max(visible, found.published[-1][0])
+        found.published.append((visible, mark_e8, index_e8, rate_e12, next_funding))
+        if self.market_mask[market] & ON_MARK:
+            self.agenda_no += 1
+            heapq.heappush(self.stream, (visible, self.agenda_no, market, ts))
+            self.stream_next = self.stream[0][0]
+            self.horizon = min(self.horizon, visible)
+        else:
+            self._receive_published(found, ts)  # so that what nobody reads does not pile up
+
+    def _receive_published(self, market, ts):
+        found: Market = market
+        done = 0
+        for visible, mark_e8, index_e8, rate_e12, next_funding in found.published:
+            if visible > ts:
+                break
+            done += 1
+            if found.computed_mark:
+                found.local_mark_e8 = mark_e8 if mark_e8 else found.local_mark_e8
+            found.local_index_e8 = index_e8 if index_e8 else found.local_index_e8
+            if next_funding:
+                found.local_rate_e12, found.local_next_funding = rate_e12, next_funding
+        if done:
+            del found.published[:done]
+
+    def venue_index_e8(self, market):
+        """The index of the last mark message at the venue, 0 before the first."""
+        found: Market = self._market(market)
+        return found.index_price_e8
+
+    def venue_mark_e8(self, market):
+        """The venue's mark, 0 before the first."""
+        found: Market = self._market(market)
+        return found.mark_e8
+
+    def last_ticks(self, market):
+        """The price of the last trade at the venue, NO_PRICE before the first."""
+        found: Market = self._market(market)
+        return found.last_ticks
+
+    def venue_side(self, market, side, count):
+        """As ``levels`` of the venue's book; empty while it is stale."""
+        found: Market = self._market(market)
+        return self._levels_of(found.venue, side, count)
 
     def sample_accounts(self, ts):
         """Add one sample of every account and position, stamped ``ts``."""
@@ -2797,15 +2946,19 @@ class Core:
     def levels(self, market, side, count):
         """The first ``count`` levels of a side in the client view as (ticks, lots), best first."""
         found: Market = self._market(market)
+        return self._levels_of(found.local, side, count)
+
+    def _levels_of(self, view, side, count):
+        found: BookView = view
         out = []
-        if not found.local.valid:
+        if not found.valid:
             return out
-        column: cython.longlong = found.local.best[side]
+        column: cython.longlong = found.best[side]
         while column >= 0 and len(out) < count:
-            out.append((found.local.ticks_at(side, column), found.local.lots[side * found.local.width + column]))
-            column = found.local.next_worse(side, column)
-        if len(out) < count and found.local.far:
-            rest = [(t, q) for (s, t), q in found.local.far.items() if s == side]
+            out.append((found.ticks_at(side, column), found.lots[side * found.width + column]))
+            column = found.next_worse(side, column)
+        if len(out) < count and found.far:
+            rest = [(t, q) for (s, t), q in found.far.items() if s == side]
             rest.sort(reverse=side == BUY)
             out.extend(rest[: count - len(out)])
         return out
@@ -2820,6 +2973,8 @@ class Core:
         found: Market = self._market(market)
         if found.mid_mark:
             return found.mid_of(found.local)
+        if found.published:
+            self._receive_published(found, self.now)
         if found.local_mark_e8 or not found.mark_table:
             return found.local_mark_e8
         return found.mark_e8
@@ -2827,6 +2982,8 @@ class Core:
     def funding_view(self, market):
         """(index_e8, predicted rate_e12, next_funding_ns) of the last mark message received, zeros before."""
         found: Market = self._market(market)
+        if found.published:
+            self._receive_published(found, self.now)
         return found.local_index_e8, found.local_rate_e12, found.local_next_funding
 
     def venue_best_ticks(self, market, side):
@@ -2849,7 +3006,7 @@ class Core:
     def pending_boundary(self, market):
         """A funding boundary that positions were held over and no later mark message has closed, 0 if none."""
         found: Market = self._market(market)
-        return found.boundary
+        return found.boundary if found.boundary else found.owed
 
     def end_ns(self):
         """Receive time of the last message known so far."""

@@ -31,6 +31,10 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Final, Literal, Protocol
 
+from matching.brackets import Brackets
+from venues.errors import RuleCardError
+from venues.rules import ContractTiers, FundingTerms, LinearTier, MarginTable, RuleCard
+
 E8: Final = 10**8
 E12: Final = 10**12
 E18: Final = 10**18
@@ -80,7 +84,6 @@ class RateRule:
     vote_clamp_e18: int | None = None
     sample_unit_e18: int = 1
     sample_rounding: Rounding = "half_even"
-    average_unit_e18: int = 0  # 0: the average is not rounded
     interest_e12: int = 0
     form: Literal["damped", "sum"] = "damped"
     damp_e12: int = 0
@@ -123,6 +126,81 @@ class RateRule:
         return reached_cap or (floor is not None and rate_e12 <= rounded(floor * E12, self.rate_unit_e12, "ceil"))
 
 
+def rate_rule(
+    card: RuleCard,
+    symbol: str,
+    ts_ns: int,
+    interval_ns: int | None = None,
+    initial_e12: int = 0,
+    maintenance_e12: int = 0,
+) -> RateRule:
+    """A symbol's rule as of an instant, from its venue's card; ``interval_ns`` where it is not the symbol's usual one.
+
+    The margin rates of the lowest tier are needed where the cap follows from them (dYdX). Raises ``RuleCardError``.
+    """
+    rules, own = card.funding, terms(card, symbol, ts_ns)
+    interval = interval_ns or own.interval_ns or rules.interval_ns.value
+    interest = rules.interest_e12.value if own.interest_e12 is None else own.interest_e12
+    if rules.interest_scaling.value == "per_interval":
+        interest = rounded(Fraction(interest * interval, EIGHT_HOURS_NS))
+    cap = rules.cap_e12.at(ts_ns).value if own.cap_e12 is None else own.cap_e12
+    if cap is not None and rules.cap_rule.value == "margin_gap":
+        if not 0 < maintenance_e12 < initial_e12:
+            raise RuleCardError(
+                f"{card.venue} {symbol}: its funding cap needs its initial and maintenance margin rates"
+            )
+        cap = rounded(Fraction(cap * (initial_e12 - maintenance_e12), E12))
+    form, premium_form, vote_clamp = rules.form.value, rules.premium.value, rules.vote_clamp_e12.value
+    if form == "none" or premium_form == "none":
+        raise RuleCardError(f"{card.venue}: its card has no funding formula")
+    floor = -cap if own.floor_e12 is None and cap is not None else own.floor_e12
+    return RateRule(
+        interval, rules.premium_sample_ns.value, premium_form, weights_of(card, ts_ns, interval),
+        rules.votes_least.value, None if vote_clamp is None else vote_clamp * 10**6,
+        max(1, rules.sample_unit_e12.value * 10**6),
+        rules.sample_rounding.value, interest, form, rules.damp_e12.value, rules.divide.value == "by_interval_of_8h",
+        None if rules.cap_rule.value == "none" else cap, None if rules.cap_rule.value == "none" else floor,
+        rules.cap_period_ns.value or interval, rules.rate_unit_e12.value, rules.rate_rounding.value,
+    )  # fmt: skip
+
+
+def terms(card: RuleCard, symbol: str, ts_ns: int) -> FundingTerms:
+    """What a symbol has of its own in its venue's card; nothing where it is not listed."""
+    for name, table in card.funding.tables:
+        if name == symbol:
+            return table.at(ts_ns).value
+    return FundingTerms()
+
+
+def weights_of(card: RuleCard, ts_ns: int, interval_ns: int) -> Weights:
+    """How the card's venue weighs the samples of an interval of this length."""
+    aggregation, weights = card.funding.aggregation.at(ts_ns).value, card.funding.weights.value
+    if aggregation == "median_of_votes":
+        return "median_of_votes"
+    if aggregation == "instantaneous":
+        return "instantaneous"
+    rising = weights == "rising" or (weights == "rising_equal_at_1h" and interval_ns > HOUR_NS)
+    return "rising" if rising else "equal"
+
+
+def initial_rate(table: MarginTable) -> Fraction:
+    """The initial margin rate of a symbol's lowest tier: 1 / the highest leverage where the tiers name leverages."""
+    if isinstance(table, Brackets):
+        return Fraction(1, table.max_leverage[0])
+    if isinstance(table, ContractTiers):
+        return Fraction(table.initial_e12[0], E12)
+    return Fraction(table.initial_base_e12 if isinstance(table, LinearTier) else table.initial_e12, E12)
+
+
+def maintenance_rate(table: MarginTable) -> Fraction:
+    """The maintenance margin rate of a symbol's lowest tier."""
+    if isinstance(table, Brackets):
+        return Fraction(table.rate_e12[0], E12)
+    if isinstance(table, ContractTiers):
+        return Fraction(table.maintenance_e12[0], E12)
+    return Fraction(table.maintenance_base_e12 if isinstance(table, LinearTier) else table.maintenance_e12, E12)
+
+
 def clamp(value: Fraction, low: Fraction | None, high: Fraction | None) -> Fraction:
     """``value``, moved to the nearer of two bounds if it lies outside; None: no bound on that side."""
     if high is not None and value > high:
@@ -151,15 +229,15 @@ def impact_price_e8(levels: Iterable[tuple[Fraction | int, Fraction | int]], not
     return None
 
 
-def impact_notional_e8(form: str, amount_e8: int, initial_rate_e12: int) -> int:
+def impact_notional_e8(form: str, amount_e8: int, initial_rate: Fraction | None = None) -> int:
     """The notional of the impact prices: ``amount_e8`` ("fixed"), or that over the symbol's initial margin rate.
 
     The rate is the one at the symbol's highest leverage: 200 USDT / (1 / 125) = 25,000 USDT on Binance."""
     if form == "fixed":
         return amount_e8
-    if initial_rate_e12 <= 0:
+    if initial_rate is None or initial_rate <= 0:
         raise ValueError("the impact notional needs an initial margin rate above 0")
-    return rounded(Fraction(amount_e8 * E12, initial_rate_e12))
+    return rounded(amount_e8 / initial_rate)
 
 
 def premium(index_e8: int, bid_e8: Fraction | int | None, ask_e8: Fraction | int | None) -> Fraction:

@@ -29,6 +29,7 @@ from fractions import Fraction
 from typing import Final
 
 from venues.errors import RuleCardError
+from venues.rules import RuleCard
 
 E18: Final = 10**18
 FINE: Final = 100  # inner prices are at 1e-10
@@ -151,6 +152,21 @@ class MarkRule:
                 raise RuleCardError(f"mark component {name!r} is none of {', '.join(COMPONENTS)}")
         if not self.components:
             raise RuleCardError("a mark needs at least one component")
+
+
+def mark_rule(card: RuleCard, ts_ns: int) -> MarkRule:
+    """The rule of a venue's card as of an instant. Raises ``RuleCardError`` where the card has none."""
+    rules = card.mark
+    if rules.combiner.value == "none":
+        raise RuleCardError(f"{card.venue}: its card has no mark formula")
+    return MarkRule(
+        rules.components.value,
+        rules.publish_ns.value or rules.basis_sample_ns.value or 1_000_000_000,
+        rules.basis_window_ns.at(ts_ns).value,
+        rules.ema_tau_ns.value,
+        rules.fallback_ema_tau_ns.value,
+        rules.cap_e12.value,
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,9 @@ Units: times ``_ns``, money ``_e8``, rates and multipliers ``_e12``.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar, get_origin, get_type_hints
+from typing import Any, Final, Literal, TypeVar, get_origin, get_type_hints
 
-from venues.facts import Dated, Fact, always
+from venues.facts import Dated, Fact, always, assumed
 from venues.tiers import FeeTier, FundingTerms, IntervalSwitch, MarginTable
 
 G = TypeVar("G")
@@ -36,6 +36,18 @@ Procedure = Literal[
     "fillable_price",  # an IOC order at a price between mark and bankruptcy, a part per block (dYdX)
     "chunks",  # small market orders at intervals until maintenance is met (Deribit)
 ]
+
+
+RateForm = Literal[
+    "none",
+    "damped",  # premium + clamp(interest - premium, -damp, damp)
+    "sum",  # premium + interest
+]
+_DAMPED: Final[Fact[RateForm]] = Fact("damped", "the usual form")
+_UNROUNDED: Final[Fact[int]] = Fact(0, "samples are kept as they are")
+_HALF_EVEN: Final[Fact[Rounding]] = assumed("half_even", "the direction of rounding of rates is not documented")
+_UNIT: Final[Fact[int]] = assumed(1, "published rates taken to be multiples of 1e-12")
+_EACH_SAMPLE: Final[Fact[int]] = assumed(0, "the forecast is taken to change with each premium sample")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +82,12 @@ class FundingRules:
     side_asymmetry: Fact[bool]
     borrow_fee: Fact[bool]
     tables: tuple[tuple[str, Dated[FundingTerms]], ...] = ()
+    form: Fact[RateForm] = _DAMPED
+    sample_unit_e12: Fact[int] = _UNROUNDED  # samples are kept in multiples of this; 0: not rounded
+    sample_rounding: Fact[Rounding] = _HALF_EVEN
+    rate_unit_e12: Fact[int] = _UNIT  # rates are published in multiples of this
+    rate_rounding: Fact[Rounding] = _HALF_EVEN
+    forecast_ns: Fact[int] = _EACH_SAMPLE  # how often the forecast on the stream changes; 0: with each sample
 
 
 @dataclass(frozen=True, slots=True)

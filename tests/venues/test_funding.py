@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from venues.binance.rules import USDM
+from venues.errors import RuleCardError
 from venues.funding import (
     E12,
     E18,
@@ -21,12 +23,17 @@ from venues.funding import (
     funding_index_delta_e18,
     impact_notional_e8,
     impact_price_e8,
+    initial_rate,
+    maintenance_rate,
     payment,
     premium,
     premium_of_mark,
     premium_of_mid,
+    rate_rule,
     rounded,
 )
+from venues.neutral.rules import NEUTRAL
+from venues.rules import ContractTiers, LinearTier, OpenInterestTier, date_ns
 
 SHARED = Path(__file__).resolve().parents[3] / "shared/data"
 S = 1_000_000_000
@@ -68,11 +75,11 @@ def test_impact_price_is_the_average_price_of_the_notional() -> None:
 
 def test_impact_notional_at_the_highest_leverage() -> None:
     """Binance support 360033525031: 125x gives 25,000 USDT, 150x 30,000."""
-    assert impact_notional_e8("over_initial_rate", 200 * 10**8, E12 // 125) == 25_000 * 10**8
-    assert rounded(Fraction(impact_notional_e8("over_initial_rate", 200 * 10**8, E12 // 150), 10**8)) == 30_000
-    assert impact_notional_e8("fixed", 20_000 * 10**8, 0) == 20_000 * 10**8
+    assert impact_notional_e8("over_initial_rate", 200 * 10**8, Fraction(1, 125)) == 25_000 * 10**8
+    assert impact_notional_e8("over_initial_rate", 200 * 10**8, Fraction(1, 150)) == 30_000 * 10**8
+    assert impact_notional_e8("fixed", 20_000 * 10**8) == 20_000 * 10**8
     with pytest.raises(ValueError, match="initial margin rate"):
-        impact_notional_e8("over_initial_rate", 200, 0)
+        impact_notional_e8("over_initial_rate", 200)
 
 
 def test_premium_by_hand() -> None:
@@ -194,6 +201,38 @@ def test_interval_runs_from_sample_to_sample() -> None:
     average = (Fraction("0.001") + 5760 * Fraction("0.002")) / 5761
     assert running.rate_e12() == rounded((average - Fraction("0.0005")) * E12, 10_000)
     assert running.coverage() == (2, 5760)
+
+
+# -- from a rule card
+
+
+def test_binance_rule_comes_from_its_card() -> None:
+    """BTCUSDT: 0.3 % either side; an interval of one hour weighs its samples alike and divides by eight."""
+    now = date_ns("2026-02-01")
+    assert rate_rule(USDM, "BTCUSDT", now) == BINANCE
+    hourly = rate_rule(USDM, "OTHERUSDT", now, HOUR_NS)
+    assert (hourly.weights, hourly.samples, hourly.cap_e12, hourly.floor_e12) == ("equal", 720, 2 * 10**10, -2 * 10**10)
+    assert hourly.rate(e18("0.0009")) == Fraction("0.0004") / 8
+    assert hourly.rate(Fraction(E18)) == Fraction("0.02")  # the cap is one of the interval's rate
+    assert rate_rule(USDM, "ETHBTC", now).interest_e12 == 0
+    assert rate_rule(USDM, "BTCUSDT", now, 4 * HOUR_NS).samples == 2880
+
+
+def test_a_card_without_funding_has_no_rule() -> None:
+    with pytest.raises(RuleCardError, match="no funding formula"):
+        rate_rule(NEUTRAL, "BTCUSDT", 0)
+
+
+def test_margin_rates_of_the_lowest_tier() -> None:
+    """Binance's notional is 200 USDT over the initial rate at 150x: 30,000 USDT for BTCUSDT."""
+    table = USDM.brackets("BTCUSDT", date_ns("2026-08-02")).value
+    assert (initial_rate(table), maintenance_rate(table)) == (Fraction(1, 150), Fraction("0.004"))
+    rules = USDM.funding
+    notional = impact_notional_e8(rules.impact_form.value, rules.impact_notional_e8.value, initial_rate(table))
+    assert notional == 30_000 * 10**8
+    assert initial_rate(OpenInterestTier(2 * 10**10, 12 * 10**9)) == Fraction(1, 50)
+    assert maintenance_rate(LinearTier(2 * 10**10, 1, 10**10, 1)) == Fraction(1, 100)
+    assert initial_rate(ContractTiers((1,), (1,), (10**10,), (1,))) == Fraction(1, 100)
 
 
 # -- payments

@@ -196,6 +196,8 @@ _FUNDING: Final = FundingRules(
         *_majors((("DOGEUSDT", 4875),)),
         ("ETHBTC", always(FundingTerms(interest_e12=0), _FUNDING_FAQ)),
     ),
+    rate_unit_e12=Fact(10_000, "USDM/websocket-market-streams/Mark-Price-Stream: rates have 8 decimals"),
+    forecast_ns=Fact(60 * SECOND_NS, "recorded streams of 2023-04-05 change the rate at whole minutes only"),
 )
 
 _MARK: Final = MarkRules(

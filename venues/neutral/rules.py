@@ -55,6 +55,8 @@ NEUTRAL: Final = RuleCard(
         weights="none", votes_least=0, vote_clamp_e12=None, interest_e12=0, interest_scaling="none", damp_e12=0,
         divide="none", cap_rule="none", cap_e12=None, cap_period_ns=0, price="none", payment_unit_e8=1,
         payment_rounding="half_even", settlement_drift_ns=0, publish_lead_ns=0, side_asymmetry=False, borrow_fee=False,
+        form="none", sample_unit_e12=0, sample_rounding="half_even", rate_unit_e12=1, rate_rounding="half_even",
+        forecast_ns=0,
     ),
     mark=group(
         MarkRules, SOURCE,
