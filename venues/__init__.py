@@ -2,20 +2,26 @@
 
 ``card(name)`` gives a venue's rule card, ``known_instrument(venue, symbol)`` an instrument whose grids and filters are
 documented here. Other instruments come from a run file (``Instrument.from_fields``) or from a venue's own description
-(``venues.binance.rules.instrument_from_exchange_info``).
+(``venues/<venue>/metadata.py``).
 """
 
 from __future__ import annotations
 
-from venues.binance.rules import CARDS as _BINANCE_CARDS
-from venues.binance.rules import KNOWN as _BINANCE_KNOWN
+from venues.binance import rules as _binance
+from venues.bybit import rules as _bybit
 from venues.errors import InstrumentError, RuleCardError
+from venues.hyperliquid import rules as _hyperliquid
 from venues.instruments import Instrument
 from venues.neutral.rules import NEUTRAL as _NEUTRAL
 from venues.rules import RuleCard
 
-_CARDS = {rule_card.venue: rule_card for rule_card in (*_BINANCE_CARDS, _NEUTRAL)}
-_KNOWN = {(instrument.venue, instrument.symbol): instrument for instrument in _BINANCE_KNOWN}
+_VENUES = (_binance, _bybit, _hyperliquid)
+_CARDS: dict[str, RuleCard] = {
+    rule_card.venue: rule_card for rule_card in (*(found for venue in _VENUES for found in venue.CARDS), _NEUTRAL)
+}
+_KNOWN: dict[tuple[str, str], Instrument] = {
+    (instrument.venue, instrument.symbol): instrument for venue in _VENUES for instrument in venue.KNOWN
+}
 
 
 def card_names() -> tuple[str, ...]:
@@ -24,7 +30,7 @@ def card_names() -> tuple[str, ...]:
 
 
 def card(name: str) -> RuleCard:
-    """The rule card of a venue: binance_usdm, binance_coinm or neutral. Raises ``RuleCardError`` for another name."""
+    """The rule card of a venue, such as binance_usdm. Raises ``RuleCardError`` for another name."""
     found = _CARDS.get(name)
     if found is None:
         raise RuleCardError(f"no rule card {name!r}; known are {', '.join(_CARDS)}")

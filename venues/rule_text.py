@@ -22,6 +22,11 @@ def plain(value: int, decimals: int) -> str:
     return f"{Decimal(value).scaleb(-decimals).normalize():f}"
 
 
+def money(value_e8: int) -> str:
+    """An amount at 1e-8 with its thousands marked."""
+    return f"{Decimal(value_e8).scaleb(-8).normalize():,f}"
+
+
 def span(value_ns: int) -> str:
     """A time span in its largest whole unit: 8 h, 150 s, 10 ms."""
     for unit_ns, unit in _SPANS:
@@ -62,7 +67,7 @@ def value_text(name: str, value: object) -> str:
     if is_dataclass(value) and not isinstance(value, type):
         held = [(f.name, getattr(value, f.name)) for f in fields(value) if getattr(value, f.name) != f.default]
         return ", ".join(statement(key, one) for key, one in held)
-    return str(value) or "any"
+    return str(value) or ("any" if last == "client_id_form" else "none")
 
 
 def _number(last: str, unit: str, value: int) -> str:
@@ -71,7 +76,7 @@ def _number(last: str, unit: str, value: int) -> str:
     if unit == "e12":
         return f"{plain(value, 10)} %"
     if unit == "e8":
-        return plain(value, 8)
+        return money(value)
     if unit == "ns":
         return span(value)
     return str(value)
@@ -81,15 +86,15 @@ def _element(last: str, one: object) -> str:
     if isinstance(one, tuple) and len(one) == 2:
         key, amount = one
         if last in ("max_limit_value", "max_market_value"):
-            return f"from {key}x {plain(amount, 8)}"
+            return f"from {key}x {money(amount)}"
         if last == "open_orders_by_equity":
-            return f"from {plain(key, 8)} {amount}"
+            return f"from {money(key)} {amount}"
         return f"{key} {plain(amount, 10)} %" if last == "discounts" else f"{key} {amount}"
     if isinstance(one, RateLimit):
         burst = f" (burst {one.burst})" if one.burst else ""
         return f"{one.units} {one.unit} per {span(one.window_ns)} and {one.scope}{burst}"
     if isinstance(one, FeeTier):
-        return f"from {plain(one.volume_e8, 8)} {plain(one.maker_e12, 10)}/{plain(one.taker_e12, 10)} %"
+        return f"from {money(one.volume_e8)} {plain(one.maker_e12, 10)}/{plain(one.taker_e12, 10)} %"
     return span(one) if isinstance(one, int) and last.endswith("_ns") else str(one)
 
 

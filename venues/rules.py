@@ -17,8 +17,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields, is_dataclass
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Final, Literal, get_args, get_origin, get_type_hints
 
+from matching import codes
 from matching.brackets import Brackets
 from venues.errors import CodeTable, RuleCardError
 from venues.facts import (
@@ -100,6 +101,12 @@ class ReasonTable:
             if row.reason == reason:
                 return row
         return None
+
+
+SIMULATOR_REASONS: Final = (
+    VenueReason(codes.R_NO_BOOK, None, "no valid recorded book: the simulator cannot know", "simulator"),
+    VenueReason(codes.R_LATENCY, None, "recorded as rejected, without the venue's words", "simulator"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,6 +253,7 @@ __all__ = [
     "E12",
     "HOUR_NS",
     "SECOND_NS",
+    "SIMULATOR_REASONS",
     "START_NS",
     "BatchingRules",
     "ContractTiers",

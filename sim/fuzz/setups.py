@@ -35,5 +35,7 @@ SETUPS: Final = {
             lot_steps=20,
         ),
         Setup("binance_coinm", (("BTCUSD_PERP", 60_000 * E8),), ("BTC",), Decimal("0.05"), Decimal("0.05")),
+        Setup("bybit_linear", (("BTCUSDT", 60_000 * E8),), ("USDT",), Decimal(2_000), Decimal(3_000), lot_steps=20),
+        Setup("bybit_inverse", (("BTCUSD", 60_000 * E8),), ("BTC",), Decimal("0.05"), Decimal("0.05"), lot_steps=100),
     )
 }

@@ -128,9 +128,10 @@ def test_liquidation_prints_changed_their_meaning() -> None:
 
 
 def test_registry() -> None:
-    assert card_names() == ("binance_usdm", "binance_coinm", "neutral")
-    with pytest.raises(RuleCardError, match="no rule card 'bybit'; known are binance_usdm, binance_coinm, neutral"):
-        card("bybit")
+    assert card_names()[:2] == ("binance_usdm", "binance_coinm")
+    assert card_names()[-1] == "neutral"
+    with pytest.raises(RuleCardError, match=r"no rule card 'mtgox'; known are binance_usdm, .*, neutral"):
+        card("mtgox")
     with pytest.raises(InstrumentError, match=r"binance_usdm DOGEUSDT is not documented here .* give tick_size"):
         known_instrument("binance_usdm", "DOGEUSDT")
     borrowed = known_instrument("neutral", "BTCUSDT")
@@ -220,12 +221,9 @@ def test_reasons_have_the_venues_codes(rule_card: RuleCard, reason: int) -> None
 
 
 def test_every_reason_is_worded_and_every_code_documented() -> None:
-    reasons = {getattr(codes, name) for name in dir(codes) if name.startswith("R_")} - {codes.R_NONE}
-    assert reasons - {row.reason for row in USDM.reasons.rows} == {  # rules that Binance does not have
-        codes.R_OPEN_INTEREST,
-        codes.R_MAX_VALUE,
-        codes.R_SETTLING,
-    }
+    worded = {row.reason for row in USDM.reasons.rows}
+    assert set(range(codes.R_USER, codes.R_LATENCY + 1)) <= worded
+    assert {codes.R_RATE_LIMIT, codes.R_DUPLICATE_ID, codes.R_TICK_SIZE, codes.R_OPEN_POSITION} <= worded
     for row in USDM.reasons.rows:
         for code in (row.code, row.low_code):
             assert code is None or USDM.errors.find(code) is not None

@@ -1,0 +1,128 @@
+"""The cards of the venues: their numbers against the documents', their words and codes against each other."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from fractions import Fraction
+
+import pytest
+
+from matching.brackets import Brackets
+from venues import card, card_names, known_instrument
+from venues.bybit.rules import BTCUSDT_ROWS
+from venues.hyperliquid.reasons import STATUSES
+from venues.rules import E12, HOUR_NS, RuleCard, date_ns
+
+NOW_NS = date_ns("2026-11-01")
+CARDS = [card(name) for name in card_names()]
+
+
+@pytest.mark.parametrize("rule_card", CARDS, ids=card_names())
+def test_every_code_of_a_reason_is_in_the_venues_table(rule_card: RuleCard) -> None:
+    for row in rule_card.reasons.rows:
+        for code in (row.code, row.low_code):
+            assert code is None or rule_card.errors.find(code) is not None, (row.text, code)
+
+
+@pytest.mark.parametrize("rule_card", CARDS, ids=card_names())
+def test_words_agree_with_each_other(rule_card: RuleCard) -> None:
+    orders, funding, margin = rule_card.orders, rule_card.funding, rule_card.margin
+    assert ("GTD" in orders.times_in_force.value) == (orders.expiry.value != "none")
+    assert orders.default_trigger.value in orders.triggers.value
+    assert (orders.price_band.value == "none") == (orders.price_band_form.at(NOW_NS).value == "none")
+    assert rule_card.stp.default.value in (*rule_card.stp.modes.value, "none")
+    assert funding.interval_ns.value in (*funding.interval_choices_ns.value, 8 * HOUR_NS)
+    assert (margin.form.value == "none") == (not margin.enabled.value)
+    assert margin.default_mode.value in margin.modes.value
+    assert orders.max_batch.value >= 1
+    tiers = rule_card.fees.tiers.at(NOW_NS).value
+    assert all(row.maker_e12 <= row.taker_e12 for row in tiers)
+    for row in tiers[:1]:
+        assert row.maker_e12 == rule_card.fees.maker_rate_e12.at(NOW_NS).value
+        assert row.taker_e12 == rule_card.fees.taker_rate_e12.at(NOW_NS).value
+
+
+# -- Hyperliquid
+
+
+def test_hyperliquid_margin_tiers() -> None:
+    rules = card("hyperliquid")
+    table = rules.brackets("BTC", NOW_NS).value
+    assert table.rate_e12 == (E12 // 80, E12 // 40)  # half of 1/40 and 1/20
+    assert table.cum_e8[1] == 150_000_000 * 10**8 // 80  # lower bound * (2.5 % - 1.25 %)
+    assert rules.brackets("SOL", NOW_NS).value.max_leverage == (20, 10)
+    ether = rules.brackets("ETH", NOW_NS).value
+    assert 0 <= Fraction(1, 30) - Fraction(ether.rate_e12[1], E12) < Fraction(1, E12)
+    for coin in ("DOGE", "TRX"):
+        assert rules.brackets(coin, NOW_NS).value.rate_e12 == (E12 // 20, E12 // 10)
+
+
+def test_hyperliquid_funding_terms() -> None:
+    rules = card("hyperliquid")
+    deep, other = (rules.funding_terms(coin, NOW_NS).value for coin in ("BTC", "DOGE"))
+    assert (deep.impact_notional_e8, other.impact_notional_e8) == (20_000 * 10**8, 6_000 * 10**8)
+    assert (deep.interval_ns, deep.cap_e12, deep.floor_e12) == (HOUR_NS, 40 * 10**9, -40 * 10**9)
+
+
+def test_hyperliquid_words_are_documented_statuses() -> None:
+    for row in card("hyperliquid").reasons.rows:
+        assert not row.word or row.word in STATUSES
+
+
+def test_hyperliquid_order_values_follow_leverage() -> None:
+    orders = card("hyperliquid").orders
+    for (least, market), (same, limit) in zip(orders.max_market_value.value, orders.max_limit_value.value, strict=True):
+        assert (same, limit) == (least, 10 * market)
+
+
+# -- Bybit
+
+
+def test_bybit_deductions_follow_from_the_rates() -> None:
+    above = Decimal(0)
+    last_cap = last_rate = Decimal(0)
+    for cap, rate, _, _, deduction in BTCUSDT_ROWS:
+        above += last_cap * (Decimal(rate) - last_rate) / 100
+        assert above == Decimal(deduction)
+        last_cap, last_rate = Decimal(cap), Decimal(rate)
+
+
+def test_bybit_initial_rates_are_the_leverages() -> None:
+    for _, maintenance, initial, leverage, _ in BTCUSDT_ROWS:
+        assert abs(Decimal(100) / Decimal(leverage) - Decimal(initial)) < Decimal("0.011")
+        assert Decimal(maintenance) < Decimal(initial)
+
+
+def test_bybit_brackets() -> None:
+    linear = card("bybit_linear").brackets("BTCUSDT", NOW_NS)
+    assert linear.verified
+    assert len(linear.value.cap_e8) == 36
+    assert linear.value.max_leverage[0] == 150
+    inverse = card("bybit_inverse").brackets("BTCUSD", NOW_NS)
+    assert not inverse.verified
+    assert inverse.value.cum_e8 == (0, 75_000_000)
+
+
+def test_bybit_interval_switch_spares_some_symbols() -> None:
+    switch = card("bybit_linear").funding.interval_switch
+    assert switch.at(date_ns("2025-10-29")).value is None
+    found = switch.at(date_ns("2025-10-30")).value
+    assert found is not None
+    assert found.to_ns == HOUR_NS
+    assert "BTCUSDT" in found.excluded
+
+
+def test_bybit_mark_window_changed() -> None:
+    window = card("bybit_linear").mark.basis_window_ns
+    assert (window.at(date_ns("2024-10-15")).value, window.at(NOW_NS).value) == (300 * 10**9, 150 * 10**9)
+
+
+# -- margin tables of another form
+
+
+def test_known_instruments_have_cards() -> None:
+    for name in ("BTCUSDT", "BTCUSD"):
+        venue = "bybit_linear" if name == "BTCUSDT" else "bybit_inverse"
+        instrument = known_instrument(venue, name)
+        assert isinstance(card(venue).margin_table(name, NOW_NS).value, Brackets)
+        assert instrument.inverse == (card(venue).settles_in.value == "base")
