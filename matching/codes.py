@@ -41,6 +41,7 @@ FLAG_CLOSE_POSITION = 2  # sized when it executes: all of the position
 FLAG_LONG_LEG = 4  # hedge mode: the order belongs to the long position
 FLAG_SHORT_LEG = 8  # hedge mode: to the short one
 FLAG_CONDITIONAL = 16  # held until its trigger
+FLAG_EXPIRES = 32  # closed by the venue at its good-till instant
 
 # -- triggers of conditional orders, and the price that they watch
 TRIGGER_NONE = 0
@@ -67,6 +68,10 @@ REDUCE_RESIZE = 2  # resting ones follow the position down
 AMEND_NEVER_KEEPS = 0  # priority after an amendment
 AMEND_SIZE_DOWN_KEEPS = 1
 AMEND_ALWAYS_KEEPS = 2
+EXPIRY_NONE = 0  # what a good-till order is good till
+EXPIRY_TIME = 1
+EXPIRY_BLOCK = 2
+EXPIRY_DAY = 3  # the end of the venue's day
 MODE_CROSS = 0
 MODE_ISOLATED = 1
 
@@ -80,6 +85,7 @@ EV_AMENDED = 6
 EV_AMEND_REJECTED = 7
 EV_EXPIRED = 8  # closed by the venue: IOC remainder, FOK, post-only, reduce-only, liquidation
 EV_TRIGGERED = 9
+EV_HELD = 10  # accepted, waits for its trigger
 # -- account events
 EV_FUNDING = 20  # lots = position charged, amount = payment, rate and mark in their columns
 EV_MARGIN_WARNING = 21

@@ -9,6 +9,10 @@ cdef enum:  # as in kernel.py, where they say what they are
     FLYING = 1
     RESTING = 2
     CLOSED = 3
+    HELD = 4
+    NEW = 0
+    AMENDED = 1
+    TRIGGERED = 2
     SUBMIT = 1
     CANCEL = 2
     AMEND = 3
@@ -97,7 +101,15 @@ cdef class Market:
     # how the venue treats orders (matching/forms.py)
     cdef readonly int stp, post_only, reduce_form, amend_priority, amends_per_order
     cdef int stp_modes, stp_exempt
-    cdef bint stp_on, stp_lost_by_amend, amend_to_filled_rejects, amend_crossing_rejects, amend_must_rest, resize_due
+    cdef bint stp_on, stp_lost_by_amend, amend_to_filled_rejects, amend_crossing_rejects, amend_must_rest, resize_due, replaces
+    cdef readonly object forms
+    cdef object tick_e8
+    # held orders: how many, and the windows of watched prices in which none fires
+    cdef readonly long long held
+    cdef readonly object triggers
+    cdef long long trigger_low[4]
+    cdef long long trigger_high[4]
+    cdef dict good_till
     # columns of the current window
     cdef const long long[::1] ts_event, ts_recv, row_start, ref
     cdef const unsigned char[::1] kind, side
@@ -182,14 +194,19 @@ cdef class Market:
     cdef void _fill_taker(self, int slot, long long ticks, long long lots) noexcept nogil
     cdef void _close(self, int slot, int event, int reason) noexcept nogil
     cdef void arrive(self, int slot) noexcept nogil
+    cdef int _prepare(self, int slot)
+    cdef void _touch(self, int watch, long long price) noexcept nogil
+    cdef void _fire_met(self, int watch, long long price)
+    cdef void _release(self, int slot)
+    cdef int _replace_end(self, int slot)
     cdef int _admit(self, int slot) noexcept nogil
-    cdef void _place(self, int slot, bint amended) noexcept nogil
+    cdef void _place(self, int slot, int how) noexcept nogil
     cdef bint _crosses(self, int slot) noexcept nogil
     cdef long long _fillable(self, int slot) noexcept nogil
     cdef void _walk(self, int slot) noexcept nogil
     cdef void _take_down_to(self, int slot, long long worst) noexcept nogil
     cdef void _take_level(self, int slot, long long column, long long most) noexcept nogil
-    cdef bint _slide(self, int slot, bint amended, int mine) noexcept nogil
+    cdef bint _slide(self, int slot, int how, int mine) noexcept nogil
     cdef int _stp_of(self, int slot, bint amended) noexcept nogil
     cdef int _own_ahead(self, int slot) noexcept nogil
     cdef long long _before(self, int mine) noexcept nogil
@@ -203,6 +220,7 @@ cdef class Market:
     cdef void cancel(self, int slot, int reason) noexcept nogil
     cdef void amend(self, int slot, long long ticks, long long lots) noexcept nogil
     cdef void set_mark(self, long long mark_e8) noexcept nogil
+    cdef void _check_margin(self) noexcept nogil
     cdef void _mark_message(self, long long mark, long long rate, long long next_funding) noexcept nogil
     cdef void _take_boundary(self, long long boundary) noexcept nogil
     cdef void book_funding(self, long long rate, long long mark, long long boundary) noexcept nogil
@@ -232,6 +250,7 @@ cdef class Core:
     cdef dict procedures
     cdef long long agenda_no
     cdef public object error
+    cdef dict conditions, expiries, new_triggers
     # orders, by slot
     cdef int[::1] o_lane, o_market, o_side, o_tif, o_type, o_flags, o_state, o_next, o_prev, o_seq, o_requests, o_amends, o_stp
     cdef long long[::1] o_no, o_ticks, o_lots, o_filled, o_column, o_cum, o_sent, o_deliver

@@ -26,6 +26,7 @@ Python model is asked.
 import hashlib
 import heapq
 import math
+from dataclasses import replace
 
 import cython
 import numpy as np
@@ -33,12 +34,14 @@ import numpy as np
 from matching.feed import join_windows
 from matching.forms import OrderForms, bits
 from matching.liquidation import IocThenFund
+from matching.triggers import Trigger, Triggers
 
 if not cython.compiled:
     from matching.arith import draw, ln1p, mul_div, power
     from matching.codes import *
 
-    FREE, FLYING, RESTING, CLOSED = 0, 1, 2, 3  # states of a slot
+    FREE, FLYING, RESTING, CLOSED, HELD = 0, 1, 2, 3, 4  # states of a slot
+    NEW, AMENDED, TRIGGERED = 0, 1, 2  # how an order comes to the book
     SUBMIT, CANCEL, AMEND = 1, 2, 3  # kinds of request
     MAX_WIDTH = 1 << 24
     QUOTES = 1024  # best quotes kept while the depth stream lags behind them
@@ -487,6 +490,7 @@ class Market:
             self.own_best, self.cross = [-1, -1], [0, 0]
             self.watch_low, self.watch_high = [0, 0], [-1, -1]
             self.resting, self.watched = [0, 0], [0, 0]
+            self.trigger_low, self.trigger_high = [0] * 4, [0] * 4
         self.core = core
         self.index = index
         self.venue_index = venue_index
@@ -501,13 +505,14 @@ class Market:
         self.own_fees = self.fee_model is not None
         self.exchange = options["exchange"]
         self.fok_reject = options["fok_reject"]
-        self._set_forms(options["forms"] or OrderForms(), options["post_only_reject"])
         self.margin_on = options["margin"]
         self.funding_from_marks = options["funding_from_marks"]
         self.mid_mark = options["mark_source"] == MARK_MID
-        self.tick_e8_num, self.tick_e8_den = options["tick_e8"]
+        self.tick_e8 = options["tick_e8"]
+        self.tick_e8_num, self.tick_e8_den = self.tick_e8
         self.min_lots = options["min_lots"]
         self.max_lots = options["max_lots"]
+        self._set_forms(options["forms"] or OrderForms(), options["post_only_reject"])
         self._set_ladder_arrays(width)
         lanes = core.n_lanes
         self.taken_lane = _view(np.zeros(64, dtype=np.int32))
@@ -549,6 +554,11 @@ class Market:
         self.amend_must_rest = forms.amend_must_rest
         self.amends_per_order = forms.amends_per_order
         self.resize_due = False
+        self.forms, self.replaces = forms, forms.expiry == EXPIRY_BLOCK
+        self.triggers = Triggers(self.tick_e8)
+        self.held = 0
+        self.good_till = {}
+        self._arm()
 
     def _set_ladder_arrays(self, width):
         self.head = _view(np.full(2 * width, -1, dtype=np.int32))
@@ -615,6 +625,9 @@ class Market:
                     self._print(self.side[r], self.px_ticks[r], self.qty_lots[r])
                 if self.row_start[j] < self.row_start[j + 1]:
                     self.last_ticks = self.px_ticks[self.row_start[j + 1] - 1]
+                if self.held != 0:
+                    for r in range(self.row_start[j], self.row_start[j + 1]):
+                        self._touch(WATCH_LAST, self.px_ticks[r])
             elif k == BBO:
                 self._quote(j)
             else:
@@ -973,6 +986,8 @@ class Market:
             if self.aux[a, 1] != 0:
                 self.index_price_e8 = self.aux[a, 1]
             self._mark_message(self.aux[a, 0], self.aux[a, 2], self.aux[a, 3])
+            if self.held != 0 and self.aux[a, 1] > 0:
+                self._touch(WATCH_INDEX, self.aux[a, 1])
         elif kind == GAP:
             self.venue.valid = False
             self.venue.forget_quotes()
@@ -1270,6 +1285,9 @@ class Market:
         if self.core.o_state[slot] == RESTING:
             self._unlink(slot)
             self._reserve(slot, False, left)
+        elif self.core.o_state[slot] == HELD:
+            with cython.gil:
+                self._release(slot)
         self.core.o_state[slot] = CLOSED
         self.core.emit(slot, event, reason, self.core.o_ticks[slot], left, LIQ_NONE, 0, CAUSE_NONE, 0, 0, self.now)
 
@@ -1356,13 +1374,177 @@ class Market:
 
     def arrive(self, slot):
         """A new order reaches the venue."""
-        reason: cython.int = self._admit(slot)
+        reason: cython.int = R_NONE
+        if self.core.o_flags[slot] > FLAG_REDUCE_ONLY or self.core.o_tif[slot] == GTD:
+            with cython.gil:
+                reason = self._prepare(slot)
+            if self.core.o_state[slot] != FLYING:
+                return  # it waits for its trigger, or has met it
+        if reason == R_NONE:
+            reason = self._admit(slot)
         if reason != R_NONE:
             self._close(slot, EV_REJECTED, reason)
         else:
-            self._place(slot, False)
+            self._place(slot, NEW)
             if self.resize_due:
                 self._resize()
+
+    # -- what few orders have: a good-till instant, a trigger, a size that is decided when they execute -------------
+
+    def _prepare(self, slot):
+        """The checks that only such orders need; a conditional one is held then. Returns the reject reason."""
+        try:
+            flags, tif = self.core.o_flags[slot], self.core.o_tif[slot]
+            reason = R_NONE
+            if flags & FLAG_EXPIRES or tif == GTD:
+                reason = self._set_good_till(slot, self.core.expiries.pop(slot, 0))
+            if reason == R_NONE and flags & FLAG_CONDITIONAL:
+                return self._hold(slot, self.core.conditions.pop(slot))
+            if reason == R_NONE and flags & FLAG_CLOSE_POSITION:
+                self._size_to_position(slot)
+            return reason
+        except BaseException as error:
+            self.core.fail(error)
+            return R_VENUE
+
+    def _size_to_position(self, slot):
+        """An order to close a position is as large as that is now."""
+        self.core.o_flags[slot] |= FLAG_REDUCE_ONLY
+        self.core.o_lots[slot] = max(self._reducible(slot), self.min_lots)
+
+    def _set_good_till(self, slot, wanted):
+        """Put an order's end on the venue's agenda. Returns the reject reason."""
+        end = self.forms.end_of(self.now, wanted)
+        if end < 0:
+            return -end
+        number, lane = self.core.o_no[slot], self.core.o_lane[slot]
+        self.good_till[slot] = end
+        self.core.schedule(end, lambda ts: self._end(slot, number, lane, ts))
+        return R_NONE
+
+    def _end(self, slot, number, lane, ts):
+        core = self.core
+        if core.o_no[slot] != number or core.o_lane[slot] != lane or self.good_till.get(slot) != ts:
+            return
+        del self.good_till[slot]
+        if core.o_state[slot] in (RESTING, HELD):
+            self.now = ts
+            self.cancel(slot, R_EXPIRED)
+
+    def _replace_end(self, slot):
+        """A replaced order must end at a later block than before: at the last one possible. Returns the reason."""
+        last = self.forms.last_block(self.now)
+        if self.forms.end_of(self.now, last) <= self.good_till[slot]:
+            return R_EXPIRY
+        return self._set_good_till(slot, last)
+
+    def _hold(self, slot, trigger):
+        """Keep a conditional order until its trigger. Returns the reject reason."""
+        forms, lots = self.forms, self.core.o_lots[slot]
+        sized = not self.core.o_flags[slot] & FLAG_CLOSE_POSITION
+        if not forms.watches or trigger.kind not in forms.trigger_kinds:
+            return R_UNSUPPORTED
+        if trigger.watch == 0:
+            trigger = replace(trigger, watch=forms.watches[0])
+        if trigger.watch not in forms.watches or (trigger.protect and not forms.trigger_protect_e12):
+            return R_UNSUPPORTED
+        if sized and (lots < self.min_lots or lots > self.max_lots):
+            return R_LOT_SIZE
+        if self.core.o_type[slot] == LIMIT and not self._reach(self.core.o_ticks[slot]):
+            return R_PRICE_BAND
+        rate = trigger.callback_e12
+        if rate and (rate < forms.callback_min_e12 or (forms.callback_max_e12 and rate > forms.callback_max_e12)):
+            return R_TRIGGER
+        met = self.triggers.add(
+            slot, self.core.o_lane[slot], self.core.o_side[slot], trigger, self._price_of(trigger.watch)
+        )
+        if forms.trigger_at_once_rejects and (met or self.triggers.starts_at_once(slot)):
+            self.triggers.remove(slot)
+            return R_TRIGGER
+        self.held += 1
+        self._arm()
+        self.core.o_state[slot] = HELD
+        self.core.emit(slot, EV_HELD, R_NONE, self.core.o_ticks[slot], lots, LIQ_NONE, 0, CAUSE_NONE, 0, 0, self.now)
+        if met:
+            self._fire_met(trigger.watch, self._price_of(trigger.watch))
+        return R_NONE
+
+    def _price_of(self, watch):
+        """What triggers watch, as it stands: the last trade in ticks, mark or index at 1e-8; not positive: unknown."""
+        if watch == WATCH_MARK:
+            return self.mark_e8
+        return self.index_price_e8 if watch == WATCH_INDEX else self.last_ticks
+
+    def _touch(self, watch, price):
+        """A watched price: ask the held orders if it lies outside the window in which none fires."""
+        if price <= self.trigger_low[watch] or price >= self.trigger_high[watch]:
+            with cython.gil:
+                self._fire_met(watch, price)
+
+    def _fire_met(self, watch, price):
+        """Fire every held order whose trigger is met, oldest first."""
+        try:
+            last = price if watch == WATCH_LAST else self._price_of(WATCH_LAST)
+            near = self.triggers.is_near(last, self.mark_e8, self.forms.trigger_protect_e12)
+            for slot in self.triggers.met(watch, price, self.venue.valid, near):
+                if self.core.o_state[slot] == HELD:
+                    self._fire(slot)
+        except BaseException as error:
+            self.core.fail(error)
+        self._arm()
+        if self.resize_due:
+            self._resize()
+
+    def _fire(self, slot):
+        """A held order's trigger is met: it enters the market like a new one, and is checked only now."""
+        if self.core.o_flags[slot] & FLAG_CLOSE_POSITION:
+            self._size_to_position(slot)
+        reason = self._admit(slot)
+        if reason != R_NONE:
+            self._close(slot, EV_REJECTED if self.forms.triggered_refusal_rejects else EV_EXPIRED, reason)
+            return
+        self._release(slot)
+        self.core.o_state[slot] = FLYING
+        self.core.emit(
+            slot, EV_TRIGGERED, R_NONE, self.core.o_ticks[slot], self.core.o_lots[slot], LIQ_NONE, 0, CAUSE_NONE, 0, 0,
+            self.now,
+        )  # fmt: skip
+        self._place(slot, TRIGGERED)
+
+    def _release(self, slot):
+        """A held order is held no more."""
+        self.triggers.remove(slot)
+        self.held -= 1
+        self._arm()
+
+    def _arm(self):
+        for watch in range(4):
+            self.trigger_low[watch], self.trigger_high[watch] = self.triggers.low[watch], self.triggers.high[watch]
+
+    def amend_held(self, slot, ticks, lots, trigger_ticks):
+        """Replace price, size and (0: not) trigger price of a held order, where the venue allows that."""
+        reason = R_NONE
+        if not self.forms.amend_held:
+            reason = R_UNSUPPORTED
+        elif lots < self.min_lots or lots > self.max_lots:
+            reason = R_LOT_SIZE
+        elif self.core.o_type[slot] == LIMIT and not self._reach(ticks):
+            reason = R_PRICE_BAND
+        elif trigger_ticks < 0:
+            reason = R_TRIGGER
+        if reason != R_NONE:
+            self.core.refuse(slot, EV_AMEND_REJECTED, reason, self.now)
+            return
+        self.core.o_ticks[slot] = ticks
+        self.core.o_lots[slot] = lots
+        self.core.emit(slot, EV_AMENDED, R_NONE, ticks, lots, LIQ_NONE, 0, CAUSE_NONE, 0, 0, self.now)
+        if trigger_ticks:
+            trigger = replace(self.triggers.held[slot].trigger, ticks=trigger_ticks)
+            price = self._price_of(trigger.watch)
+            met = self.triggers.add(slot, self.core.o_lane[slot], self.core.o_side[slot], trigger, price)
+            self._arm()
+            if met:
+                self._fire_met(trigger.watch, price)
 
     def _resize(self):
         """Positions have changed: resting reduce-only orders follow theirs down, or expire."""
@@ -1450,7 +1632,7 @@ class Market:
             column = self.venue.next_worse(opposite, column)
         return total
 
-    def _place(self, slot, amended):
+    def _place(self, slot, how):
         """An admitted order meets the book: take what it crosses, rest or expire with what is left."""
         tif: cython.int = self.core.o_tif[slot]
         kind: cython.int = self.core.o_type[slot]
@@ -1465,22 +1647,22 @@ class Market:
         if self.stp_on and self.resting[1 - self.core.o_side[slot]] != 0:
             mine = self._own_ahead(slot)
             if mine >= 0:
-                stp = self._stp_of(slot, amended)
+                stp = self._stp_of(slot, how == AMENDED)
         if tif == GTX and (crosses or mine >= 0):
-            if not self._slide(slot, amended, mine):
+            if not self._slide(slot, how, mine):
                 return
             mine = -1
             stp = STP_NONE
             crosses = False
         if tif == FOK and not (crosses and (self.exchange == EXCHANGE_NOPARTIAL or self._fillable(slot) >= left)):
             if self.fok_reject:
-                self._close(slot, EV_REJECTED, R_FOK)
+                self._close(slot, EV_REJECTED if how == NEW else EV_EXPIRED, R_FOK)
                 return
         if stp != STP_NONE and self._is_stopped(slot, mine, stp):
-            self._close(slot, EV_EXPIRED if amended else EV_REJECTED, R_STP)
+            self._close(slot, EV_REJECTED if how == NEW else EV_EXPIRED, R_STP)
             return
         self.core.emit(
-            slot, EV_AMENDED if amended else EV_ACCEPTED, R_NONE, self.core.o_ticks[slot],
+            slot, EV_AMENDED if how == AMENDED else EV_ACCEPTED, R_NONE, self.core.o_ticks[slot],
             self.core.o_lots[slot], LIQ_NONE, 0, CAUSE_NONE, 0, 0, self.now,
         )  # fmt: skip
         if tif == FOK and not (crosses and (self.exchange == EXCHANGE_NOPARTIAL or self._fillable(slot) >= left)):
@@ -1499,7 +1681,7 @@ class Market:
         else:
             self._rest(slot)
 
-    def _slide(self, slot, amended, mine):
+    def _slide(self, slot, how, mine):
         """A post-only order that would take: closed as the venue does it, or (True) repriced so that it rests."""
         side: cython.int = self.core.o_side[slot]
         best: cython.longlong = self.lane_best(self.core.o_lane[slot], 1 - side)
@@ -1511,12 +1693,12 @@ class Market:
             if self._reach(ticks):
                 self.core.o_ticks[slot] = ticks
                 return True
-        if self.post_only == POST_ONLY_CANCEL and not amended:
+        if self.post_only == POST_ONLY_CANCEL and how != AMENDED:
             self.core.emit(
                 slot, EV_ACCEPTED, R_NONE, self.core.o_ticks[slot], self.core.o_lots[slot], LIQ_NONE, 0, CAUSE_NONE,
                 0, 0, self.now,
             )  # fmt: skip
-        if (self.post_only == POST_ONLY_REJECT or self.post_only == POST_ONLY_SLIDE) and not amended:
+        if (self.post_only == POST_ONLY_REJECT or self.post_only == POST_ONLY_SLIDE) and how == NEW:
             self._close(slot, EV_REJECTED, R_POST_ONLY)
         else:
             self._close(slot, EV_EXPIRED, R_POST_ONLY)
@@ -1687,6 +1869,9 @@ class Market:
             lots = self.core.o_filled[slot] + left
         if reason == R_NONE:
             reason = self._amend_refusal(slot, ticks, lots)
+        if reason == R_NONE and self.core.o_flags[slot] & FLAG_EXPIRES and self.replaces:
+            with cython.gil:
+                reason = self._replace_end(slot)
         if reason == R_NONE and self.margin_on and not self.core.o_flags[slot] & FLAG_REDUCE_ONLY:
             self._reserve(slot, False, old_left)
             reason = self.core.ledger.check_open(
@@ -1708,7 +1893,7 @@ class Market:
         self.core.o_state[slot] = FLYING
         self.core.o_ticks[slot] = ticks
         self.core.o_lots[slot] = lots
-        self._place(slot, True)
+        self._place(slot, AMENDED)
         if self.resize_due:
             self._resize()
 
@@ -1815,11 +2000,15 @@ class Market:
         return mul_div(view.best_ticks(0) + view.best_ticks(1), self.tick_e8_num, 2 * self.tick_e8_den, 0)
 
     def set_mark(self, mark_e8):
-        lane: cython.int
         self.mark_e8 = mark_e8
         self.core.ledger.set_mark(self.index, mark_e8)
-        if not self.margin_on:
-            return
+        if self.margin_on:
+            self._check_margin()
+        if self.held != 0:  # a mark that liquidates cancels what it would trigger
+            self._touch(WATCH_MARK, mark_e8)
+
+    def _check_margin(self):
+        lane: cython.int
         for lane in range(self.core.n_lanes):
             if self.core.ledger.position(self.account[lane], self.index) != 0 and self.core.ledger.is_liquidatable(
                 self.account[lane]
@@ -1922,7 +2111,9 @@ class Market:
             self.plan_at += 1
 
     def cancel_lane(self, lane, reason):
-        """Close every resting order of a lane here, best first on each side."""
+        """Close every resting order of a lane here, best first on each side, after its held ones."""
+        for slot in self.triggers.of_lane(lane) if self.held else ():
+            self.cancel(slot, reason)
         for side in range(2):
             column = self.own_best[side]
             while column >= 0 and self.resting[side] > 0:
@@ -2018,6 +2209,7 @@ class Core:
         self.stream, self.stream_next = [], NEVER
         self.procedures = {}
         self.error = None
+        self.conditions, self.expiries, self.new_triggers = {}, {}, {}
         self._no_orders()
         self._grow_slots()
         self._grow_requests(64)
@@ -2540,12 +2732,31 @@ class Core:
             raise ValueError(f"order {self.o_no[slot]}: no such self-trade prevention {mode}")
         self.o_stp[slot] = mode
 
+    def set_trigger(self, slot, trigger):
+        """Make an order just submitted a conditional one: the venue holds it until its ``Trigger`` is met."""
+        if not isinstance(trigger, Trigger):
+            raise TypeError(f"order {self.o_no[slot]}: expected a Trigger, not {trigger!r}")
+        if self.o_state[slot] == FLYING:
+            self.o_flags[slot] |= FLAG_CONDITIONAL
+            self.conditions[slot] = trigger
+
+    def set_expiry(self, slot, ts):
+        """Give an order just submitted the instant (or the block by its time) that it is good till."""
+        if self.o_state[slot] == FLYING:
+            self.o_flags[slot] |= FLAG_EXPIRES
+            self.expiries[slot] = int(ts)
+
     def cancel(self, lane, slot, order_no):
         self._follow_up(CANCEL, lane, slot, order_no, 0, 0)
 
     def amend(self, lane, slot, order_no, ticks, lots):
         """Ask for a new price and a new total quantity (filled part included)."""
         self._follow_up(AMEND, lane, slot, order_no, ticks, lots)
+
+    def amend_trigger(self, lane, slot, order_no, ticks, lots, trigger_ticks):
+        """As ``amend``, of an order that is held, with a new trigger price."""
+        self._follow_up(AMEND, lane, slot, order_no, ticks, lots)
+        self.new_triggers[lane, order_no, self.o_requests[slot]] = trigger_ticks
 
     def _follow_up(self, kind, lane, slot, order_no, ticks, lots):
         delay: cython.longlong
@@ -2604,6 +2815,14 @@ class Core:
             else:
                 self.refused_request = self.rq_request[i]
                 market.amend(slot, self.rq_ticks[i], self.rq_lots[i])
+            return
+        if self.o_no[slot] == self.rq_no[i] and self.o_lane[slot] == self.rq_lane[i] and self.o_state[slot] == HELD:
+            if self.rq_kind[i] == CANCEL:
+                market.cancel(slot, R_USER)
+            else:
+                self.refused_request = self.rq_request[i]
+                asked = self.new_triggers.pop((self.rq_lane[i], self.rq_no[i], self.rq_request[i]), 0)
+                market.amend_held(slot, self.rq_ticks[i], self.rq_lots[i], asked)
             return
         self.emit_refused(
             self.rq_lane[i], self.rq_market[i], slot, self.rq_no[i],

@@ -53,6 +53,7 @@ from matching.codes import (
     EV_CANCELED,
     EV_EXPIRED,
     EV_FILLED,
+    EV_HELD,
     EV_REJECTED,
     EV_TRIGGERED,
     R_FILLED,
@@ -83,9 +84,8 @@ ROW_NAMES: Final = ("INTENT", "SENT", "UNKNOWN", "HELD", "OPEN", "CLOSED", "REFU
 PENDING_AMEND: Final = 1
 PENDING_CANCEL: Final = 2
 
-# -- triggers: EV_ACCEPTED (1) to EV_TRIGGERED (9) of matching.codes, and these
+# -- triggers: EV_ACCEPTED (1) to EV_HELD (10) of matching.codes, and these
 
-EV_HELD: Final = 10  # accepted, untriggered
 EV_FILL_VOIDED: Final = 11  # a fill was taken back (on-chain reorganisation, busted trade)
 EV_NOT_FOUND: Final = 12  # asked after the settle window: the venue knows no such order
 EV_ADOPTED: Final = 13  # found open at the venue, not sent by us
@@ -139,13 +139,13 @@ EVENT_NAMES: Final = {
     EV_AMEND_REJECTED: "AmendRejected",
     EV_EXPIRED: "Expired",
     EV_TRIGGERED: "Triggered",
+    EV_HELD: "Held",
     codes.EV_FUNDING: "FundingPaid",
     codes.EV_MARGIN_WARNING: "MarginWarning",
     codes.EV_LIQUIDATED: "Liquidated",
     codes.EV_ADL: "AutoDeleveraged",
 }
-TRIGGER_NAMES: Final = {kind: name for kind, name in EVENT_NAMES.items() if kind <= EV_TRIGGERED} | {
-    EV_HELD: "Held",
+TRIGGER_NAMES: Final = {kind: name for kind, name in EVENT_NAMES.items() if kind <= EV_HELD} | {
     EV_FILL_VOIDED: "FillVoided",
     EV_NOT_FOUND: "NotFound",
     EV_ADOPTED: "Adopted",

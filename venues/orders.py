@@ -115,7 +115,7 @@ class Accepted(_OrderEvent, frozen=True, kw_only=True):
 class Held(_OrderEvent, frozen=True, kw_only=True):
     """The venue has the order and waits for its trigger price."""
 
-    kind: ClassVar[int] = lifecycle.EV_HELD
+    kind: ClassVar[int] = codes.EV_HELD
 
 
 class Triggered(_OrderEvent, frozen=True, kw_only=True):

@@ -17,6 +17,7 @@ from matching.brackets import Brackets
 from matching.codes import BUY, DEPTH, GTC, IOC, LIMIT, MARK, MARKET, SELL, SNAPSHOT, TRADE
 from matching.kernel import Core, LatencyTable
 from matching.ledger import Ledger
+from matching.triggers import Trigger
 from tests.matching.scenes import EVENTS, REASONS
 from tests.matching.test_kernel_edges import Message, window
 
@@ -100,13 +101,17 @@ class Desk:
 
     def send(
         self, side: int, ticks: int, lots: int, tif: int = GTC, type: int = LIMIT, flags: int = 0, lane: int = 0,
-        stp: int | None = None,
+        stp: int | None = None, trigger: Trigger | None = None, until_ms: int | None = None,
     ) -> int:  # fmt: skip
         number = self.numbers[lane] = self.numbers.get(lane, 0) + 1
         slot = self.core.submit(lane, 0, number, side, ticks, lots, tif, type, flags)
         self.slots[lane, number] = slot
         if stp is not None:
             self.core.set_stp(slot, stp)
+        if trigger is not None:
+            self.core.set_trigger(slot, trigger)
+        if until_ms is not None:
+            self.core.set_expiry(slot, until_ms * MS)
         self.core.advance(self.core.now)
         return number
 
@@ -123,8 +128,11 @@ class Desk:
         self.core.cancel(lane, self.slots[lane, number], number)
         self.core.advance(self.core.now)
 
-    def amend(self, number: int, ticks: int, lots: int, lane: int = 0) -> None:
-        self.core.amend(lane, self.slots[lane, number], number, ticks, lots)
+    def amend(self, number: int, ticks: int, lots: int, lane: int = 0, trigger_ticks: int | None = None) -> None:
+        if trigger_ticks is None:
+            self.core.amend(lane, self.slots[lane, number], number, ticks, lots)
+        else:
+            self.core.amend_trigger(lane, self.slots[lane, number], number, ticks, lots, trigger_ticks)
         self.core.advance(self.core.now)
 
     def said(self, number: int, lane: int = 0) -> list[str]:

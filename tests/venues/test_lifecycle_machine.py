@@ -178,7 +178,7 @@ class LifecycleMachine(RuleBasedStateMachine):
         else:
             order.reached_venue = True
             self.venue[number] = VenueOrder(lots, held=answer == "hold")
-            kind = lifecycle.EV_HELD if answer == "hold" else codes.EV_ACCEPTED
+            kind = codes.EV_HELD if answer == "hold" else codes.EV_ACCEPTED
             order.replies.append((kind, {"venue_id": f"v{number}"}))
             self._say(number, "orders", kind, venue_id=f"v{number}")
             if answer == "fill":
