@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from tests.golden import cases
+from tests.golden import cases, table
 from tests.golden.cases import Case
 
 ALL = cases.all_cases()
@@ -32,3 +32,10 @@ def test_every_case_says_where_it_comes_from() -> None:
         assert case.differs == ("ours" in case.fields), case.label
     labels = [case.label for case in ALL]
     assert len(set(labels)) == len(labels)
+
+
+def test_the_page_and_the_heads_of_the_files_are_up_to_date() -> None:
+    """Otherwise: python -m tests.golden.table"""
+    assert table.PAGE.read_text(encoding="utf-8") == table.page()
+    for venue in cases.venues():
+        assert (cases.FOLDER / f"{venue}.toml").read_text(encoding="utf-8") == table.with_head(venue)
