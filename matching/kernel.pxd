@@ -138,7 +138,9 @@ cdef class Market:
     cdef long long[::1] shared_row, shared_lots
     cdef long long print_no
     # mark and funding, venue side
-    cdef long long mark_e8, rate_e12, next_funding, boundary, mid_next
+    cdef long long mark_e8, rate_e12, next_funding, boundary, mid_next, prior_mark_e8, mark_ns
+    cdef unsigned char[::1] locked
+    cdef bint locks
     cdef long long kept_mark, kept_rate, booked
     cdef long long index_price_e8, last_ticks, drift, owed, owed_rate, owed_mark
     cdef bint computed_mark, computed_funding, charges_index, lazy
@@ -248,6 +250,9 @@ cdef class Core:
     cdef list agenda, stream
     cdef long long stream_next
     cdef dict procedures
+    cdef list lane_forced
+    cdef public list transfers
+    cdef bint warns
     cdef long long agenda_no
     cdef public object error
     cdef dict conditions, expiries, new_triggers

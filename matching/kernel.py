@@ -33,7 +33,8 @@ import numpy as np
 
 from matching.feed import join_windows
 from matching.forms import OrderForms, bits
-from matching.liquidation import IocThenFund
+from matching.liquidation import Terms
+from matching.procedures import IocThenFund
 from matching.triggers import Trigger, Triggers
 
 if not cython.compiled:
@@ -526,6 +527,9 @@ class Market:
         self.print_no = 0
         self.account = _view(np.array(account, dtype=np.int64))
         self.boundary_lots = _view(np.zeros(lanes, dtype=np.int64))
+        self.locked = _view(np.zeros(lanes, dtype=np.uint8))
+        self.locks = False
+        self.prior_mark_e8 = self.mark_ns = 0
         self.mark_e8 = self.rate_e12 = self.next_funding = self.boundary = 0
         self.kept_mark = self.kept_rate = self.booked = 0
         self.computed_mark = self.computed_funding = self.charges_index = self.lazy = False
@@ -1592,6 +1596,8 @@ class Market:
             return R_NO_BOOK
         if self.core.o_stp[slot] >= 0 and not self.stp_modes >> self.core.o_stp[slot] & 1:
             return R_UNSUPPORTED
+        if self.locks and self.locked[lane]:
+            return R_IN_LIQUIDATION
         if lots < self.min_lots or lots > self.max_lots:
             return R_LOT_SIZE
         if self.core.o_type[slot] == LIMIT and not self._reach(ticks):
@@ -2000,7 +2006,9 @@ class Market:
         return mul_div(view.best_ticks(0) + view.best_ticks(1), self.tick_e8_num, 2 * self.tick_e8_den, 0)
 
     def set_mark(self, mark_e8):
+        self.prior_mark_e8 = self.mark_e8
         self.mark_e8 = mark_e8
+        self.mark_ns = self.now
         self.core.ledger.set_mark(self.index, mark_e8)
         if self.margin_on:
             self._check_margin()
@@ -2010,9 +2018,12 @@ class Market:
     def _check_margin(self):
         lane: cython.int
         for lane in range(self.core.n_lanes):
-            if self.core.ledger.position(self.account[lane], self.index) != 0 and self.core.ledger.is_liquidatable(
-                self.account[lane]
-            ):
+            if self.core.ledger.position(self.account[lane], self.index) == 0:
+                continue
+            if self.core.warns:
+                with cython.gil:
+                    self.core.warn(lane, self.venue_index, self.now)
+            if self.core.ledger.is_liquidatable(self.account[lane]):
                 with cython.gil:
                     self.core.liquidate(lane, self.venue_index, self.now)
 
@@ -2207,7 +2218,8 @@ class Core:
         self.now = self.horizon = 0
         self.agenda, self.agenda_no, self.agenda_next = [], 0, NEVER
         self.stream, self.stream_next = [], NEVER
-        self.procedures = {}
+        self.procedures, self.transfers, self.warns = {}, [], False
+        self.lane_forced = [0] * n_lanes
         self.error = None
         self.conditions, self.expiries, self.new_triggers = {}, {}, {}
         self._no_orders()
@@ -2842,20 +2854,35 @@ class Core:
     def set_liquidation(self, venue, procedure):
         """What becomes of accounts below maintenance at a venue; ``IocThenFund`` where nothing is set."""
         self.procedures[venue] = procedure
+        self.warns = self.warns or procedure.terms.warning_ratio_e12 > 0
 
     def liquidate(self, lane, venue, ts):
         """A mark found the account below its maintenance margin. An error stops the run: no caller can raise."""
         try:
             procedure = self.procedures.get(venue)
             if procedure is None:
-                procedure = self.procedures[venue] = IocThenFund(self, venue)
+                procedure = self.procedures[venue] = IocThenFund(self, venue, Terms())
             procedure.liquidate(lane, ts)
+        except BaseException as error:
+            self.fail(error)
+
+    def warn(self, lane, venue, ts):
+        """A mark has moved a position of a lane, at some venue of the run that warns."""
+        try:
+            procedure = self.procedures.get(venue)
+            if procedure is not None and procedure.terms.warning_ratio_e12 > 0:
+                procedure.warn(lane, ts)
         except BaseException as error:
             self.fail(error)
 
     def markets_of(self, venue):
         """Indices of a venue's markets."""
         return [market.index for market in self.markets if market.venue_index == venue]
+
+    def mark_state(self, m):
+        """(mark, the one before it, when it was set, numerator and denominator of a tick), prices at 1e-8."""
+        market: Market = self._market(m)
+        return market.mark_e8, market.prior_mark_e8, market.mark_ns, market.tick_e8_num, market.tick_e8_den
 
     def cancel_resting(self, lane, m, reason, ts):
         """Close every resting order of a lane in a market, best first on each side."""
@@ -2871,9 +2898,51 @@ class Core:
         """A forced order takes displayed lots: they are gone for this lane until the feed states the level anew."""
         self._market(m).take_level(lane, side, ticks, lots)
 
-    def emit_forced(self, lane, m, event, ts, ticks, lots, fee, realized, side, cause):
-        """A forced fill or takeover of a lane's position."""
-        self.emit_account(lane, m, event, R_LIQUIDATION, ts, ticks, lots, fee, realized, side, cause, ts)
+    def lock(self, lane, m, locked):
+        """Refuse a lane's new orders in a market while it is being liquidated there, or take them again."""
+        self._market(m).locked[lane] = locked
+        self._market(m).locks = any(self._market(m).locked)
+
+    def new_forced(self, lane):
+        """The number of the next order that the venue makes for a lane: -1, -2, ..."""
+        self.lane_forced[lane] -= 1
+        return self.lane_forced[lane]
+
+    def emit_forced(
+        self, lane, k, order_no, seq, event, reason, ts, ticks, lots, fee, realized, side, cause, leaves, earliest
+    ):  # fmt: skip
+        """An event of an order that the venue made (``seq`` counts within it), or of the account (``order_no`` 0).
+
+        Returns when it is delivered, ``earliest`` at least.
+        """
+        at: cython.Py_ssize_t = self._record()
+        c: cython.int
+        account_seq: cython.longlong = self.lane_seq[lane]
+        for c in range(L_WIDTH):
+            self.log[at + c] = 0
+        self.log[at + L_LANE] = lane
+        self.log[at + L_MARKET] = k
+        self.log[at + L_ORDER_NO] = order_no
+        self.log[at + L_SEQ] = seq if order_no < 0 else account_seq
+        self.log[at + L_EVENT] = event
+        self.log[at + L_REASON] = reason
+        self.log[at + L_TICKS] = ticks
+        self.log[at + L_LOTS] = lots
+        self.log[at + L_LIQUIDITY] = LIQ_TAKER if event == EV_FILLED or event == EV_LIQUIDATED else LIQ_NONE
+        self.log[at + L_FEE] = fee
+        self.log[at + L_SENT] = ts
+        self.log[at + L_CAUSE] = cause
+        self.log[at + L_SIDE] = side
+        if order_no < 0:
+            self.log[at + L_STYLE] = IOC + 8 * LIMIT + 16 * FLAG_REDUCE_ONLY
+        self.log[at + L_LEAVES] = leaves
+        self.log[at + L_REALIZED] = realized
+        self.log[at + L_SLOT] = -1
+        if event == EV_FILLED:
+            self.fills += 1
+            self.lane_fills[lane] += 1
+        self.lane_seq[lane] += 1
+        return self._stamp(at, lane, k, 0, account_seq, ts, earliest)
 
     def fail(self, error):
         """The run cannot go on: ``advance`` raises this, the first of all errors, as soon as it is back."""

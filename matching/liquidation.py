@@ -24,10 +24,10 @@ from matching.codes import (
     EV_EXPIRED,
     EV_FILLED,
     EV_MARGIN_WARNING,
-    R_IOC_REMAINDER,
-    R_LIQUIDATION,
     LIQ_NONE,
     LIQ_TAKER,
+    R_IOC_REMAINDER,
+    R_LIQUIDATION,
     R_NONE,
     SELL,
 )
@@ -48,7 +48,7 @@ class Terms:
     procedure: str = "ioc_then_fund"
     isolated_procedure: str = ""  # empty: the same
     warning_ratio_e12: int = 0  # maintenance / equity at which the venue warns; 0: it does not
-    cancels: str = "all"  # "all" of the unit, or "adding": those that would add to the position, or "none"
+    cancels: str = "all"  # own orders that go first: of the whole unit, of each "symbol" with a position, or "none"
     first_fraction_e12: int = E12
     first_fraction_above_e8: int = 0
     cooldown_ns: int = 0
@@ -65,7 +65,6 @@ class Terms:
     takeover_ratio_e12: int = 0
     fee_form: str = "own_rate"  # "none", "own_rate" (into the fund), "taker" (a trade's), "excess_up_to" (of the fund)
     fee_rate_e12: int = 0  # of "excess_up_to"
-    locks: bool = False  # whether the user's requests are refused meanwhile
     adl_rank: str = "profit_times_margin_ratio"
     adl_price: str = "bankruptcy"
     adl_cancels_orders: bool = True
@@ -100,7 +99,7 @@ class Host(Protocol):
 
     def markets_of(self, venue: int, /) -> list[int]: ...
     def mark_state(self, m: int, /) -> tuple[int, int, int, int, int]: ...
-    def cancel_resting(self, lane: int, m: int, reason: int, ts: int, side: int = ..., /) -> None: ...
+    def cancel_resting(self, lane: int, m: int, reason: int, ts: int, /) -> None: ...
     def seen_levels(self, lane: int, m: int, side: int, limit_ticks: int, /) -> list[tuple[int, int]]: ...
     def take_level(self, lane: int, m: int, side: int, ticks: int, lots: int, /) -> None: ...
     def lock(self, lane: int, m: int, locked: bool, /) -> None: ...
@@ -201,7 +200,7 @@ class Books:
 class Desk:
     """What every procedure does alike: finds the units that are due, cancels, executes forced orders, waits, warns."""
 
-    def __init__(self, host: Host, venue: int, terms: Terms = Terms()) -> None:  # noqa: B008  (frozen)
+    def __init__(self, host: Host, venue: int, terms: Terms = Terms()) -> None:
         self.host, self.venue, self.terms = host, venue, terms
         self.ledger = host.ledger
         self.books = Books(host)
@@ -259,9 +258,7 @@ class Desk:
         self.host.schedule(ts, resume)
 
     def finish(self, unit: Unit, ts: int) -> None:
-        """The unit is compliant again, or flat."""
-        if self.terms.locks:
-            self._lock(unit, False)
+        """The unit is compliant again, or flat, after a step on the agenda."""
 
     # -- units and what they hold
 
@@ -282,10 +279,17 @@ class Desk:
         return modes is not None and bool(modes[account * self.ledger.n_markets + leg])
 
     def equity_e8(self, unit: Unit) -> int:
-        return int(self.ledger.unit_equity_e8(unit.account, unit.number))
+        return int(self.ledger.equity_e8(unit.account, unit.number))
 
     def maintenance_e8(self, unit: Unit) -> int:
-        return int(self.ledger.unit_maintenance_e8(unit.account, unit.number))
+        return int(self.ledger.maintenance_e8(unit.account, unit.number))
+
+    def pay_fund(self, unit: Unit, leg: int, amount_e8: int) -> None:
+        """Move money from the unit into the fund (negative: out of it)."""
+        arrays, asset = self.ledger.arrays, int(self.ledger.arrays["market_asset"][leg])
+        arrays["wallets"][unit.account * self.ledger.n_assets + asset] -= amount_e8
+        arrays["pool_insurance"][asset] += amount_e8
+        arrays["liquidation_fees"][unit.account * self.ledger.n_markets + leg] += amount_e8
 
     def is_due(self, unit: Unit) -> bool:
         maintenance = self.maintenance_e8(unit)
@@ -338,15 +342,14 @@ class Desk:
 
     def cancel(self, unit: Unit, ts: int) -> None:
         """Close the unit's resting orders as the card says (the wire: EXPIRED, for the liquidation)."""
-        for m in dict.fromkeys(leg % self.host.n_markets for leg in unit.legs):
-            if self.terms.cancels == "all":
-                self.host.cancel_resting(unit.lane, m, R_LIQUIDATION, ts)
-            elif self.terms.cancels == "adding" and self.position(unit, m).lots:
-                self.host.cancel_resting(unit.lane, m, R_LIQUIDATION, ts, 1 - self.position(unit, m).side)
-        if self.terms.locks:
-            self._lock(unit, True)
+        if self.terms.cancels == "none":
+            return
+        legs = unit.legs if self.terms.cancels == "all" else self.held(unit)
+        for m in dict.fromkeys(leg % self.host.n_markets for leg in legs):
+            self.host.cancel_resting(unit.lane, m, R_LIQUIDATION, ts)
 
-    def _lock(self, unit: Unit, locked: bool) -> None:
+    def lock(self, unit: Unit, locked: bool) -> None:
+        """Refuse the user's requests in the unit's markets (R_IN_LIQUIDATION), or take them again."""
         for leg in unit.legs:
             self.host.lock(unit.lane, leg % self.host.n_markets, locked)
 

@@ -2,8 +2,9 @@
 
 A takeover leaves the account with nothing and gives the position to the fund (or vault), which is taken to close it at
 the mark: gain or cost are the fund's. A limited fund that cannot bear the cost deleverages holders of the other side
-instead. Who is deleveraged first is the card's rank; ranks are exact fractions, ties fall to the lower lane. The unnamed
-rest of the market takes what the ranked lanes do not hold, so each deleveraging closes equal lots on both sides.
+instead. Who is deleveraged first is the card's rank; ranks are exact fractions, ties fall to the lower lane. The
+unnamed rest of the market takes what the ranked lanes do not hold, so each deleveraging closes equal lots on both
+sides.
 
 Ranks (mark P, entry E, position N lots, equity Q, wallet W, maintenance M of the holder's unit):
 
@@ -17,6 +18,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 
 from matching.arith import draw
 from matching.codes import (
@@ -24,6 +26,7 @@ from matching.codes import (
     CAUSE_TAKEOVER,
     EV_ADL,
     EV_LIQUIDATED,
+    LIQ_NONE,
     R_ADL,
     R_LIQUIDATION,
 )
@@ -59,7 +62,7 @@ class Losses:
             if self._fund_bears(leg, held.lots, ticks):
                 self.desk.books.book(
                     "takeover", unit, leg, ts, ticks, {"account": -held.lots, "market": held.lots},
-                    lambda leg=leg: self.ledger.takeover(unit.account, leg),
+                    partial(self.ledger.takeover, unit.account, leg),
                 )  # fmt: skip
                 self._emit(
                     unit.lane, leg, EV_LIQUIDATED, R_LIQUIDATION, ts, int(self.ledger.last_ticks), held.size,
@@ -76,16 +79,14 @@ class Losses:
             ticks = state.ticks(state.mark_e8)
             self.desk.books.book(
                 "takeover", unit, leg, ts, ticks, {"account": -held.lots, "market": held.lots},
-                lambda leg=leg, held=held, ticks=ticks: self.ledger.fill(
-                    unit.account, leg, held.side, ticks, held.size, 0
-                ),
+                partial(self.ledger.fill, unit.account, leg, held.side, ticks, held.size, LIQ_NONE),
             )  # fmt: skip
             realized, kept = int(self.ledger.last_realized_e8), 0
             if place == len(legs) - 1:
                 kept = max(self.desk.equity_e8(unit), 0)
                 self.desk.books.book(
                     "margin", unit, leg, ts, ticks, {},
-                    lambda leg=leg, kept=kept: self.ledger.charge(unit.account, leg, kept),
+                    partial(self.desk.pay_fund, unit, leg, kept),
                 )  # fmt: skip
             self._emit(
                 unit.lane, leg, EV_LIQUIDATED, R_LIQUIDATION, ts, ticks, held.size, realized, held.side, CAUSE_TAKEOVER,
@@ -118,10 +119,7 @@ class Losses:
             name = f"lane {holder.lane}"
             gains = self.desk.books.book(
                 "adl", unit, leg, ts, ticks, {"account": -sign * size, name: sign * size},
-                lambda holder=holder, size=size: (
-                    self._close(-1, holder.account, leg, held.side, ticks, size),
-                    self._close(unit.account, -1, leg, held.side, ticks, size),
-                ),
+                partial(self._close_both, unit.account, holder.account, leg, held.side, ticks, size),
                 (name, holder.account),
             )  # fmt: skip
             realized += gains[1]
@@ -130,7 +128,7 @@ class Losses:
         if left:
             realized += self.desk.books.book(
                 "adl", unit, leg, ts, ticks, {"account": -sign * left, "market": sign * left},
-                lambda: self._close(unit.account, -1, leg, held.side, ticks, left),
+                partial(self._close, unit.account, -1, leg, held.side, ticks, left),
             )  # fmt: skip
         self._emit(unit.lane, leg, EV_LIQUIDATED, R_LIQUIDATION, ts, ticks, lots, realized, held.side, CAUSE_ADL)
 
@@ -145,7 +143,7 @@ class Losses:
         signed = size if held.lots > 0 else -size
         realized = self.desk.books.book(
             "adl", unit, leg, ts, ticks, {"account": -signed, "market": signed},
-            lambda: self._close(-1, account, leg, 1 - held.side, ticks, size),
+            partial(self._close, -1, account, leg, 1 - held.side, ticks, size),
         )  # fmt: skip
         self._tell_holder(lane, leg, held.side, ticks, size, realized, ts)
 
@@ -198,6 +196,11 @@ class Losses:
         if not self.ledger.adl(bankrupt, other, leg, side, ticks, lots):
             self.ledger.raise_if_failed()
         return int(self.ledger.last_realized_e8)
+
+    def _close_both(self, bankrupt: int, other: int, leg: int, side: int, ticks: int, lots: int) -> tuple[int, int]:
+        """Both halves; returns the other's profit and the bankrupt account's."""
+        gained = self._close(-1, other, leg, side, ticks, lots)
+        return gained, self._close(bankrupt, -1, leg, side, ticks, lots)
 
     def _tell_holder(self, lane: int, leg: int, side: int, ticks: int, lots: int, realized: int, ts: int) -> None:
         if self.terms.adl_cancels_orders:

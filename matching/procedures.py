@@ -195,7 +195,7 @@ class FillablePrice(Takers):
         return size if worth <= amount_e8 else size * amount_e8 // worth
 
     def _fillable(self, unit: Unit, leg: int) -> Callable[[], int]:
-        """P (1 -+ ABR * SMMR * M), ABR = clamp(BA (1 - equity / maintenance), 0, 1); never beyond a price of one tick."""
+        """P (1 -+ ABR * SMMR * M), ABR = clamp(BA (1 - equity / maintenance), 0, 1); within 1 and MAX_TICKS."""
 
         def limit() -> int:
             equity, maintenance = self.equity_e8(unit), self.maintenance_e8(unit)
@@ -235,7 +235,7 @@ class FillablePrice(Takers):
         fee = min(self._squared, value * self.terms.fee_rate_e12 // E12)
         if fee < 0:
             self._paid -= fee
-        self.ledger.charge(unit.account, leg, fee)
+        self.pay_fund(unit, leg, fee)
         return fee
 
     def _excess(self, unit: Unit, leg: int, ticks: int, lots: int) -> int:
@@ -250,7 +250,7 @@ class FillablePrice(Takers):
         size, maintenance = self.position(unit, leg).size, self.maintenance_e8(unit)
         if maintenance <= 0:
             return 0
-        return self.equity_e8(unit) * self.weight(unit, leg) * lots // (maintenance * size)
+        return int(self.equity_e8(unit) * self.weight(unit, leg) * lots // (maintenance * size))
 
     def _bankruptcy_ticks(self, unit: Unit, leg: int) -> int:
         """The price at which the position's share of equity is used up; up for a long, down for a short."""
@@ -261,7 +261,7 @@ class FillablePrice(Takers):
             ticks = -(-(worth - share) * den // (held.size * num))
         else:
             ticks = (worth + share) * den // (held.size * num)
-        return min(max(ticks, 1), MAX_TICKS)
+        return int(min(max(ticks, 1), MAX_TICKS))
 
 
 class Chunks(Takers):
@@ -276,6 +276,7 @@ class Chunks(Takers):
 
     def step(self, unit: Unit, ts: int) -> None:
         self.cancel(unit, ts)
+        self.lock(unit, True)
         for leg in self.held(unit):
             held = self.position(unit, leg)
             if not self.is_due(unit):
@@ -289,7 +290,7 @@ class Chunks(Takers):
             self.finish(unit, ts)
 
     def finish(self, unit: Unit, ts: int) -> None:
-        super().finish(unit, ts)
+        self.lock(unit, False)
         for leg in unit.legs:
             self.chunks.pop((*unit.key, leg), None)
 

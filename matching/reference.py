@@ -40,7 +40,6 @@ from matching.codes import (
     EV_FILLED,
     EV_REJECTED,
     FORCE,
-    FUNDING,
     GAP,
     MARK,
     NEED_DATA,
@@ -64,9 +63,9 @@ from matching.codes import (
     WAKE_TIME,
 )
 from matching.feed import FeedWindow
-from matching.reference_book import Book, Message
+from matching.reference_book import Book, Message, message_of
 from matching.reference_latency import Latency, Leg
-from matching.reference_orders import Accounts, MarketRules, Order, Outcome
+from matching.reference_orders import FORCED_STYLE, Accounts, ForcedOrder, MarketRules, Order, Outcome
 from matching.reference_venue import VenueMarket
 
 NEVER_NS = (1 << 63) - 1
@@ -178,6 +177,7 @@ class Reference:
         self.requests: list[tuple[int, int, Request]] = []  # a heap by (arrival, order of sending)
         self.private: list[tuple[int, int, Event]] = []  # a heap by (delivery, order of generation)
         self.account_events: dict[int, int] = {}
+        self.forced_orders: dict[int, int] = {}  # that the venue has made, by lane
         self.log: list[Event] = []
         self.sent = 0
         self.rows = 0
@@ -214,7 +214,7 @@ class Reference:
     def set_window(self, m: int, window: FeedWindow, last: bool) -> None:
         feed = self.feeds[m]
         for j in range(len(window)):
-            message = _message(m, len(feed.messages), window, j)
+            message = message_of(m, len(feed.messages), window, j)
             feed.messages.append(message)
             heapq.heappush(feed.at_client, (message.ts_recv, message.number, message))
             feed.end_ns = max(feed.end_ns, message.ts_recv)
@@ -275,6 +275,10 @@ class Reference:
     def lanes(self) -> range:
         return range(len(self.accounts_of_lane))
 
+    def new_forced(self, lane: int) -> ForcedOrder:
+        self.forced_orders[lane] = self.forced_orders.get(lane, 0) + 1
+        return ForcedOrder(-self.forced_orders[lane])
+
     def liquidate(self, lane: int, venue: int) -> None:
         """Asset by asset: cancel all, reduce by the book to the bankruptcy price, the rest to the insurance fund."""
         account = self.accounts_of_lane[lane][venue]
@@ -306,7 +310,12 @@ class Reference:
         if outcome.order is None:
             seq = self.account_events.get(outcome.lane, 0)
             self.account_events[outcome.lane] = seq + 1
-            order_no, sent_ns, style, leaves = 0, self.venue_now, 0, 0
+            order_no, sent_ns, style, leaves = 0, self.venue_now, 0, outcome.leaves
+            if outcome.forced is not None:
+                order_no, seq = outcome.forced.number, outcome.forced.events
+                style = FORCED_STYLE
+                outcome.forced.events += 1
+                outcome.forced.delivered_ns = deliver_ns = max(deliver_ns, outcome.forced.delivered_ns)
         else:
             order = outcome.order
             seq = order.events
@@ -584,12 +593,3 @@ def _is_due(markets: list[VenueMarket], account: int, asset: int) -> bool:
 
 def _nothing() -> None:
     raise AssertionError("nothing is left to do at the end of time")
-
-
-def _message(m: int, number: int, window: FeedWindow, j: int) -> Message:
-    first, end = int(window.row_start[j]), int(window.row_start[j + 1])
-    columns = (window.side[first:end], window.px_ticks[first:end], window.qty_lots[first:end])
-    kind, ref = int(window.kind[j]), int(window.ref[j])
-    aux = tuple(window.aux[ref - window.aux_base].tolist()) if kind in (MARK, FUNDING, GAP) else ()
-    rows = list(zip(*(column.tolist() for column in columns), strict=True))
-    return Message(m, number, int(window.ts_event[j]), int(window.ts_recv[j]), kind, ref, rows, aux)

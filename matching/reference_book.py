@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from matching.codes import BBO, BUY, DEPTH, GAP, NO_PRICE, SELL, SNAPSHOT
+from matching.codes import BBO, BUY, DEPTH, FUNDING, GAP, MARK, NO_PRICE, SELL, SNAPSHOT
+from matching.feed import FeedWindow
 
 NO_ID = -(1 << 63)
 
@@ -161,3 +162,13 @@ def _best_rows_of(snapshot: Message) -> Message:
         if own:
             rows.append(max(own, key=lambda row: row[1]) if side == BUY else min(own, key=lambda row: row[1]))
     return replace(snapshot, rows=rows)
+
+
+def message_of(m: int, number: int, window: FeedWindow, j: int) -> Message:
+    """One row of a window, as a message."""
+    first, end = int(window.row_start[j]), int(window.row_start[j + 1])
+    columns = (window.side[first:end], window.px_ticks[first:end], window.qty_lots[first:end])
+    kind, ref = int(window.kind[j]), int(window.ref[j])
+    aux = tuple(window.aux[ref - window.aux_base].tolist()) if kind in (MARK, FUNDING, GAP) else ()
+    rows = list(zip(*(column.tolist() for column in columns), strict=True))
+    return Message(m, number, int(window.ts_event[j]), int(window.ts_recv[j]), kind, ref, rows, aux)

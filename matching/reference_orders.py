@@ -14,6 +14,8 @@ from matching.codes import (
     CAUSE_NONE,
     EXCHANGE_PARTIAL,
     FLAG_REDUCE_ONLY,
+    IOC,
+    LIMIT,
     LIQ_NONE,
     QUEUE_LOG,
     QUEUE_LOG2,
@@ -111,6 +113,18 @@ class Order:
         return self.lots - self.filled_lots
 
 
+FORCED_STYLE = IOC + 8 * LIMIT + 16 * FLAG_REDUCE_ONLY
+
+
+@dataclass(slots=True)
+class ForcedOrder:
+    """An order that the venue makes for a lane: numbered -1, -2, ... within the lane."""
+
+    number: int
+    events: int = 0
+    delivered_ns: int = 0
+
+
 @dataclass(slots=True)
 class Outcome:
     """One event as the venue states it: of ``order``, or of the lane's account in this market if that is None."""
@@ -128,6 +142,8 @@ class Outcome:
     front_micro: int = 0  # of EV_FUNDING: the rate at 1e-12
     side: int = 0
     boundary_ns: int = 0  # of EV_FUNDING: the instant that the event is stamped with
+    forced: ForcedOrder | None = None  # the venue's own order that it is about
+    leaves: int = 0  # of that order
 
 
 class Host(Protocol):
@@ -137,6 +153,7 @@ class Host(Protocol):
     def account(self, lane: int, m: int) -> int: ...
     def lanes(self) -> range: ...
     def liquidate(self, lane: int, venue: int) -> None: ...
+    def new_forced(self, lane: int) -> ForcedOrder: ...
 
 
 def front_after_depth(rules: MarketRules, order: Order, before_lots: int, after_lots: int) -> float:

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Any
 
 from matching.codes import (
     BUY,
     CAUSE_CROSS,
     CAUSE_LIQUIDATION,
+    CAUSE_NONE,
     CAUSE_QUEUE,
     CAUSE_TAKER,
     CAUSE_THROUGH,
@@ -33,6 +35,7 @@ from matching.codes import (
     IOC,
     LIMIT,
     LIQ_MAKER,
+    LIQ_NONE,
     LIQ_TAKER,
     MARK,
     MARKET,
@@ -56,7 +59,7 @@ from matching.codes import (
     TRADE,
 )
 from matching.reference_book import EMPTIED, HIDDEN, STATED, Book, Change, Message, is_better
-from matching.reference_orders import Accounts, Host, MarketRules, Order, Outcome, front_after_depth
+from matching.reference_orders import Accounts, ForcedOrder, Host, MarketRules, Order, Outcome, front_after_depth
 
 
 class VenueMarket:
@@ -207,7 +210,7 @@ class VenueMarket:
             realized_e8=realized_e8, front_micro=front_micro,
         )  # fmt: skip
 
-    def _emit(self, order: Order, event: int, reason: int, ticks: int, lots: int, **more: int) -> None:
+    def _emit(self, order: Order, event: int, reason: int, ticks: int, lots: int, **more: Any) -> None:
         self.host.emit(self.index, Outcome(order.lane, order, event, reason, ticks, lots, side=order.side, **more))
 
     def _reserve(self, order: Order, lots: int) -> None:
@@ -445,7 +448,8 @@ class VenueMarket:
         lots = self.position(lane)
         side, opposite = (SELL, BUY) if lots > 0 else (BUY, SELL)
         limit = margin.bankruptcy_ticks(account, self.index)
-        left = abs(lots)
+        order, left = self.host.new_forced(lane), abs(lots)
+        self._emit_forced(lane, order, EV_ACCEPTED, R_NONE, limit, left, side, left)
         for ticks in self.lane_ticks(lane, opposite) if self.book.valid else []:
             if left == 0 or is_better(opposite, limit, ticks):
                 break
@@ -454,10 +458,12 @@ class VenueMarket:
             margin.fill_with_fee(account, self.index, side, ticks, size, 0)
             realized_e8 = margin.last_realized_e8
             fee_e8 = margin.liquidation_fee(account, self.index, ticks, size)
-            self._emit_forced(lane, EV_FILLED, ticks, size, side, fee_e8, realized_e8)
             left -= size
+            self._emit_forced(lane, order, EV_FILLED, R_LIQUIDATION, ticks, size, side, left, fee_e8, realized_e8)
             if left > 0:  # the fee has taken of what the rest may lose
                 limit = margin.bankruptcy_ticks(account, self.index)
+        if left > 0:
+            self._emit_forced(lane, order, EV_EXPIRED, R_IOC_REMAINDER, limit, left, side, left)
 
     def take_over(self, lane: int) -> None:
         """The insurance fund takes what is left of a position at the bankruptcy price."""
@@ -467,16 +473,22 @@ class VenueMarket:
             assert margin is not None
             margin.takeover(self.host.account(lane, self.index), self.index)
             side = SELL if lots > 0 else BUY
-            self._emit_forced(lane, EV_LIQUIDATED, margin.last_ticks, abs(lots), side, 0, margin.last_realized_e8)
+            self._emit_forced(
+                lane, None, EV_LIQUIDATED, R_LIQUIDATION, margin.last_ticks, abs(lots), side, 0, 0,
+                margin.last_realized_e8,
+            )  # fmt: skip
 
     def _emit_forced(
-        self, lane: int, event: int, ticks: int, lots: int, side: int, fee_e8: int, realized_e8: int
-    ) -> None:
+        self, lane: int, order: ForcedOrder | None, event: int, reason: int, ticks: int, lots: int, side: int,
+        leaves: int, fee_e8: int = 0, realized_e8: int = 0,
+    ) -> None:  # fmt: skip
+        is_fill = event in (EV_FILLED, EV_LIQUIDATED)
         self.host.emit(
             self.index,
             Outcome(
-                lane, None, event, R_LIQUIDATION, ticks, lots, liquidity=LIQ_TAKER, cause=CAUSE_LIQUIDATION,
-                fee_e8=fee_e8, realized_e8=realized_e8, side=side,
+                lane, None, event, reason, ticks, lots, liquidity=LIQ_TAKER if is_fill else LIQ_NONE,
+                cause=CAUSE_LIQUIDATION if is_fill else CAUSE_NONE, fee_e8=fee_e8, realized_e8=realized_e8, side=side,
+                forced=order, leaves=leaves,
             ),
         )  # fmt: skip
 

@@ -88,6 +88,7 @@ cdef class Context:
     cdef list books
     cdef list slots
     cdef dict late
+    cdef dict forced
     cdef object commands
     cdef bint deferring
     cdef long long numbers

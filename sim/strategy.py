@@ -224,6 +224,7 @@ class Context:
         self.runtime = runtime
         self.slots = []
         self.late = {}
+        self.forced = {}
         self.commands = None
         self.deferring = False
         self.numbers = 0
@@ -513,6 +514,8 @@ class Context:
         order.closed_ns = ts_ns
         if order.slot >= 0:
             self.slots[order.slot] = None
+        else:
+            self.forced.pop(order.number, None)
         if order.pending:
             if len(self.late) >= MAX_LATE:  # what answered a request and closed the order in one leaves it here
                 self.late = dict(list(self.late.items())[MAX_LATE // 2 :])
@@ -525,7 +528,7 @@ class Context:
             order = self.slots[slot]
             if order is not None and order.number == number:
                 return order
-        order = self.late.get(number) if number > 0 else None
+        order = self.late.get(number) if number > 0 else self.forced.get(number)
         return self.adopt() if order is None else order
 
     def adopt(self):
@@ -537,7 +540,7 @@ class Context:
         order.instrument = core.ev_market
         order.side = core.ev_side
         order.ticks = core.ev_ticks
-        order.lots = core.ev_lots + core.ev_leaves
+        order.lots = core.ev_leaves if core.ev_kind == EV_ACCEPTED else core.ev_lots + core.ev_leaves
         order.filled_lots = 0
         order.tif = IOC
         order.type = LIMIT
@@ -551,6 +554,8 @@ class Context:
         order.slot = core.ev_slot
         if order.slot >= 0:
             self.keep(order)
+        elif order.number < 0:
+            self.forced[order.number] = order
         return order
 
     def _refuse(self, i, side, ticks, lots):

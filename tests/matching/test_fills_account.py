@@ -184,7 +184,9 @@ def test_liquidation_reduces_by_the_book_then_hands_over() -> None:
     scene.mark(6, 949 * 10**7)
     played = scene.play()
     assert played.order(resting)[1:] == ["EXPIRED 1@1100 LIQUIDATION"]
-    assert played.account()[0] == "FILLED 4@949 LIQUIDATION LIQUIDATION"
-    assert played.account()[1].startswith("LIQUIDATED 6@94")
+    forced = played.order(-1)  # the venue's own order
+    assert forced[0].startswith("ACCEPTED 10@94") and forced[2].startswith("EXPIRED 6@94")
+    assert forced[1] == "FILLED 4@949 LIQUIDATION LIQUIDATION" and len(forced) == 3
+    assert played.account()[0].startswith("LIQUIDATED 6@94")
     assert played.position == 0
     assert 0 <= played.accounts[0][0] < 6 * 1000  # less than a tick of what was handed over
