@@ -290,4 +290,6 @@ def test_books_balance_and_nobody_is_left_below_zero(
             assert unit.key in scene.desk.waiting
         if not scene.desk.held(unit):
             assert scene.desk.equity_e8(unit) >= 0
-        assert scene.desk.equity_e8(unit) >= 0 or (venue == "deribit" and unit.key in scene.desk.waiting)
+        assert scene.desk.equity_e8(unit) >= 0 or (venue in ("deribit", "dydx") and unit.key in scene.desk.waiting), (
+            "theirs go in steps, and the fund pays in the end"
+        )
