@@ -31,6 +31,9 @@ from typing import Any
 KERNEL_MODULES = (
     "matching.arith",
     "matching.accounts",
+    "matching.margin",
+    "matching.bookings",
+    "matching.settings",
     "matching.ledger",
     "matching.kernel",
     "sim.bars",

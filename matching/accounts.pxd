@@ -1,8 +1,6 @@
 # Types of accounts.py for compiled code; the meaning of everything is documented there.
-from matching.arith cimport INVALID, FLOOR, CEIL, TRUNC, HALF_EVEN
-from matching.arith cimport c_add_exact as add_exact, c_sub_exact as sub_exact
+from matching.arith cimport INVALID, TRUNC, HALF_EVEN
 from matching.arith cimport c_mul_div as mul_div, c_mul3_div as mul3_div
-from matching.codes cimport *
 
 cdef extern from *:
     """
@@ -20,6 +18,15 @@ cdef enum:
     FAILED_RESERVATION = 7
     MAX_TICKS = 2147483647
     BRACKETS_STRIDE = 64
+    # bits of margin_flags
+    TIER_BY_LOTS = 1
+    SLOPED = 2
+    INITIAL_FROM_TIER = 4
+    FEE_AT_MARK = 8
+    FEE_AT_BANKRUPTCY = 16
+    DISPLAY_WITHOUT_FEE = 32
+    SETTLE_ON_TOUCH = 64
+    FUNDING_FROM_CROSS = 128
 
 
 cdef class Accounts:
@@ -28,18 +35,24 @@ cdef class Accounts:
     cdef readonly long long failed, failed_account, failed_market
     # of the last fill, takeover or deleveraging
     cdef readonly long long last_realized_e8, last_fee_e8, last_ticks, last_lots, last_cause
+    # of isolated margin and its profit, by the last fill, less what has been kept of it since
+    cdef readonly long long last_released_e8
     # numpy arrays by name: the same memory as the views below
     cdef readonly dict arrays
     # [market]
     cdef long long[::1] market_asset, market_inverse, value_num, value_den, lot_num, lot_den, entry_den
     cdef long long[::1] maker_rate, taker_rate, liquidation_rate, fee_rounding, funding_rounding, marks
+    cdef long long[::1] fee_unit, funding_unit, margin_flags, oi_lower, oi_upper, setting_rules, removal_rate, legs
     # [market, BRACKETS_STRIDE]
     cdef long long[::1] bracket_count, bracket_floor, bracket_cap, bracket_rate, bracket_cum, bracket_leverage
+    cdef long long[::1] bracket_slope, bracket_initial, bracket_initial_slope, bracket_initial_base
     # [account, market]
     cdef long long[::1] positions, entries, open_bids, open_asks, leverages, max_notionals
-    cdef long long[::1] realized, fees, liquidation_fees, fundings
+    cdef long long[::1] realized, fees, liquidation_fees, fundings, modes, isolated, accrued
     # [account, asset]
-    cdef long long[::1] wallets, deposits, covered
+    cdef long long[::1] wallets, deposits, covered, isolated_sums, pool_bids, pool_asks
+    # [account]
+    cdef long long[::1] isolated_markets, pool_units
     # [asset]
     cdef long long[::1] fund_limited
     cdef readonly object venue_fees, market_pnl, funding_pool, insurance
@@ -52,20 +65,3 @@ cdef class Accounts:
     cdef long long _value(self, long long m, long long ticks, long long lots) noexcept nogil
     cdef long long _value_at_mark(self, long long m, long long lots, long long scale) noexcept nogil
     cdef long long _fee(self, long long m, long long ticks, long long lots, long long rate_e12) noexcept nogil
-    cdef bint _apply(self, long long account, long long m, long long side, long long ticks, long long lots, long long fee_e8) noexcept nogil
-    cdef bint _pay(self, long long p, long long asset, long long realized, long long fee, long long payment) noexcept nogil
-    cdef void _settle(self, long long account, long long m) noexcept nogil
-    cdef void _reserve(self, long long account, long long m, long long side, long long lots) noexcept nogil
-    cdef long long _maintenance_at(self, long long m, long long notional_e8) noexcept nogil
-    cdef long long _initial_at(self, long long i, long long m, long long lots) noexcept nogil
-    cdef long long _exposure(self, long long i) noexcept nogil
-    cdef long long _maintenance_of(self, long long i, long long m) noexcept nogil
-    cdef long long _initial(self, long long account, long long asset) noexcept nogil
-    cdef long long _maintenance(self, long long account, long long asset) noexcept nogil
-    cdef long long _equity(self, long long account, long long asset) noexcept nogil
-    cdef long long _sum(self, long long[::1] column, long long account, long long asset) noexcept nogil
-    cdef long long _gain(self, long long i, long long m, long long worth) noexcept nogil
-    cdef long long _unrealized(self, long long i, long long m) noexcept nogil
-    cdef bint _has_position(self, long long account, long long asset) noexcept nogil
-    cdef bint _can_reduce(self, long long account, long long m, long long side, long long lots) noexcept nogil
-    cdef long long _liquidation_price_in(self, long long i, long long m, long long others, long long k) noexcept nogil

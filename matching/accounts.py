@@ -1,8 +1,11 @@
-"""The columns of the ledger and the arithmetic on them; ``ledger.py`` documents the rules and holds the public face.
+"""The columns of the ledger: what an account, a market and a wallet are, and the value of lots at a price.
 
-``Accounts`` owns every array, checks what it is configured with, and books executions. Its methods with a leading
-underscore are the kernel's: indices are taken as checked, amounts that do not fit int64 come back as ``INVALID``, and
-a booking that cannot be made whole is not made at all.
+The ledger is one object in five layers, each a module: ``Accounts`` (here) owns every array and checks what it is
+configured with; ``margin.Margin`` reads equity, margin and the prices that follow from them; ``bookings.Bookings``
+changes positions and wallets; ``settings.Settings`` answers requests to change leverage and margin mode;
+``ledger.Ledger`` is the public face and documents the rules. Methods with a leading underscore are the kernel's:
+indices are taken as checked, amounts that do not fit int64 come back as ``INVALID``, and a booking that cannot be made
+whole is not made at all.
 """
 
 import hashlib
@@ -10,11 +13,10 @@ import hashlib
 import cython
 import numpy as np
 
-from matching.brackets import BRACKETS_MAX, Brackets
+from matching.brackets import BRACKETS_MAX, RATE_ONE, Brackets
 
 if not cython.compiled:
-    from matching.arith import CEIL, FLOOR, HALF_EVEN, INVALID, TRUNC, add_exact, mul3_div, mul_div, sub_exact
-    from matching.codes import *
+    from matching.arith import HALF_EVEN, INVALID, TRUNC, mul3_div, mul_div
 
     FAILED_INDEX = 1
     FAILED_FILL = 2
@@ -26,6 +28,14 @@ if not cython.compiled:
     MAX_TICKS = 2147483647  # feed columns hold prices in 32 bits
     BRACKETS_STRIDE = 64
     LOTS_LIMIT = 1 << 61
+    TIER_BY_LOTS = 1
+    SLOPED = 2
+    INITIAL_FROM_TIER = 4
+    FEE_AT_MARK = 8
+    FEE_AT_BANKRUPTCY = 16
+    DISPLAY_WITHOUT_FEE = 32
+    SETTLE_ON_TOUCH = 64
+    FUNDING_FROM_CROSS = 128
 
 FAILURES = {
     1: "an account, market or asset that does not exist or is not configured",
@@ -38,15 +48,23 @@ FAILURES = {
 }
 MARKET_COLUMNS = (
     "market_asset", "market_inverse", "value_num", "value_den", "lot_num", "lot_den", "entry_den", "maker_rate",
-    "taker_rate", "liquidation_rate", "fee_rounding", "funding_rounding", "marks", "bracket_count",
+    "taker_rate", "liquidation_rate", "fee_rounding", "funding_rounding", "marks", "bracket_count", "fee_unit",
+    "funding_unit",
 )  # fmt: skip
-BRACKET_COLUMNS = ("bracket_floor", "bracket_cap", "bracket_rate", "bracket_cum", "bracket_leverage")
+# what ``configure_margin``, ``configure_settings`` and ``set_legs`` say; 0 is the default (``legs``: -1)
+MARGIN_COLUMNS = ("margin_flags", "oi_lower", "oi_upper", "setting_rules", "removal_rate", "legs")
+BRACKET_COLUMNS = (
+    "bracket_floor", "bracket_cap", "bracket_rate", "bracket_cum", "bracket_leverage", "bracket_slope",
+    "bracket_initial", "bracket_initial_slope", "bracket_initial_base",
+)  # fmt: skip
 POSITION_COLUMNS = (
     "positions", "entries", "open_bids", "open_asks", "leverages", "max_notionals", "realized", "fees",
-    "liquidation_fees", "fundings",
+    "liquidation_fees", "fundings", "modes", "isolated", "accrued",
 )  # fmt: skip
-WALLET_COLUMNS = ("wallets", "deposits", "covered")
+WALLET_COLUMNS = ("wallets", "deposits", "covered", "isolated_sums", "pool_bids", "pool_asks")
+ACCOUNT_COLUMNS = ("isolated_markets", "pool_units")
 POOL_COLUMNS = ("pool_fees", "pool_market", "pool_funding", "pool_insurance", "fund_limited")
+CLOSE_FEES = {"none": 0, "taker_at_mark": FEE_AT_MARK, "taker_at_bankruptcy": FEE_AT_BANKRUPTCY}
 
 
 class Accounts:
@@ -59,15 +77,19 @@ class Accounts:
         self.n_accounts, self.n_markets, self.n_assets = n_accounts, n_markets, n_assets
         self.failed, self.failed_account, self.failed_market = 0, -1, -1
         self.last_realized_e8, self.last_fee_e8, self.last_ticks, self.last_lots, self.last_cause = 0, 0, 0, 0, 0
+        self.last_released_e8 = 0
         sizes = (
             (MARKET_COLUMNS, n_markets),
+            (MARGIN_COLUMNS, n_markets),
+            (ACCOUNT_COLUMNS, n_accounts),
             (BRACKET_COLUMNS, n_markets * BRACKETS_STRIDE),
             (POSITION_COLUMNS, n_accounts * n_markets),
             (WALLET_COLUMNS, n_accounts * n_assets),
             (POOL_COLUMNS, n_assets),
         )
         self.arrays = {name: np.zeros(size, dtype=np.int64) for names, size in sizes for name in names}
-        self.arrays["market_asset"].fill(-1)
+        for name in ("market_asset", "legs", "pool_units"):
+            self.arrays[name].fill(-1)
         self._bind({name: memoryview(array) for name, array in self.arrays.items()})
 
     def _bind(self, views):
@@ -79,16 +101,26 @@ class Accounts:
         self.maker_rate, self.taker_rate = views["maker_rate"], views["taker_rate"]
         self.liquidation_rate = views["liquidation_rate"]
         self.fee_rounding, self.funding_rounding = views["fee_rounding"], views["funding_rounding"]
-        self.marks = views["marks"]
+        self.fee_unit, self.funding_unit, self.marks = views["fee_unit"], views["funding_unit"], views["marks"]
+        self.margin_flags, self.legs = views["margin_flags"], views["legs"]
+        self.oi_lower, self.oi_upper = views["oi_lower"], views["oi_upper"]
+        self.setting_rules, self.removal_rate = views["setting_rules"], views["removal_rate"]
         self.bracket_count, self.bracket_floor = views["bracket_count"], views["bracket_floor"]
         self.bracket_cap, self.bracket_rate = views["bracket_cap"], views["bracket_rate"]
         self.bracket_cum, self.bracket_leverage = views["bracket_cum"], views["bracket_leverage"]
+        self.bracket_slope, self.bracket_initial = views["bracket_slope"], views["bracket_initial"]
+        self.bracket_initial_slope = views["bracket_initial_slope"]
+        self.bracket_initial_base = views["bracket_initial_base"]
         self.positions, self.entries = views["positions"], views["entries"]
         self.open_bids, self.open_asks = views["open_bids"], views["open_asks"]
         self.leverages, self.max_notionals = views["leverages"], views["max_notionals"]
         self.realized, self.fees = views["realized"], views["fees"]
         self.liquidation_fees, self.fundings = views["liquidation_fees"], views["fundings"]
+        self.modes, self.isolated, self.accrued = views["modes"], views["isolated"], views["accrued"]
         self.wallets, self.deposits, self.covered = views["wallets"], views["deposits"], views["covered"]
+        self.isolated_sums = views["isolated_sums"]
+        self.pool_bids, self.pool_asks = views["pool_bids"], views["pool_asks"]
+        self.isolated_markets, self.pool_units = views["isolated_markets"], views["pool_units"]
         self.pool_fees, self.pool_market = views["pool_fees"], views["pool_market"]
         self.pool_funding, self.pool_insurance = views["pool_funding"], views["pool_insurance"]
         self.fund_limited = views["fund_limited"]
@@ -114,12 +146,15 @@ class Accounts:
         fee_rounding: int = 3,
         funding_rounding: int = 3,
         entry_scale: int = 100,
+        fee_unit: int = 1,
+        funding_unit: int = 1,
     ) -> None:
         """Say what market ``m`` is. ``brackets``: a ``Brackets``, or anything with its fields; None turns margin off.
 
         ``entry_scale``: for inverse markets, the fraction of 1e-8 at which entry value is kept; 100 leaves room for
-        positions worth 9 * 10**8 coins. Roundings are those of ``matching.arith`` (3 = HALF_EVEN). Every account's
-        leverage there becomes 1. Raises ValueError, also when positions or open orders exist.
+        positions worth 9 * 10**8 coins. Roundings are those of ``matching.arith`` (3 = HALF_EVEN), to multiples of
+        ``fee_unit`` and ``funding_unit`` (in 1e-8). Every account's leverage there becomes 1 and its margin cross.
+        Raises ValueError, also when positions or open orders exist.
         """
         where = f"Ledger.configure_market({m})"
         if not 0 <= m < self.n_markets or not 0 <= asset < self.n_assets:
@@ -132,6 +167,8 @@ class Accounts:
             ("lot_den", lot_den, 1 << 40),
             ("entry_scale", entry_scale, 10**8),
             ("lot_num * entry_den", lot_num * den, 1 << 62),
+            ("fee_unit", fee_unit, 10**6),
+            ("funding_unit", funding_unit, 10**6),
         ):
             if not 0 < value <= most:
                 raise ValueError(f"{where}: {name} is {value}, wanted 1 to {most}")
@@ -147,10 +184,12 @@ class Accounts:
                 raise ValueError(f"{where}: account {a} already has a position or open orders there")
         values = (
             asset, int(inverse), value_num, value_den, lot_num, lot_den, den, maker_rate_e12, taker_rate_e12,
-            liquidation_rate_e12, fee_rounding, funding_rounding, 0, 0,
+            liquidation_rate_e12, fee_rounding, funding_rounding, 0, 0, fee_unit, funding_unit,
         )  # fmt: skip
         for name, value in zip(MARKET_COLUMNS, values, strict=True):
             self.arrays[name][m] = value
+        for name in MARGIN_COLUMNS:
+            self.arrays[name][m] = -1 if name == "legs" else 0
         self._configure_brackets(m, None if brackets is None else Brackets.of(brackets))
 
     def _configure_brackets(self, m, table):
@@ -162,10 +201,98 @@ class Accounts:
             self.bracket_floor[j], self.bracket_cap[j] = table.floor_e8[k], table.cap_e8[k]
             self.bracket_rate[j], self.bracket_cum[j] = table.rate_e12[k], table.cum_e8[k]
             self.bracket_leverage[j] = table.max_leverage[k]
+            self.bracket_slope[j], self.bracket_initial_slope[j] = table.slope_e12[k], table.initial_slope_e12[k]
+            self.bracket_initial[j] = self.bracket_initial_base[j] = table.initial_e12[k]
         for a in range(self.n_accounts):
             i = a * self.n_markets + m
+            if self.modes[i]:
+                self.modes[i] = 0
+                self.isolated_markets[a] -= 1
             self.leverages[i] = 1
             self.max_notionals[i] = table.cap_e8[rows - 1] if rows else 0
+
+    def configure_margin(
+        self,
+        m: int,
+        *,
+        form: str = "bracket_deduction",
+        tier_key: str = "notional",
+        initial_from: str = "leverage",
+        close_fee: str = "none",
+        liquidation_price: str = "exact",
+        open_interest_lower_e8: int = 0,
+        open_interest_upper_e8: int = 0,
+        settle_on_touch: bool = False,
+        isolated_funding: str = "isolated",
+    ) -> None:
+        """Say how the brackets of market ``m`` become margin. After ``configure_market``, whose defaults are these.
+
+        ``form``: ``bracket_deduction`` (notional * rate - cum), ``flat`` (notional * rate of its tier), ``linear``
+        (notional * (rate + slope * size in coins)). ``tier_key``: ``notional``, or ``contracts``: the table's floors
+        and caps are lots. ``initial_from``: ``leverage`` (the account's), or ``tier`` (the table's initial rates,
+        raised by open interest between the two bounds, see ``set_open_interest``). ``close_fee``: taker fee for
+        closing, counted as margin: ``taker_at_mark`` in the maintenance margin, ``taker_at_bankruptcy`` in both.
+        ``liquidation_price``: ``exact``, or ``estimate``: a cross position's is shown without its close fee.
+        ``settle_on_touch``: accrued funding is booked when a fill touches the account. ``isolated_funding``:
+        ``isolated``, or ``available``: paid from the cross wallet while it lasts. Raises ValueError.
+        """
+        where = f"Ledger.configure_margin({m})"
+        if not 0 <= m < self.n_markets or self.bracket_count[m] == 0:
+            raise ValueError(f"{where}: no such market, or one without brackets")
+        for name, value, words in (
+            ("form", form, ("bracket_deduction", "flat", "linear")),
+            ("tier_key", tier_key, ("notional", "contracts")),
+            ("initial_from", initial_from, ("leverage", "tier")),
+            ("close_fee", close_fee, tuple(CLOSE_FEES)),
+            ("liquidation_price", liquidation_price, ("exact", "estimate")),
+            ("isolated_funding", isolated_funding, ("isolated", "available")),
+        ):
+            if value not in words:
+                raise ValueError(f"{where}: {name} is {value!r}, wanted one of {', '.join(words)}")
+        rows, base = self.bracket_count[m], m * BRACKETS_STRIDE
+        deducts = any(self.bracket_cum[base + k] for k in range(rows))
+        if form != "bracket_deduction" and deducts:
+            raise ValueError(f"{where}: form {form!r} has no deductions, the table has")
+        jumps = not deducts and any(self.bracket_rate[base + k] != self.bracket_rate[base] for k in range(rows))
+        if tier_key == "notional" and jumps:
+            raise ValueError(f"{where}: tiers by notional without deductions would make margin jump with the mark")
+        if initial_from == "tier" and not all(self.bracket_initial_base[base + k] for k in range(rows)):
+            raise ValueError(f"{where}: initial_from 'tier' needs the table's initial_e12")
+        if not 0 <= open_interest_lower_e8 <= open_interest_upper_e8 < 1 << 62:
+            raise ValueError(f"{where}: open interest bounds must rise from 0 and fit int64")
+        flags = CLOSE_FEES[close_fee] | TIER_BY_LOTS * (tier_key == "contracts") | SLOPED * (form == "linear")
+        flags |= INITIAL_FROM_TIER * (initial_from == "tier") | DISPLAY_WITHOUT_FEE * (liquidation_price == "estimate")
+        flags |= SETTLE_ON_TOUCH * bool(settle_on_touch) | FUNDING_FROM_CROSS * (isolated_funding == "available")
+        self.margin_flags[m] = flags
+        self.oi_lower[m], self.oi_upper[m] = open_interest_lower_e8, open_interest_upper_e8
+
+    def set_open_interest(self, m: int, notional_e8: int) -> None:
+        """The open interest of a market whose initial rate grows with it: I + max(scale (1 - I), 0), at most 1.
+
+        scale = (open interest - lower) / (upper - lower); the rate is kept at 1e-12, rounded up. Nothing happens in
+        markets without bounds. Raises ValueError for a negative amount.
+        """
+        if not 0 <= m < self.n_markets or not 0 <= notional_e8 < 1 << 62:
+            raise ValueError(f"Ledger.set_open_interest({m}, {notional_e8}): no such market, or not an amount")
+        room = self.oi_upper[m] - self.oi_lower[m]
+        if room <= 0:
+            return
+        for j in range(m * BRACKETS_STRIDE, m * BRACKETS_STRIDE + self.bracket_count[m]):
+            base = self.bracket_initial_base[j]
+            raised = int(RATE_ONE - base) * max(int(notional_e8) - int(self.oi_lower[m]), 0)
+            self.bracket_initial[j] = min(base + -(-raised // room), RATE_ONE)
+
+    def set_legs(self, long_m: int, short_m: int) -> None:
+        """Hedge mode: market ``short_m`` holds the short leg of ``long_m``; both are configured alike.
+
+        They share mark, leverage and margin mode, and one liquidation price while both are cross. Raises ValueError.
+        """
+        where = f"Ledger.set_legs({long_m}, {short_m})"
+        if not 0 <= long_m < self.n_markets or not 0 <= short_m < self.n_markets or long_m == short_m:
+            raise ValueError(f"{where}: no such pair of markets")
+        if self.market_asset[long_m] < 0 or self.market_asset[long_m] != self.market_asset[short_m]:
+            raise ValueError(f"{where}: not configured, or in different assets")
+        self.legs[long_m], self.legs[short_m] = short_m, long_m
 
     def deposit(self, account: int, asset: int, amount_e8: int) -> None:
         """Credit a wallet. Raises ValueError for a negative amount or an unknown account or asset."""
@@ -190,26 +317,6 @@ class Accounts:
             raise ValueError(f"Ledger.limit_insurance({asset}, ...): already limited")
         self.fund_limited[asset] = 1 + amount_e8
         self.pool_insurance[asset] += amount_e8
-
-    def set_leverage(self, account: int, m: int, leverage: int) -> None:
-        """Set an account's leverage in a market with brackets.
-
-        Raises ValueError above the first bracket's leverage, or if position and orders exceed what it allows.
-        """
-        where = f"Ledger.set_leverage({account}, {m}, {leverage})"
-        if not 0 <= account < self.n_accounts or not 0 <= m < self.n_markets:
-            raise ValueError(f"{where}: no such account or market")
-        rows, base = self.bracket_count[m], m * BRACKETS_STRIDE
-        if rows == 0:
-            raise ValueError(f"{where}: the market has no brackets, so no margin and no leverage")
-        if not 1 <= leverage <= self.bracket_leverage[base]:
-            raise ValueError(f"{where}: leverage must be 1 to {self.bracket_leverage[base]}, what the brackets allow")
-        most = max(self.bracket_cap[base + k] for k in range(rows) if self.bracket_leverage[base + k] >= leverage)
-        i = account * self.n_markets + m
-        if self._value_at_mark(m, self._exposure(i), 1) > most:
-            raise ValueError(f"{where}: position and open orders exceed {most} (1e-8), the most at this leverage")
-        self.leverages[i] = leverage
-        self.max_notionals[i] = most
 
     # -- the whole
 
@@ -290,224 +397,15 @@ class Accounts:
         return mul3_div(lots, mark, self.lot_num[m] * scale, self.lot_den[m], 1, HALF_EVEN)
 
     def _fee(self, m, ticks, lots, rate_e12):
-        """Value of lots at ticks times a rate, in 1e-8, rounded once."""
+        """Value of lots at ticks times a rate, in 1e-8, rounded once, to the market's fee unit."""
         per: cython.longlong
+        fee: cython.longlong
+        one: cython.longlong = 1000000000000
+        unit: cython.longlong = self.fee_unit[m]
         if self.market_inverse[m]:
             per = mul_div(ticks, self.value_den[m], 1, TRUNC)
-            return mul3_div(lots, self.value_num[m], rate_e12, per, 1000000000000, self.fee_rounding[m])
-        per = mul3_div(ticks, lots, self.value_num[m], 1, 1, TRUNC)
-        return mul3_div(per, rate_e12, 1, self.value_den[m], 1000000000000, self.fee_rounding[m])
-
-    # -- bookings
-
-    def _apply(self, account, m, side, ticks, lots, fee_e8):
-        """Change position, entry value and wallet by an execution, or nothing at all and return False."""
-        share: cython.longlong
-        gain: cython.longlong
-        i: cython.longlong = account * self.n_markets + m
-        asset: cython.longlong = self.market_asset[m]
-        p: cython.longlong = account * self.n_assets + asset
-        position: cython.longlong = self.positions[i]
-        entry: cython.longlong = self.entries[i]
-        size: cython.longlong = position if position >= 0 else -position
-        closing: cython.longlong = 0
-        if position != 0 and (position > 0) != (side == BUY):
-            closing = lots if lots < size else size
-        realized: cython.longlong = 0
-        if closing > 0:
-            share = entry if closing == size else mul_div(entry, closing, size, HALF_EVEN)
-            gain = sub_exact(self._value(m, ticks, closing), share)
-            if gain != INVALID and (position < 0) != (self.market_inverse[m] != 0):
-                gain = -gain
-            realized = mul_div(gain, 1, self.entry_den[m], HALF_EVEN)
-            entry = entry - share
-        if lots > closing:
-            entry = add_exact(entry, self._value(m, ticks, lots - closing))
-        position = add_exact(position, lots) if side == BUY else sub_exact(position, lots)
-        gains: cython.longlong = add_exact(self.realized[i], realized)
-        fees: cython.longlong = add_exact(self.fees[i], fee_e8)
-        fits: cython.bint = entry != INVALID and gains != INVALID and fees != INVALID
-        fits = fits and -LOTS_LIMIT < position < LOTS_LIMIT and lots > 0 and ticks > 0
-        if not fits or not self._pay(p, asset, realized, -fee_e8, 0):
-            self._fail(FAILED_FILL, account, m)
-            return False
-        self.positions[i] = position
-        self.entries[i] = entry
-        self.realized[i] = gains
-        self.fees[i] = fees
-        self.last_realized_e8 = realized
-        self.last_fee_e8 = fee_e8
-        self.last_ticks = ticks
-        self.last_lots = lots
-        return True
-
-    def _pay(self, p, asset, realized, fee, payment):
-        """Move money between a wallet and the pools (positive: into the wallet), or nothing and return False.
-
-        The pools mirror all wallets' sums, so they are where a sum over time could stop fitting.
-        """
-        wallet: cython.longlong = add_exact(add_exact(add_exact(self.wallets[p], realized), fee), payment)
-        market: cython.longlong = sub_exact(self.pool_market[asset], realized)
-        fees: cython.longlong = sub_exact(self.pool_fees[asset], fee)
-        pool: cython.longlong = sub_exact(self.pool_funding[asset], payment)
-        if wallet == INVALID or market == INVALID or fees == INVALID or pool == INVALID:
-            return False
-        self.wallets[p] = wallet
-        self.pool_market[asset] = market
-        self.pool_fees[asset] = fees
-        self.pool_funding[asset] = pool
-        return True
-
-    def _settle(self, account, m):
-        """A flat account's wallet below zero is brought to 0 by the insurance fund, in markets with margin.
-
-        What a limited fund lacks is borne by the deleveraged other side, which is ``market_pnl``.
-        """
-        asset: cython.longlong = self.market_asset[m]
-        p: cython.longlong = account * self.n_assets + asset
-        deficit: cython.longlong = sub_exact(0, self.wallets[p])
-        if self.bracket_count[m] == 0 or deficit <= 0 or self._has_position(account, asset):
-            return
-        paid: cython.longlong = deficit
-        if self.fund_limited[asset] and paid > self.pool_insurance[asset]:
-            paid = self.pool_insurance[asset] if self.pool_insurance[asset] > 0 else 0
-        fund: cython.longlong = sub_exact(self.pool_insurance[asset], paid)
-        market: cython.longlong = sub_exact(self.pool_market[asset], deficit - paid)
-        if fund == INVALID or market == INVALID:
-            self._fail(FAILED_LIQUIDATION, account, m)
-            return
-        self.wallets[p] = 0
-        self.covered[p] = self.covered[p] + deficit
-        self.pool_insurance[asset] = fund
-        self.pool_market[asset] = market
-
-    def _has_position(self, account, asset):
-        m: cython.longlong
-        for m in range(self.n_markets):
-            if self.market_asset[m] == asset and self.positions[account * self.n_markets + m] != 0:
-                return True
-        return False
-
-    def _can_reduce(self, account, m, side, lots):
-        """-1 is the unnamed market, which can always."""
-        if account == -1:
-            return True
-        if self._slot(account, m) < 0:
-            return False
-        position: cython.longlong = self.positions[account * self.n_markets + m]
-        return lots <= (position if side == SELL else -position)
-
-    def _reserve(self, account, m, side, lots):
-        i: cython.longlong = self._slot(account, m)
-        if i < 0:
-            return
-        total: cython.longlong = add_exact(self.open_bids[i] if side == BUY else self.open_asks[i], lots)
-        if total < 0 or total >= LOTS_LIMIT:  # INVALID is below 0 too
-            self._fail(FAILED_RESERVATION, account, m)
-        elif side == BUY:
-            self.open_bids[i] = total
+            fee = mul3_div(lots, self.value_num[m], rate_e12, per, one * unit, self.fee_rounding[m])
         else:
-            self.open_asks[i] = total
-
-    # -- equity and margin; INVALID if they do not fit
-
-    def _exposure(self, i):
-        """The larger of what position and open orders could become, max(|position + bids|, |position - asks|)."""
-        up: cython.longlong = self.positions[i] + self.open_bids[i]
-        down: cython.longlong = self.positions[i] - self.open_asks[i]
-        if up < 0:
-            up = -up
-        if down < 0:
-            down = -down
-        return up if up > down else down
-
-    def _gain(self, i, m, worth):
-        """Profit of a position, in entry units, if its lots are worth ``worth`` (entry units)."""
-        gain: cython.longlong = sub_exact(worth, self.entries[i])
-        if gain != INVALID and (self.positions[i] < 0) != (self.market_inverse[m] != 0):
-            gain = -gain
-        return gain
-
-    def _unrealized(self, i, m):
-        size: cython.longlong = self.positions[i] if self.positions[i] >= 0 else -self.positions[i]
-        if size == 0 or self.marks[m] == 0:
-            return 0
-        worth: cython.longlong = self._value_at_mark(m, size, self.entry_den[m])
-        return mul_div(self._gain(i, m, worth), 1, self.entry_den[m], HALF_EVEN)
-
-    def _equity(self, account, asset):
-        m: cython.longlong
-        total: cython.longlong = self.wallets[account * self.n_assets + asset]
-        for m in range(self.n_markets):
-            if self.market_asset[m] == asset:
-                total = add_exact(total, self._unrealized(account * self.n_markets + m, m))
-        return total
-
-    def _maintenance_at(self, m, notional_e8):
-        """notional * rate - cum of its bracket, rounded up; beyond the last bracket that one goes on."""
-        if notional_e8 == INVALID:
-            return INVALID
-        j: cython.longlong = m * BRACKETS_STRIDE
-        k: cython.longlong = self.bracket_count[m] - 1
-        while k > 0 and self.bracket_floor[j + k] >= notional_e8:
-            k = k - 1
-        return sub_exact(mul_div(notional_e8, self.bracket_rate[j + k], 1000000000000, CEIL), self.bracket_cum[j + k])
-
-    def _maintenance_of(self, i, m):
-        size: cython.longlong = self.positions[i] if self.positions[i] >= 0 else -self.positions[i]
-        if size == 0 or self.bracket_count[m] == 0:
-            return 0
-        return self._maintenance_at(m, self._value_at_mark(m, size, 1))
-
-    def _maintenance(self, account, asset):
-        m: cython.longlong
-        total: cython.longlong = 0
-        for m in range(self.n_markets):
-            if self.market_asset[m] == asset:
-                total = add_exact(total, self._maintenance_of(account * self.n_markets + m, m))
-        return total
-
-    def _initial_at(self, i, m, lots):
-        """Initial margin of an exposure of ``lots``, rounded up."""
-        if self.bracket_count[m] == 0:
-            return 0
-        return mul_div(self._value_at_mark(m, lots, 1), 1, self.leverages[i], CEIL)
-
-    def _initial(self, account, asset):
-        m: cython.longlong
-        i: cython.longlong
-        total: cython.longlong = 0
-        for m in range(self.n_markets):
-            if self.market_asset[m] == asset:
-                i = account * self.n_markets + m
-                total = add_exact(total, self._initial_at(i, m, self._exposure(i)))
-        return total
-
-    def _liquidation_price_in(self, i, m, others, k):
-        """The price at which equity meets maintenance in bracket k, other positions as they are; INVALID if none."""
-        rate: cython.longlong
-        per: cython.longlong
-        one: cython.longlong = 1000000000000
-        j: cython.longlong = m * BRACKETS_STRIDE + k
-        direction: cython.longlong = 1 if self.positions[i] > 0 else -1
-        rounding: cython.int = CEIL if direction > 0 else FLOOR
-        size: cython.longlong = self.positions[i] * direction
-        money: cython.longlong = mul_div(self.entries[i], 1, self.entry_den[m], HALF_EVEN) * direction
-        others = add_exact(others, self.bracket_cum[j])
-        if self.market_inverse[m]:
-            rate = self.bracket_rate[j] + direction * one
-            per = mul_div(self.lot_den[m], 10000, 1, TRUNC)  # 1e8 of the value / 1e12 of the rate = 1 / 1e4
-            return mul3_div(size, self.lot_num[m], rate, per, add_exact(others, money), rounding)
-        rate = self.bracket_rate[j] - direction * one
-        size = mul_div(size, self.lot_num[m], 1, TRUNC)
-        return mul3_div(sub_exact(others, money), self.lot_den[m], 1000000000000, size, rate, rounding)
-
-    def _sum(self, column, account, asset):
-        m: cython.longlong
-        total: cython.longlong = 0
-        if self._pocket(account, asset) < 0:
-            return 0
-        for m in range(self.n_markets):
-            if self.market_asset[m] == asset:
-                total = add_exact(total, column[account * self.n_markets + m])
-        return self._or_fail(total, FAILED_FILL, account, -1)
+            per = mul3_div(ticks, lots, self.value_num[m], 1, 1, TRUNC)
+            fee = mul3_div(per, rate_e12, 1, self.value_den[m], one * unit, self.fee_rounding[m])
+        return fee if unit == 1 else mul_div(fee, unit, 1, TRUNC)

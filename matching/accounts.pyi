@@ -18,6 +18,7 @@ class Accounts:
     last_ticks: int
     last_lots: int
     last_cause: int
+    last_released_e8: int
     arrays: dict[str, npt.NDArray[np.int64]]
     venue_fees: Sequence[int]
     market_pnl: Sequence[int]
@@ -42,10 +43,27 @@ class Accounts:
         fee_rounding: int = 3,
         funding_rounding: int = 3,
         entry_scale: int = 100,
+        fee_unit: int = 1,
+        funding_unit: int = 1,
     ) -> None: ...
+    def configure_margin(
+        self,
+        m: int,
+        *,
+        form: str = "bracket_deduction",
+        tier_key: str = "notional",
+        initial_from: str = "leverage",
+        close_fee: str = "none",
+        liquidation_price: str = "exact",
+        open_interest_lower_e8: int = 0,
+        open_interest_upper_e8: int = 0,
+        settle_on_touch: bool = False,
+        isolated_funding: str = "isolated",
+    ) -> None: ...
+    def set_open_interest(self, m: int, notional_e8: int) -> None: ...
+    def set_legs(self, long_m: int, short_m: int) -> None: ...
     def deposit(self, account: int, asset: int, amount_e8: int) -> None: ...
     def limit_insurance(self, asset: int, amount_e8: int) -> None: ...
-    def set_leverage(self, account: int, m: int, leverage: int) -> None: ...
     def failure(self) -> str | None: ...
     def raise_if_failed(self) -> None: ...
     def total_e8(self, asset: int) -> int: ...

@@ -4,6 +4,10 @@ Binance (support page 360033525271 and ``GET /fapi/v1/leverageBracket``): a posi
 the maintenance margin N * rate_k - cum_k, where cum_k = floor_k * (rate_k - rate_(k-1)) + cum_(k-1) makes it
 continuous where two brackets meet, and may use at most the bracket's leverage. A table that breaks the recurrence
 would make margin jump when a mark crosses an edge, so it is refused here, with the row.
+
+Other venues' tables fit the same columns: OKX's tiers are by contracts and flat (the whole position takes its tier's
+rate; ``flat``, no cum), dYdX's hold one row with an initial rate, Deribit's one row whose rates rise with the size
+(``slope_e12``, ``initial_slope_e12``: per coin).
 """
 
 from __future__ import annotations
@@ -24,7 +28,10 @@ class Brackets:
     ``floor_e8`` and ``cap_e8``: notional, in 1e-8 of the settlement asset (inverse contracts: of the coin), from above
     the floor up to and with the cap; ``rate_e12``: maintenance rate at 1e-12; ``cum_e8``: the amount deducted;
     ``max_leverage``: whole times. A last cap beyond int64 ("no limit" in some of Binance's tables) becomes the largest
-    int64. Raises ValueError naming row (from 1) and field if the table cannot be one.
+    int64. Optional columns, zeros if left out: ``initial_e12``, the initial margin rate where it does not follow from
+    the account's leverage; ``slope_e12`` and ``initial_slope_e12``, what the rates grow by for each coin of size.
+    ``flat``: cum is zero everywhere, so that margin jumps where tiers meet; floors and caps are then lots. Raises
+    ValueError naming row (from 1) and field if the table cannot be one.
     """
 
     floor_e8: tuple[int, ...]
@@ -32,12 +39,18 @@ class Brackets:
     rate_e12: tuple[int, ...]
     cum_e8: tuple[int, ...]
     max_leverage: tuple[int, ...]
+    initial_e12: tuple[int, ...] = ()
+    slope_e12: tuple[int, ...] = ()
+    initial_slope_e12: tuple[int, ...] = ()
+    flat: bool = False
 
     def __post_init__(self) -> None:
         rows = len(self.floor_e8)
+        for name in OPTIONAL_FIELDS:
+            object.__setattr__(self, name, tuple(getattr(self, name)) or (0,) * rows)
         if rows and len(self.cap_e8) == rows and isinstance(self.cap_e8[-1], int):
             object.__setattr__(self, "cap_e8", (*self.cap_e8[:-1], min(self.cap_e8[-1], INT64_MAX)))
-        for name in FIELDS:
+        for name in (*FIELDS, *OPTIONAL_FIELDS):
             values = getattr(self, name)
             if len(values) != rows:
                 raise ValueError(f"brackets: {name} has {len(values)} rows, floor_e8 has {rows}")
@@ -59,6 +72,10 @@ class Brackets:
             raise ValueError(f"brackets row {row}: rate_e12 {self.rate_e12[k]} is not between 0 and 1")
         if self.max_leverage[k] < 1:
             raise ValueError(f"brackets row {row}: max_leverage {self.max_leverage[k]} is below 1")
+        if not 0 <= self.initial_e12[k] <= RATE_ONE:
+            raise ValueError(f"brackets row {row}: initial_e12 {self.initial_e12[k]} is not between 0 and 1")
+        if self.flat and self.cum_e8[k]:
+            raise ValueError(f"brackets row {row}: cum_e8 {self.cum_e8[k]} in a flat table, which deducts nothing")
         if k == 0:
             return
         if self.floor_e8[k] != self.cap_e8[k - 1]:
@@ -70,7 +87,7 @@ class Brackets:
         if self.max_leverage[k] > self.max_leverage[k - 1]:
             raise ValueError(f"brackets row {row}: max_leverage {self.max_leverage[k]} rises above row {k}")
         step = self.floor_e8[k] * (self.rate_e12[k] - self.rate_e12[k - 1])
-        if step != (self.cum_e8[k] - self.cum_e8[k - 1]) * RATE_ONE:
+        if not self.flat and step != (self.cum_e8[k] - self.cum_e8[k - 1]) * RATE_ONE:
             raise ValueError(
                 f"brackets row {row}: cum_e8 {self.cum_e8[k]} breaks floor * (rate - rate above) + cum above"
                 f" = {self.cum_e8[k - 1]} + {step} / 10**12, so margin would jump at {self.floor_e8[k]}"
@@ -82,12 +99,18 @@ class Brackets:
         if isinstance(table, cls):
             return table
         columns: dict[str, tuple[int, ...]] = {}
+
+        def read(name: str) -> Any:
+            return table.get(name) if isinstance(table, Mapping) else getattr(table, name, None)
+
         for name in FIELDS:
-            values = table.get(name) if isinstance(table, Mapping) else getattr(table, name, None)
+            values = read(name)
             if not isinstance(values, Sequence):
                 raise ValueError(f"brackets: field {name!r} is missing; wanted sequences {', '.join(FIELDS)}")
             columns[name] = tuple(values)
-        return cls(**columns)
+        for name in OPTIONAL_FIELDS:
+            columns[name] = tuple(read(name) or ())
+        return cls(**columns, flat=bool(read("flat")))
 
     @classmethod
     def with_cum(
@@ -104,3 +127,4 @@ class Brackets:
 
 
 FIELDS: Final = ("floor_e8", "cap_e8", "rate_e12", "cum_e8", "max_leverage")
+OPTIONAL_FIELDS: Final = ("initial_e12", "slope_e12", "initial_slope_e12")

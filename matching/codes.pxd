@@ -121,6 +121,7 @@ cdef enum:
     R_SETTLING = 43
     R_HALTED = 44
     R_MAX_AMENDS = 45
+    R_NO_POSITION = 46
     CAUSE_TAKEOVER = 8
     MARK_COMPUTED = 2
     CAUSE_NONE = 0

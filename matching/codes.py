@@ -141,6 +141,7 @@ R_MAX_VALUE = 42  # notional above what the venue takes in one order
 R_SETTLING = 43
 R_HALTED = 44  # the market takes no such order now (stale mark, maintenance)
 R_MAX_AMENDS = 45  # the order has been amended as often as the venue allows
+R_NO_POSITION = 46  # a setting of a position that is not there
 
 # -- the simulator's cause of a fill (never part of the canonical log)
 CAUSE_NONE = 0

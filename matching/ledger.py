@@ -35,6 +35,8 @@ once flat the insurance fund covers it.
 
 import cython
 
+from matching.settings import Settings
+
 if not cython.compiled:
     from matching.accounts import (
         FAILED_FILL,
@@ -43,9 +45,11 @@ if not cython.compiled:
         FAILED_LIQUIDATION,
         FAILED_MARGIN,
         FAILED_MARK,
+        FEE_AT_BANKRUPTCY,
         LOTS_LIMIT,
         MAX_TICKS,
-        Accounts,
+        SETTLE_ON_TOUCH,
+        TIER_BY_LOTS,
     )
     from matching.arith import CEIL, FLOOR, HALF_EVEN, INVALID, TRUNC, add_exact, mul3_div, mul_div, sub_exact
     from matching.codes import *
@@ -53,7 +57,7 @@ if not cython.compiled:
 RATIO_UNBOUNDED_E12 = 1 << 62  # margin ratio of an account that owes margin and has no equity
 
 
-class Ledger(Accounts):
+class Ledger(Settings):
     """Accounts 0..n_accounts-1 over markets 0..n_markets-1 in assets 0..n_assets-1. Units: the module's docstring.
 
     An index out of range books nothing, reads 0 and sets ``failed``.
@@ -81,6 +85,8 @@ class Ledger(Accounts):
         if self._slot(account, m) < 0:
             return 0
         self.last_cause = CAUSE_NONE
+        if self.margin_flags[m] & SETTLE_ON_TOUCH:
+            self._touch(account)
         if not self._apply(account, m, side, ticks, lots, fee_e8):
             return 0
         self._settle(account, m)
@@ -131,27 +137,40 @@ class Ledger(Accounts):
 
         A positive rate is paid by longs. Returns the payment, positive = received.
         """
-        per: cython.longlong
+        if self._slot(account, m) < 0:
+            return 0
+        return self._book_funding(account, m, self._payment(m, lots, mark_e8, rate_e12))
+
+    def accrue(self, account, m, lots, mark_e8, rate_e12, num, den):
+        """Let funding accrue on ``lots``: -value at the mark * rate * num / den, kept at 1e-12 of the asset.
+
+        It counts in equity at once (rounded down to 1e-8) and is booked to the wallet by ``settle``.
+        """
+        value: cython.longlong = INVALID
         i: cython.longlong = self._slot(account, m)
         if i < 0:
-            return 0
-        paid: cython.longlong = sub_exact(0, lots)
-        payment: cython.longlong = INVALID
-        if mark_e8 > 0:
-            if self.market_inverse[m]:
-                per = mul_div(mark_e8, self.lot_den[m], 1, TRUNC)  # 1e8 of the value / 1e12 of the rate = 1 / 1e4
-                payment = mul3_div(paid, self.lot_num[m], rate_e12, per, 10000, self.funding_rounding[m])
-            else:
-                per = mul_div(paid, self.lot_num[m], 1, TRUNC)
-                payment = mul3_div(per, mark_e8, rate_e12, self.lot_den[m], 1000000000000, self.funding_rounding[m])
-        total: cython.longlong = add_exact(self.fundings[i], payment)
-        asset: cython.longlong = self.market_asset[m]
-        if total == INVALID or not self._pay(account * self.n_assets + asset, asset, 0, 0, payment):
+            return
+        if mark_e8 > 0 and self.market_inverse[m]:
+            value = mul3_div(lots, self.lot_num[m], 1000000000000, mark_e8, self.lot_den[m], HALF_EVEN)
+        elif mark_e8 > 0:
+            value = mul3_div(lots, mark_e8, mul_div(self.lot_num[m], 10000, 1, TRUNC), self.lot_den[m], 1, HALF_EVEN)
+        value = mul3_div(sub_exact(0, value), rate_e12, num, den, 1000000000000, HALF_EVEN)
+        value = add_exact(self.accrued[i], value)
+        if value == INVALID:
             self._fail(FAILED_FUNDING, account, m)
+        else:
+            self.accrued[i] = value
+
+    def settle(self, account, m):
+        """Book the accrued funding to the wallet, rounded as the market's payments. Returns it, positive = received."""
+        if self._slot(account, m) < 0:
             return 0
-        self.fundings[i] = total
-        self._settle(account, m)
-        return payment
+        return self._book_accrued(account, m)
+
+    def accrued_e8(self, account, m):
+        """Funding accrued and not yet booked, rounded down; it is part of the equity."""
+        i: cython.longlong = self._slot(account, m)
+        return mul_div(self.accrued[i], 1, 10000, FLOOR) if i >= 0 else 0
 
     # -- open orders and margin
 
@@ -178,8 +197,9 @@ class Ledger(Accounts):
         """Whether an order may rest or execute: R_NONE, R_LEVERAGE, R_MARGIN, or R_NO_BOOK before the first mark.
 
         Orders that do not raise the exposure pass. R_LEVERAGE: the exposure at mark is above the cap of the highest
-        bracket that allows the account's leverage. R_MARGIN: initial margin of the asset would exceed its equity.
-        Fees of the order and the distance of its price from the mark are not reserved.
+        bracket that allows the account's leverage. R_MARGIN: initial margin of the unit would exceed its equity (an
+        isolated market's orders are carried by the cross wallet). Fees of the order and the distance of its price
+        from the mark are not reserved.
         """
         i: cython.longlong = self._slot(account, m)
         if i < 0 or reduce_only or self.bracket_count[m] == 0:
@@ -195,10 +215,17 @@ class Ledger(Accounts):
         notional: cython.longlong = INVALID
         if 0 < after < LOTS_LIMIT:
             notional = self._value_at_mark(m, after, 1)
-        if notional == INVALID or notional > self.max_notionals[i]:
+        size: cython.longlong = after if self.margin_flags[m] & TIER_BY_LOTS else notional
+        if notional == INVALID or size > self.max_notionals[i]:
             return R_LEVERAGE
         asset: cython.longlong = self.market_asset[m]
-        margin: cython.longlong = sub_exact(self._initial(account, asset), self._initial_at(i, m, before))
+        if self.margin_flags[m] != 0 or self.modes[i] != MODE_CROSS or self.pool_units[account] >= 0:
+            margin: cython.longlong = sub_exact(self._initial_at(i, m, after), self._initial_at(i, m, before))
+            margin = self._free(account, m, margin)
+            if margin == INVALID:
+                self._fail(FAILED_MARGIN, account, m)
+            return R_MARGIN if margin < 0 else R_NONE
+        margin = sub_exact(self._initial(account, asset), self._initial_at(i, m, before))
         margin = add_exact(margin, mul_div(notional, 1, self.leverages[i], CEIL))
         equity: cython.longlong = self._equity(account, asset)
         if margin == INVALID or equity == INVALID:
@@ -214,16 +241,26 @@ class Ledger(Accounts):
         return self._or_fail(self._unrealized(i, m), FAILED_MARGIN, account, m)
 
     def equity_e8(self, account, asset):
-        """Wallet plus unrealised PnL of the asset's positions."""
+        """Wallet plus unrealised PnL and accrued funding of all the asset's positions, isolated ones too."""
         if self._pocket(account, asset) < 0:
             return 0
-        return self._or_fail(self._equity(account, asset), FAILED_MARGIN, account, -1)
+        m: cython.longlong
+        total: cython.longlong = self.wallets[account * self.n_assets + asset]
+        for m in range(self.n_markets):
+            if self.market_asset[m] == asset:
+                total = add_exact(total, self._carried(account * self.n_markets + m, m))
+        return self._or_fail(total, FAILED_MARGIN, account, -1)
 
     def maintenance_e8(self, account, asset):
-        """Maintenance margin of the asset's positions."""
+        """Maintenance margin of all the asset's positions, isolated ones too."""
         if self._pocket(account, asset) < 0:
             return 0
-        return self._or_fail(self._maintenance(account, asset), FAILED_MARGIN, account, -1)
+        m: cython.longlong
+        total: cython.longlong = 0
+        for m in range(self.n_markets):
+            if self.market_asset[m] == asset:
+                total = add_exact(total, self._maintenance_of(account * self.n_markets + m, m))
+        return self._or_fail(total, FAILED_MARGIN, account, -1)
 
     def market_maintenance_e8(self, account, m):
         """Maintenance margin of one position."""
@@ -239,9 +276,9 @@ class Ledger(Accounts):
         return self._or_fail(self._initial(account, asset), FAILED_MARGIN, account, -1)
 
     def margin_ratio_e12(self, account, asset):
-        """Maintenance / equity at 1e-12, up; 0 without maintenance, 2**62 if there is no equity to carry it."""
-        maintenance: cython.longlong = self.maintenance_e8(account, asset)
-        equity: cython.longlong = self.equity_e8(account, asset)
+        """Maintenance / equity of the cross account at 1e-12, up; 0 without maintenance, 2**62 without equity."""
+        maintenance: cython.longlong = self.unit_maintenance_e8(account, asset)
+        equity: cython.longlong = self.unit_equity_e8(account, asset)
         if maintenance <= 0:
             return 0
         ratio: cython.longlong = mul_div(maintenance, 1000000000000, equity, CEIL) if equity > 0 else INVALID
@@ -249,31 +286,72 @@ class Ledger(Accounts):
 
     # -- liquidation
 
+    def unit_of(self, account, m):
+        """The margin unit that a position of the account in ``m`` belongs to: asset, pool, or n_assets + m."""
+        if self._slot(account, m) < 0:
+            return -1
+        return self._unit_of(account, m)
+
+    def _unit_exists(self, account, unit):
+        if account >= 0 and account < self.n_accounts and unit >= 0 and unit < self.n_assets + self.n_markets:
+            return True
+        self._fail(FAILED_INDEX, account, unit)
+        return False
+
+    def unit_equity_e8(self, account, unit):
+        """Equity of a unit: cross wallet with its positions, isolated margin with its one, or the pool's value."""
+        if not self._unit_exists(account, unit):
+            return 0
+        return self._or_fail(self._unit_equity(account, unit), FAILED_MARGIN, account, -1)
+
+    def unit_maintenance_e8(self, account, unit):
+        """Maintenance margin of a unit's positions."""
+        if not self._unit_exists(account, unit):
+            return 0
+        return self._or_fail(self._unit_maintenance(account, unit), FAILED_MARGIN, account, -1)
+
+    def _sinks(self, account, unit):
+        """Whether a unit's equity is below its maintenance margin."""
+        maintenance: cython.longlong = self._unit_maintenance(account, unit)
+        if maintenance == 0:
+            return False
+        equity: cython.longlong = self._unit_equity(account, unit)
+        if maintenance == INVALID or equity == INVALID:
+            self._fail(FAILED_MARGIN, account, -1)
+            return False
+        return equity < maintenance
+
+    def liquidatable(self, account):
+        """The first unit whose equity is below its maintenance margin, or -1; isolated positions come last."""
+        m: cython.longlong
+        asset: cython.longlong = self.liquidatable_asset(account)
+        if asset >= 0 or account < 0 or account >= self.n_accounts or self.isolated_markets[account] == 0:
+            return asset
+        for m in range(self.n_markets):
+            if self.modes[account * self.n_markets + m] != MODE_CROSS and self._sinks(account, self.n_assets + m):
+                return self.n_assets + m
+        return -1
+
     def liquidatable_asset(self, account):
-        """The first asset whose equity is below its maintenance margin, or -1."""
+        """The first cross unit (an asset, or the pool by its first one) that must be liquidated, or -1."""
         asset: cython.longlong
-        maintenance: cython.longlong
-        equity: cython.longlong
         if self._pocket(account, 0) < 0:
             return -1
         for asset in range(self.n_assets):
-            maintenance = self._maintenance(account, asset)
-            if maintenance == 0:
+            if self.pool_units[account] != asset and self._pooled(account, asset):
                 continue
-            equity = self._equity(account, asset)
-            if maintenance == INVALID or equity == INVALID:
-                self._fail(FAILED_MARGIN, account, -1)
-            elif equity < maintenance:
+            if self._sinks(account, asset):
                 return asset
         return -1
 
     def is_liquidatable(self, account):
-        """Whether some asset's equity is below its maintenance margin (markets with brackets only)."""
-        return self.liquidatable_asset(account) >= 0
+        """Whether some unit's equity is below its maintenance margin (markets with brackets only)."""
+        return self.liquidatable(account) >= 0
 
     def bankruptcy_ticks(self, account, m):
-        """The price at which closing the position leaves equity 0, other positions at their marks.
+        """The price at which closing the position leaves its unit equity 0, other positions at their marks.
 
+        Where the close fee counts as margin, an isolated position's is the price at which the fee can still be paid.
         Rounded to where the account cannot lose more: up for a long, down for a short. At least 1; MAX_TICKS where no
         price is high enough. 0 without a position.
         """
@@ -282,30 +360,28 @@ class Ledger(Accounts):
         i: cython.longlong = self._slot(account, m)
         if i < 0 or self.positions[i] == 0:
             return 0
-        others: cython.longlong = sub_exact(self._equity(account, self.market_asset[m]), self._unrealized(i, m))
-        others = mul_div(others, self.entry_den[m], 1, TRUNC)
-        # what the lots must be worth: a linear long entry - others, a short entry + others; inverse the other way round
-        if (self.positions[i] > 0) != (self.market_inverse[m] != 0):
-            others = sub_exact(self.entries[i], others)
+        worth: cython.longlong  # what the lots must be worth
+        if self.modes[i] != MODE_CROSS and self.margin_flags[m] & FEE_AT_BANKRUPTCY:
+            worth = self._bankruptcy_value(i, m)
         else:
-            others = add_exact(self.entries[i], others)
-        if others == INVALID:
+            worth = mul_div(self._others(account, m), self.entry_den[m] * self._leans(i, m), 1, TRUNC)
+            worth = sub_exact(self.entries[i], worth)
+        if worth == INVALID:
             self._fail(FAILED_LIQUIDATION, account, m)
             return 0
+        size = self.positions[i] if self.positions[i] > 0 else -self.positions[i]
         if self.market_inverse[m]:
-            if others <= 0:
+            if worth <= 0:
                 return MAX_TICKS
-            size = self.positions[i] if self.positions[i] > 0 else -self.positions[i]
             ticks = mul3_div(
-                size, self.value_num[m], self.entry_den[m], others, self.value_den[m],
+                size, self.value_num[m], self.entry_den[m], worth, self.value_den[m],
                 CEIL if self.positions[i] > 0 else FLOOR,
             )  # fmt: skip
             if ticks == INVALID or ticks > MAX_TICKS:
                 return MAX_TICKS
         else:
-            size = self.positions[i] if self.positions[i] > 0 else -self.positions[i]
             size = mul_div(size, self.value_num[m], 1, TRUNC)
-            ticks = mul_div(others, 1, size, CEIL if self.positions[i] > 0 else FLOOR)
+            ticks = mul_div(worth, 1, size, CEIL if self.positions[i] > 0 else FLOOR)
             if size == INVALID:
                 self._fail(FAILED_LIQUIDATION, account, m)
                 return 0
@@ -319,34 +395,26 @@ class Ledger(Accounts):
         At most what equity is left, so the fee itself never makes an account bankrupt: charge it when the liquidation's
         orders are done, or the rest of them has nothing to lose. Returns the fee.
         """
-        i: cython.longlong = self._slot(account, m)
-        if i < 0:
+        if self._slot(account, m) < 0:
             return 0
-        asset: cython.longlong = self.market_asset[m]
-        p: cython.longlong = account * self.n_assets + asset
-        fee: cython.longlong = self._fee(m, ticks, lots, self.liquidation_rate[m])
-        equity: cython.longlong = self._equity(account, asset)
-        if fee == INVALID or equity == INVALID:
-            self._fail(FAILED_LIQUIDATION, account, m)
+        return self._penalise(account, m, self._fee(m, ticks, lots, self.liquidation_rate[m]))
+
+    def penalty(self, account, m, amount_e8):
+        """As ``liquidation_fee`` with an amount decided elsewhere: what a venue keeps when it closes a position.
+
+        At most what the last fill there released and the position's unit has left. Returns what was taken.
+        """
+        if self._slot(account, m) < 0 or amount_e8 <= 0:
             return 0
-        if fee > equity:
-            fee = equity if equity > 0 else 0
-        fund: cython.longlong = add_exact(self.pool_insurance[asset], fee)
-        wallet: cython.longlong = sub_exact(self.wallets[p], fee)
-        if fund == INVALID or wallet == INVALID:
-            self._fail(FAILED_LIQUIDATION, account, m)
-            return 0
-        self.wallets[p] = wallet
-        self.pool_insurance[asset] = fund
-        self.liquidation_fees[i] = self.liquidation_fees[i] + fee
-        return fee
+        return self._penalise(account, m, amount_e8)
 
     def takeover(self, account, m):
         """The insurance fund takes the whole position at the bankruptcy price; returns its signed lots, 0 if none.
 
-        No fee. The fund is taken to close at the mark: what that gains or costs it is booked to ``insurance`` against
-        ``market_pnl``. A limited fund that cannot bear it deleverages the other side at the bankruptcy price instead
-        (``last_cause`` CAUSE_ADL, else CAUSE_LIQUIDATION). See ``last_ticks``, ``last_realized_e8``.
+        No fee, but the close fee of an isolated position whose margin counts it. The fund is taken to close at the
+        mark: what that gains or costs it is booked to ``insurance`` against ``market_pnl``. A limited fund that cannot
+        bear it deleverages the other side at the bankruptcy price instead (``last_cause`` CAUSE_ADL, else
+        CAUSE_LIQUIDATION). See ``last_ticks``, ``last_realized_e8``.
         """
         i: cython.longlong = self._slot(account, m)
         if i < 0 or self.positions[i] == 0:
@@ -362,7 +430,10 @@ class Ledger(Accounts):
             return 0
         if (lots < 0) != (self.market_inverse[m] != 0):
             gain = -gain
-        if not self._apply(account, m, SELL if lots > 0 else BUY, ticks, size, 0):
+        fee: cython.longlong = 0
+        if self.modes[i] != MODE_CROSS and self.margin_flags[m] & FEE_AT_BANKRUPTCY:
+            fee = self._fee(m, ticks, size, self.taker_rate[m])
+        if not self._apply(account, m, SELL if lots > 0 else BUY, ticks, size, fee):
             return 0
         self.last_cause = CAUSE_LIQUIDATION
         fund: cython.longlong = add_exact(self.pool_insurance[asset], gain)
@@ -397,30 +468,21 @@ class Ledger(Accounts):
     def liquidation_price_e8(self, account, m):
         """The mark at which the position is liquidated if nothing else moves, at 1e-8; 0 if there is none.
 
-        Binance's formula (support b3c689c1f50a44cabb3a84e663b81d93), one-way mode, with wallet W, the other positions'
-        maintenance TMM and profit UPNL, entry value V, direction d, size Q: linear
-        (W - TMM + UPNL + cum - d V) / (Q (rate - d)); inverse Q C (rate + d) / (W - TMM + UPNL + cum + d V) (derived).
-        Maintenance is the largest of notional * rate - cum over the brackets, so of the brackets' prices a long takes
-        the highest and a short the lowest.
+        The price at which the ledger's own check turns, which is what venues display where their formula is exact.
+        With the equity E of the unit without this position's profit, all other maintenance margin TMM, entry value V,
+        direction d, size Q, and the rate and cum of a bracket (Binance support b3c689c1f50a44cabb3a84e663b81d93, the
+        inverse one derived; Hyperliquid's, dYdX's, OKX's and Bybit's isolated one are the same line written anew):
+        linear (E - TMM + cum - d V) / (Q (rate - d)); inverse Q C (rate + d) / (E - TMM + cum + d V). Maintenance is
+        the largest of notional * rate - cum over the brackets, so of the brackets' prices a long takes the highest and
+        a short the lowest. Found by halving instead where the margin is no line in the price or two positions share
+        it: linear-in-size forms, both legs of hedge mode (one price for both), pools. With ``liquidation_price =
+        "estimate"`` a cross position's close fee is left out, as Bybit shows it, and the check turns a little earlier.
         """
-        k: cython.longlong
-        price: cython.longlong
         i: cython.longlong = self._slot(account, m)
         if i < 0 or self.positions[i] == 0 or self.bracket_count[m] == 0:
             return 0
-        asset: cython.longlong = self.market_asset[m]
-        others: cython.longlong = sub_exact(self._equity(account, asset), self._unrealized(i, m))
-        others = sub_exact(others, sub_exact(self._maintenance(account, asset), self._maintenance_of(i, m)))
-        found: cython.longlong = 0
-        for k in range(self.bracket_count[m]):
-            price = self._liquidation_price_in(i, m, others, k)
-            if price <= 0:  # inverse long, linear short: liquidated at every price; else at none in this bracket
-                if (self.positions[i] > 0) == (self.market_inverse[m] != 0):
-                    return 0
-                continue
-            if found == 0 or (price > found) == (self.positions[i] > 0):
-                found = price
-        return found
+        price: cython.longlong = self._liquidation_price(account, m)
+        return price if price > 0 else 0
 
     # -- what is on record
 
