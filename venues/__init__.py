@@ -13,9 +13,10 @@ from venues.errors import InstrumentError, RuleCardError
 from venues.hyperliquid import rules as _hyperliquid
 from venues.instruments import Instrument
 from venues.neutral.rules import NEUTRAL as _NEUTRAL
+from venues.okx import rules as _okx
 from venues.rules import RuleCard
 
-_VENUES = (_binance, _bybit, _hyperliquid)
+_VENUES = (_binance, _bybit, _okx, _hyperliquid)
 _CARDS: dict[str, RuleCard] = {
     rule_card.venue: rule_card for rule_card in (*(found for venue in _VENUES for found in venue.CARDS), _NEUTRAL)
 }

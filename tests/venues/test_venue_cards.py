@@ -10,8 +10,9 @@ import pytest
 from matching.brackets import Brackets
 from venues import card, card_names, known_instrument
 from venues.bybit.rules import BTCUSDT_ROWS
+from venues.errors import RuleCardError
 from venues.hyperliquid.reasons import STATUSES
-from venues.rules import E12, HOUR_NS, RuleCard, date_ns
+from venues.rules import E12, HOUR_NS, ContractTiers, RuleCard, date_ns
 
 NOW_NS = date_ns("2026-11-01")
 CARDS = [card(name) for name in card_names()]
@@ -126,3 +127,34 @@ def test_known_instruments_have_cards() -> None:
         instrument = known_instrument(venue, name)
         assert isinstance(card(venue).margin_table(name, NOW_NS).value, Brackets)
         assert instrument.inverse == (card(venue).settles_in.value == "base")
+
+
+# -- OKX
+
+
+def test_okx_tiers_before_and_after_the_change_of_may_2023() -> None:
+    rules = card("okx")
+
+    def rates(at_ns: int, contracts: int) -> tuple[int, int, int]:
+        table = rules.margin_table("ADA-USDT-SWAP", at_ns).value
+        assert isinstance(table, ContractTiers)
+        row = table.row(contracts * 10**8)
+        return table.maintenance_e12[row] // 10**8, table.initial_e12[row] // 10**8, table.max_leverage_e2[row]
+
+    before, after = date_ns("2023-05-18"), date_ns("2023-05-20")
+    assert [rates(before, n)[0] for n in (500, 501, 1_001, 6_001)] == [100, 150, 200, 250]
+    assert [rates(after, n)[0] for n in (1_500, 1_501, 3_001, 6_001, 12_001)] == [50, 75, 100, 150, 200]
+    assert rates(after, 1_500)[1:] == (133, 7_500)
+    assert rates(after, 6_001)[1:] == (300, 3_333)  # 2.5 % + 0.5 %; 33.33x
+    assert not rules.margin_table("ADA-USDT-SWAP", NOW_NS).verified
+
+
+def test_tables_that_are_no_brackets_are_refused_as_brackets() -> None:
+    with pytest.raises(RuleCardError, match=r"okx: ADA-USDT-SWAP has contract tiers: 20, .* are no notional brackets"):
+        card("okx").brackets("ADA-USDT-SWAP", NOW_NS)
+
+
+def test_contract_arithmetic_of_okx() -> None:
+    linear, inverse = known_instrument("okx", "BTC-USDT-SWAP"), known_instrument("okx", "BTC-USD-SWAP")
+    assert linear.value_e8(linear.ticks_from_str("60000"), linear.lots_from_str("1")) == 600 * 10**8
+    assert inverse.value_e8(inverse.ticks_from_str("50000"), inverse.lots_from_str("5")) == 10**6  # 500 USD in BTC
