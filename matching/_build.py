@@ -35,6 +35,7 @@ KERNEL_MODULES = (
     "matching.bookings",
     "matching.settings",
     "matching.ledger",
+    "matching.order_book",
     "matching.kernel",
     "sim.bars",
     "sim.strategy",

@@ -63,6 +63,7 @@ cdef enum:
     ORDER_CHANGE = 11
     ORDER_GONE = 12
     ORDER_FILL = 13
+    ORDER_BOOK = 14
     GTD = 4
     FLAG_CLOSE_POSITION = 2
     FLAG_LONG_LEG = 4

@@ -22,6 +22,7 @@ ORDER_ADD = 10  # a resting order appears at the tail of its level
 ORDER_CHANGE = 11  # its quantity is now qty_lots; a higher one, or another price, goes to the tail
 ORDER_GONE = 12  # it has left the book (qty_lots: what was left)
 ORDER_FILL = 13  # it was executed for qty_lots; side = the resting order's
+ORDER_BOOK = 14  # no row; the whole book follows as ref ORDER_ADDs, in queue order at each price
 
 # -- gap kinds (aux column 0 of GAP)
 GAP_SEQUENCE = 1

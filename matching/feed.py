@@ -3,6 +3,19 @@
 A feed is one instrument's messages in *venue order*: sorted by ``ts_event``, at equal time trades, best quotes, depth,
 then order of receipt (sources that already are in venue order keep their own). ``local_order`` lists the same messages
 in the order in which the client sees them: by ``ts_recv``, stable.
+
+An *order-by-order* feed states single orders instead of levels (a market reads one or the other). Its messages have
+one row, the order's side and price, and ``ref`` is the venue's order id (int64; an importer numbers other names):
+
+    ORDER_ADD     came to rest at the tail of its level with qty_lots. One that executes on arrival is told of when
+                  its rest comes to rest; an importer of a venue that shows it earlier holds it back.
+    ORDER_CHANGE  has qty_lots now, at this price. Smaller: keeps its place; larger, or another price: to the tail.
+    ORDER_GONE    left the book for any reason but an execution (qty_lots: what it had left)
+    ORDER_FILL    a resting order was executed for qty_lots, at its price; nothing else tells that it became smaller
+    ORDER_BOOK    no row, ref = n: the next n order messages, all ORDER_ADD, are the whole book, in queue order at each
+                  price; the book is stale until the last of them
+
+Orders are received in the venue's order. TRADE messages beside them inform the client and move nothing.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@ cimport cython
 from matching.arith cimport c_mul_div as mul_div, draw, ln1p, power
 from matching.codes cimport *
 from matching.ledger cimport Ledger
+from matching.order_book cimport OrderBook
 
 cdef enum:  # as in kernel.py, where they say what they are
     FREE = 0
@@ -93,6 +94,11 @@ cdef class Market:
     cdef QueueModel queue
     cdef object fee_model
     cdef bint own_fees
+    cdef readonly bint by_order
+    cdef OrderBook orders, local_orders
+    cdef long long restating, local_restating
+    cdef dict places
+    cdef list newcomers
     cdef LatencyTable entry, response
     cdef readonly int exchange
     cdef readonly long long tick_e8_num, tick_e8_den
@@ -174,6 +180,16 @@ cdef class Market:
     cdef void _charge(self, int lane, long long lots, long long rate, long long mark, long long boundary) noexcept nogil
     cdef void _snapshot(self, Py_ssize_t j) noexcept nogil
     cdef void _other(self, Py_ssize_t j, int kind) noexcept nogil
+    cdef void _order(self, Py_ssize_t j, int kind) noexcept nogil
+    cdef void _execute(self, int side, long long ticks, long long lots, long long stamp) noexcept nogil
+    cdef long long _fill_share(self, int slot, long long lots, int cause) noexcept nogil
+    cdef void _arrival(self, int side, long long ticks, long long lots) noexcept nogil
+    cdef void _move_up(self, int side, long long ticks, long long stamp, long long lots) noexcept nogil
+    cdef void _order_level(self, int side, long long ticks) noexcept nogil
+    cdef void _begin_book(self, long long count)
+    cdef void _restate(self, int kind, long long order_id, int side, long long ticks, long long lots)
+    cdef void _end_book(self)
+    cdef void _local_order(self, Py_ssize_t j, int kind) noexcept nogil
     cdef void _cross_both(self) noexcept nogil
     cdef bint run_local(self, long long limit, bint consume) noexcept nogil
     cdef void _local_rows(self, Py_ssize_t j) noexcept nogil
@@ -258,7 +274,7 @@ cdef class Core:
     cdef dict conditions, expiries, new_triggers
     # orders, by slot
     cdef int[::1] o_lane, o_market, o_side, o_tif, o_type, o_flags, o_state, o_next, o_prev, o_seq, o_requests, o_amends, o_stp
-    cdef long long[::1] o_no, o_ticks, o_lots, o_filled, o_column, o_cum, o_sent, o_deliver
+    cdef long long[::1] o_no, o_ticks, o_lots, o_filled, o_column, o_cum, o_sent, o_deliver, o_stamp
     cdef double[::1] o_front
     cdef int[::1] free_slots
     cdef Py_ssize_t free_count

@@ -40,6 +40,7 @@ from matching.triggers import Trigger, Triggers
 if not cython.compiled:
     from matching.arith import draw, ln1p, mul_div, power
     from matching.codes import *
+    from matching.order_book import OrderBook
 
     FREE, FLYING, RESTING, CLOSED, HELD = 0, 1, 2, 3, 4  # states of a slot
     NEW, AMENDED, TRIGGERED = 0, 1, 2  # how an order comes to the book
@@ -505,6 +506,12 @@ class Market:
         self.fee_model = options["fee_model"]
         self.own_fees = self.fee_model is not None
         self.exchange = options["exchange"]
+        self.by_order = options["by_order"]
+        self.orders, self.local_orders = OrderBook(), OrderBook()
+        self.restating = self.local_restating = 0
+        self.places, self.newcomers = {}, []
+        if self.by_order and (self.exchange != EXCHANGE_PARTIAL or options["l1_only"]):
+            raise ValueError("core: an order-by-order book knows partial fills and whole depth only")
         self.fok_reject = options["fok_reject"]
         self.margin_on = options["margin"]
         self.funding_from_marks = options["funding_from_marks"]
@@ -591,6 +598,7 @@ class Market:
             tail = _unseen(self.window, self.local_at)
             kept = len(tail)
             window = join_windows(tail, window)
+        self._check_kinds(window)
         self.window = window
         self.ts_event = _view(window.ts_event)
         self.ts_recv = _view(window.ts_recv)
@@ -611,6 +619,18 @@ class Market:
             self.max_recv = max(self.max_recv, int(window.ts_recv[window.local_order[self.size - 1]]))
             if self.mid_mark and self.mid_next == NEVER:
                 self.mid_next = (self.ts_event[0] // SECOND_NS + 1) * SECOND_NS
+
+    def _check_kinds(self, window):
+        """Levels and single orders do not mix: what a market of the other kind would overlook is refused."""
+        single = window.kind >= ORDER_ADD
+        wrong = np.isin(window.kind, (DEPTH, BBO, SNAPSHOT)) if self.by_order else single
+        if wrong.any():
+            raise ValueError(
+                f"market {self.index}: message of kind {window.kind[int(np.argmax(wrong))]} in a feed that is read "
+                + ("order by order" if self.by_order else "by levels; order-by-order feeds need the l3 book")
+            )
+        if (np.diff(window.ts_recv[single]) < 0).any():
+            raise ValueError(f"market {self.index}: single orders must be received in the venue's order")
 
     # -- the venue's side of the feed ----------------------------------------------------------------------------
 
@@ -634,6 +654,8 @@ class Market:
                         self._touch(WATCH_LAST, self.px_ticks[r])
             elif k == BBO:
                 self._quote(j)
+            elif k >= ORDER_ADD:
+                self._order(j, k)
             else:
                 self._other(j, k)
                 # a mark may have announced a boundary, or put something on the agenda, before that
@@ -785,7 +807,7 @@ class Market:
             return
         column = self.venue.column(side, ticks)
         at = self.own_best[side]
-        if at < column:
+        if at < column or self.by_order:
             return
         while at >= 0 and at >= column and self.resting[side] > 0:
             slot = self.head[side * self.venue.width + at]
@@ -994,9 +1016,244 @@ class Market:
                 self._touch(WATCH_INDEX, self.aux[a, 1])
         elif kind == GAP:
             self.venue.valid = False
+            self.restating = 0
             self.venue.forget_quotes()
         elif kind == FUNDING:
             self._charge_now(self.aux[a, 0], self.aux[a, 1] if self.aux[a, 1] else self._charged_at(), self.aux[a, 2])
+
+    # -- order-by-order books: the venue's side ------------------------------------------------------------------
+
+    def _order(self, j, kind):
+        """One message about one order: its effect on own orders, on the orders' book and on the levels."""
+        r: cython.longlong = self.row_start[j]
+        side: cython.int
+        ticks: cython.longlong
+        lots: cython.longlong
+        node: cython.int
+        old_side: cython.int = -1
+        old_ticks: cython.longlong = 0
+        old_lots: cython.longlong = 0
+        old_stamp: cython.longlong = NEVER  # a maker that the book does not hold was not ahead of us
+        kept: cython.longlong = 0
+        if kind == ORDER_BOOK:
+            with cython.gil:
+                self._begin_book(self.ref[j])
+            return
+        side = self.side[r]
+        ticks = self.px_ticks[r]
+        lots = self.qty_lots[r]
+        if self.restating > 0:
+            with cython.gil:
+                self._restate(kind, self.ref[j], side, ticks, lots)
+            return
+        if not self.venue.valid and kind != ORDER_FILL:
+            return
+        node = self.orders.find(self.ref[j])
+        if node >= 0:
+            old_side = self.orders.n_side[node]
+            old_ticks = self.orders.n_ticks[node]
+            old_lots = self.orders.n_lots[node]
+            old_stamp = self.orders.n_stamp[node]
+        if kind == ORDER_FILL and self.resting[side] > 0:
+            self._execute(side, ticks, lots, old_stamp)
+        self.orders.apply(kind, self.ref[j], side, ticks, lots)
+        node = self.orders.find(self.ref[j])
+        if old_lots > 0:
+            if node >= 0 and self.orders.n_stamp[node] == old_stamp:
+                kept = self.orders.n_lots[node]
+            if self.resting[old_side] > 0 and kept < old_lots:
+                self._move_up(old_side, old_ticks, old_stamp, old_lots - kept)
+        if not self.venue.valid:
+            return
+        if old_lots > 0:
+            self._order_level(old_side, old_ticks)
+        if node >= 0 and self.orders.n_stamp[node] != old_stamp:
+            self._order_level(side, ticks)
+            if self.resting[1 - side] > 0:
+                self._arrival(side, ticks, lots - old_lots if old_side == side and old_ticks == ticks else lots)
+
+    def _execute(self, side, ticks, lots, stamp):
+        """``lots`` of a resting order with the place ``stamp`` were executed: own orders before it were there first.
+
+        They share the execution within their lane: better prices first, then who came first.
+        """
+        column: cython.longlong = self.venue.column(side, ticks)
+        at: cython.longlong = self.own_best[side]
+        slot: cython.int
+        after: cython.int
+        final: cython.int
+        while at >= 0 and at >= column and self.resting[side] > 0:
+            slot = self.head[side * self.venue.width + at]
+            if slot >= 0:
+                final = self.core.o_prev[slot]
+                while True:
+                    after = self.core.o_next[slot]
+                    if at > column:
+                        self._fill_share(slot, lots, CAUSE_THROUGH)
+                    elif self.core.o_stamp[slot] < stamp:
+                        self._fill_share(slot, lots, CAUSE_QUEUE)
+                    if slot == final:
+                        break
+                    slot = after
+            at -= 1
+        self.print_no += 1
+        if self.resize_due:
+            self._resize()
+
+    def _fill_share(self, slot, lots, cause):
+        """Execute an own order with what its lane has not yet had of ``lots``; returns how much that was."""
+        lane: cython.int = self.core.o_lane[slot]
+        if self.shared_row[lane] != self.print_no:
+            self.shared_row[lane] = self.print_no
+            self.shared_lots[lane] = 0
+        lots = min(lots - self.shared_lots[lane], self.core.o_lots[slot] - self.core.o_filled[slot])
+        if lots > 0:
+            lots = self._fill_maker(slot, lots, cause)
+            self.shared_lots[lane] += lots
+            return lots
+        return 0
+
+    def _arrival(self, side, ticks, lots):
+        """Other people's new lots came to rest at a price that own orders of the other side reach.
+
+        Had those been in the market, the newcomer would have met them: it executes with them, up to its size. One that
+        crosses other people's orders as well is still being matched: its executions will be named.
+        """
+        opposite: cython.int = 1 - side
+        column: cython.longlong = self.venue.column(opposite, ticks)
+        at: cython.longlong = self.own_best[opposite]
+        slot: cython.int
+        after: cython.int
+        final: cython.int
+        lane: cython.int
+        met: cython.longlong
+        if at < column or self.venue.best[opposite] >= max(column, 0):
+            return
+        while at >= 0 and at >= column and self.resting[opposite] > 0:
+            slot = self.head[opposite * self.venue.width + at]
+            if slot >= 0:
+                final = self.core.o_prev[slot]
+                while True:
+                    after = self.core.o_next[slot]
+                    lane = self.core.o_lane[slot]
+                    met = self._fill_share(slot, lots, CAUSE_CROSS)
+                    if met > 0 and 0 <= self.venue.column(side, ticks) < self.venue.width:
+                        self._take(lane, side, ticks, met)
+                    if slot == final:
+                        break
+                    slot = after
+            at -= 1
+        self.print_no += 1
+        if self.resize_due:
+            self._resize()
+
+    def _move_up(self, side, ticks, stamp, lots):
+        """``lots`` with the place ``stamp`` left a price: they no longer stand ahead of own orders that came later."""
+        column: cython.longlong = self.venue.column(side, ticks)
+        slot: cython.int
+        first: cython.int
+        if column < self.watch_low[side] or column > self.watch_high[side]:
+            return
+        first = self.head[side * self.venue.width + column]
+        slot = first
+        while slot >= 0:
+            if self.core.o_stamp[slot] > stamp:
+                self.core.o_front[slot] -= lots
+            slot = self.core.o_next[slot]
+            if slot == first:
+                break
+
+    def _order_level(self, side, ticks):
+        """State a level as the sum of its orders; what lanes took of it is forgotten if that is another quantity."""
+        lots: cython.int = self.orders.shown(side, ticks)
+        column: cython.longlong
+        previous: cython.longlong
+        if not self.venue.based:
+            self.venue.set_base(ticks)
+        column = self.venue.column(side, ticks)
+        if column < 0 or column >= self.venue.width:
+            with cython.gil:
+                self._outer_level(side, ticks, lots)
+            return
+        previous = self.venue.put(side, ticks, lots)
+        if previous != lots and self.mark[side * self.venue.width + column] & 2:
+            self._drop_taken(side, ticks, lots)
+        if self.venue.recentre:
+            with cython.gil:
+                self._recentre()
+
+    def _begin_book(self, count):
+        """The whole book follows as ``count`` orders. Who was ahead of own orders stays so if it is still there."""
+        self.venue.valid = False
+        if not self.places and self.resting[0] + self.resting[1] > 0:  # else of a book that was never stated whole
+            self.places = self.orders.places()
+        self.newcomers = []
+        self.orders.clear()
+        self.restating = count
+        if count == 0:
+            self._end_book()
+
+    def _restate(self, kind, order_id, side, ticks, lots):
+        """An order of the book that is being stated anew. It has kept its place unless it grew or moved meanwhile."""
+        if kind != ORDER_ADD:
+            self.core.fail(ValueError(
+                f"market {self.index}: a message of kind {kind} among the orders of a book that is being stated"
+            ))  # fmt: skip
+            return
+        side, ticks, lots = int(side), int(ticks), int(lots)
+        known = self.places.get(order_id)
+        keeps = known is not None and known[0] == side and known[1] == ticks and lots <= known[2]
+        if keeps and known[3] > self.orders.last_stamp(side, ticks):
+            self.orders.append(order_id, side, ticks, lots, known[3])
+        elif lots > 0:
+            self.orders.apply(ORDER_ADD, order_id, side, ticks, lots)
+            self.newcomers.append((side, ticks, lots))
+        self.restating -= 1
+        if self.restating == 0:
+            self._end_book()
+
+    def _end_book(self):
+        """The book is whole again: state its levels, count who stands ahead of own orders, let newcomers meet them."""
+        for side, ticks in {level[:2] for level in self.venue.levels() + self.orders.levels()}:
+            self._order_level(side, ticks)
+        self.venue.valid = True
+        for slot in range(self.core.slots):
+            if self.core.o_state[slot] == RESTING and self.core.o_market[slot] == self.index:
+                self.core.o_front[slot] = self.orders.ahead(
+                    self.core.o_side[slot], self.core.o_ticks[slot], self.core.o_stamp[slot]
+                )
+        newcomers, self.newcomers, self.places = self.newcomers, [], {}
+        for side, ticks, lots in newcomers:
+            if self.resting[1 - side] > 0:
+                self._arrival(side, ticks, lots)
+
+    def _local_order(self, j, kind):
+        """As _order for the client's view."""
+        r: cython.longlong = self.row_start[j]
+        node: cython.int
+        side: cython.int
+        ticks: cython.longlong
+        if kind == ORDER_BOOK:
+            self.local.clear()
+            with cython.gil:
+                self.local_orders.clear()
+            self.local_restating = self.ref[j]
+            self.local.valid = self.local_restating == 0
+            return
+        if not self.local.valid and self.local_restating == 0:
+            return
+        node = self.local_orders.find(self.ref[j])
+        if node >= 0:
+            side = self.local_orders.n_side[node]
+            ticks = self.local_orders.n_ticks[node]
+            self.local_orders.apply(kind, self.ref[j], self.side[r], self.px_ticks[r], self.qty_lots[r])
+            self.local.put(side, ticks, self.local_orders.shown(side, ticks))
+        else:
+            self.local_orders.apply(kind, self.ref[j], self.side[r], self.px_ticks[r], self.qty_lots[r])
+        self.local.put(self.side[r], self.px_ticks[r], self.local_orders.shown(self.side[r], self.px_ticks[r]))
+        if self.local_restating > 0:
+            self.local_restating -= 1
+            self.local.valid = self.local_restating == 0
 
     # -- the client's view ---------------------------------------------------------------------------------------
 
@@ -1076,7 +1333,9 @@ class Market:
         price: cython.longlong[2]
         size: cython.int[2]
         a: cython.Py_ssize_t
-        if (k == SNAPSHOT or (k == DEPTH and self.local.valid)) and not self.local.l1_only:
+        if k >= ORDER_ADD:
+            self._local_order(j, k)
+        elif (k == SNAPSHOT or (k == DEPTH and self.local.valid)) and not self.local.l1_only:
             if k == SNAPSHOT:
                 self.local.clear()
                 self.local.forget_quotes()
@@ -1104,6 +1363,7 @@ class Market:
                     self.local.quote_side(side, price[side], size[side])
         elif k == GAP:
             self.local.valid = False
+            self.local_restating = 0
             self.local.forget_quotes()
         elif k == MARK:
             a = self.ref[j] - self.aux_base
@@ -1842,6 +2102,10 @@ class Market:
         self.core.o_front[slot] = lots - self._taken(self.core.o_lane[slot], side, ticks)
         if self.venue.l1_only and lots == 0 and column < self.venue.best[side]:
             self.core.o_front[slot] = -1e18
+        if self.by_order:  # all of them came before us, also those that the lane took from: they are still there
+            self.core.o_front[slot] = self.orders.total(side, ticks)
+            self.orders.stamp += 1
+            self.core.o_stamp[slot] = self.orders.stamp
         self.core.o_cum[slot] = 0
         self._reserve(slot, True, self.core.o_lots[slot] - self.core.o_filled[slot])
         self._link(slot, side, column)
@@ -1959,7 +2223,8 @@ class Market:
     def _recentre(self):
         width, centre = self.venue.frame()
         self._rebuild(width, centre)
-        self._cross_both()
+        if not self.by_order:
+            self._cross_both()
 
     def _rebuild(self, width, centre):
         """A ladder of ``width`` around ``centre`` with the same levels, own orders and overlays."""
@@ -2169,7 +2434,7 @@ class Market:
 @cython.nogil
 @cython.exceptval(check=False)
 def _listen_bit(kind: cython.int) -> cython.int:
-    if kind == DEPTH or kind == BBO or kind == SNAPSHOT:
+    if kind == DEPTH or kind == BBO or kind == SNAPSHOT or kind >= ORDER_ADD:
         return ON_BOOK
     if kind == TRADE or kind == OFFBOOK:
         return ON_TRADE
@@ -2257,7 +2522,7 @@ class Core:
         self.o_state = self.o_next = self.o_prev = self.o_seq = self.o_requests = self.free_slots = none32
         self.o_amends = self.o_stp = none32
         self.o_no = self.o_ticks = self.o_lots = self.o_filled = self.o_column = self.o_cum = self.o_sent = none64
-        self.o_deliver = none64
+        self.o_deliver = self.o_stamp = none64
         self.o_front = _wider((), 0, np.float64)
         self.rq_first = self.rq_end = self.rq_free_count = 0
         self.rq_mask = -1
@@ -2278,12 +2543,13 @@ class Core:
         self, market, venue=0, queue_model=QUEUE_RISK_AVERSE, queue_param=1.0, exchange=EXCHANGE_PARTIAL,
         l1_only=False, mark_source=MARK_RECORDED, post_only_reject=False, fok_reject=False, min_lots=1,
         max_lots=(1 << 31) - 1, window_ticks=1 << 20, custom_queue=None, margin=False, funding_from_marks=False,
-        tick_e8=(1, 1), fee_model=None, forms=None,
+        tick_e8=(1, 1), fee_model=None, forms=None, by_order=False,
     ):  # fmt: skip
         """Describe one market; lanes must be configured before. ``tick_e8`` = (num, den) of one tick at mark scale.
 
         ``fee_model``: an object with ``fee_e8(side, ticks, lots, liquidity) -> int`` instead of the ledger's rates.
         ``forms``: an ``OrderForms``, how the venue treats orders; a bare matching engine's if None.
+        ``by_order``: the feed names every order (ORDER_* messages); queues are exact and no queue model is asked.
         """
         if any(accounts is None for accounts in self.lane_accounts):
             raise ValueError("core: configure every lane before the markets")
@@ -2292,7 +2558,7 @@ class Core:
             "mark_source": mark_source, "post_only_reject": post_only_reject, "fok_reject": fok_reject,
             "min_lots": min_lots, "max_lots": max_lots, "window_ticks": window_ticks, "custom_queue": custom_queue,
             "margin": margin, "funding_from_marks": funding_from_marks, "tick_e8": tick_e8,
-            "fee_model": fee_model, "forms": forms,
+            "fee_model": fee_model, "forms": forms, "by_order": by_order,
         }  # fmt: skip
         account = [accounts[venue] for accounts in self.lane_accounts]
         for lane in range(self.n_lanes):
@@ -3183,6 +3449,7 @@ class Core:
         self.o_filled = _wider(self.o_filled, count, np.int64)
         self.o_column = _wider(self.o_column, count, np.int64)
         self.o_cum = _wider(self.o_cum, count, np.int64)
+        self.o_stamp = _wider(self.o_stamp, count, np.int64)
         self.o_sent = _wider(self.o_sent, count, np.int64)
         self.o_deliver = _wider(self.o_deliver, count, np.int64)
         self.o_front = _wider(self.o_front, count, np.float64)
@@ -3286,6 +3553,16 @@ class Core:
         """Every level of the venue's book as (side, ticks, lots), sorted."""
         found: Market = self._market(market)
         return found.venue.levels()
+
+    def order_queue(self, market, side, ticks):
+        """Other people's orders at a price in the client view as (venue's id, lots), first come first (l3 books)."""
+        found: Market = self._market(market)
+        return found.local_orders.queue(side, ticks)
+
+    def venue_order_queue(self, market, side, ticks):
+        """The same at the venue."""
+        found: Market = self._market(market)
+        return found.orders.queue(side, ticks)
 
     def client_levels(self, market):
         found: Market = self._market(market)

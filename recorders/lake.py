@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from matching.codes import FORCE, OFFBOOK, SELL, TRADE
+from matching.codes import FORCE, OFFBOOK, ORDER_BOOK, SELL, TRADE
 from recorders.blocks import has_aux
 from recorders.book import BookTrack
 from recorders.dayfile import BLOCK_MESSAGES, BlockInfo, DayFile, digest_of
@@ -26,7 +26,7 @@ from venues.instruments import Instrument
 from venues.rules import DAY_NS, date_ns, date_of_ns
 
 _DAY: Final = re.compile(r"\d{4}-\d{2}-\d{2}$")
-LAST_KIND: Final = FORCE
+LAST_KIND: Final = ORDER_BOOK
 
 
 @dataclass(frozen=True, slots=True)

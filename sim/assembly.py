@@ -132,7 +132,10 @@ def assemble(config: RunConfig, base: Path, feeds: Mapping[str | int, FeedSource
         _resolve_mark(market, rule_card, named, base, first_ns)
         _resolve_funding(market, rule_card, named, base, first_ns, last_ns)
         _resolve_margin(market, rule_card, base, first_ns)
-        market.queue, market.custom_queue = _queue_model(market.config.queue, base, market.name)
+        if market.config.book == "l3":
+            market.queue = "exact FIFO"
+        else:
+            market.queue, market.custom_queue = _queue_model(market.config.queue, base, market.name)
     venues = [
         _venue(config, place, rule_card, base, markets, first_ns, last_ns) for place, rule_card in enumerate(cards)
     ]
@@ -488,6 +491,7 @@ def _configure_market(core: Core, plan: Plan, m: int) -> None:
         custom_queue=market.custom_queue,
         exchange=EXCHANGES[one.exchange],
         l1_only=one.book == "l1",
+        by_order=one.book == "l3",
         mark_source=codes.MARK_MID if market.mark_mid else codes.MARK_RECORDED,
         post_only_reject=orders.post_only.value == "reject",
         fok_reject=orders.fok_unfilled.value == "reject",

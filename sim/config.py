@@ -249,7 +249,7 @@ class InstrumentConfig(Part):
     contract_size: Money | None = None
     min_lots: int | None = Field(None, ge=1)
     max_lots: int | None = Field(None, ge=1)
-    book: Literal["l2", "l1"] = "l2"
+    book: Literal["l3", "l2", "l1"] = Field("l2", description="l3: the feed names every order; queues are exact")
     queue: QueueConfig = QueueConfig()
     exchange: Literal["partial", "nopartial"] = "partial"
     mark: str | None = Field(None, description='"recorded", "mid", or a table file')
@@ -259,6 +259,12 @@ class InstrumentConfig(Part):
     window_ticks: Annotated[int, AfterValidator(_ladder)] = Field(
         1 << 18, description="ladder size in ticks, a power of two; it follows the price"
     )
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if self.book == "l3" and self.exchange != "partial":
+            raise PydanticCustomError("exchange", 'book = "l3" knows partial fills only')
+        return self
 
 
 class FeedConfig(Part):

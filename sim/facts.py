@@ -13,7 +13,7 @@ from sim.feeds import WatchedSource
 from sim.report import BannerFacts, InstrumentFacts, VenueFacts
 from sim.units import duration_text, instant_text
 
-BOOKS = {"l2": "price-level book (L2)", "l1": "best quotes and trades only (L1)"}
+BOOKS = {"l3": "order-by-order book (L3)", "l2": "price-level book (L2)", "l1": "best quotes and trades only (L1)"}
 EXCHANGES = {
     "partial": "partial fills",
     "nopartial": "hftbacktest's no-partial-fill exchange (for comparison only)",

@@ -2,7 +2,7 @@
 
 ``WatchedSource`` is a ``FeedSource`` around another one. It writes what passes through it into the run folder's
 ``feed_latency`` and ``gaps`` tables: a sample of receive minus venue time, and every stretch in which the book was not
-known (from a GAP message to the next SNAPSHOT, or to the end of the run).
+known (from a GAP message to the next whole book, or to the end of the run).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from matching.codes import FUNDING, GAP, MARK, SNAPSHOT
+from matching.codes import FUNDING, GAP, MARK, ORDER_BOOK, SNAPSHOT
 from matching.feed import FeedSource, FeedWindow, slice_window
 from venues.errors import InputError
 
@@ -78,9 +78,9 @@ class WatchedSource:
             )  # fmt: skip
 
     def _watch_gaps(self, window: FeedWindow) -> None:
-        for j in np.flatnonzero((window.kind == GAP) | (window.kind == SNAPSHOT)):
+        for j in np.flatnonzero(np.isin(window.kind, (GAP, SNAPSHOT, ORDER_BOOK))):
             ts = int(window.ts_event[j])
-            if window.kind[j] == SNAPSHOT:
+            if window.kind[j] != GAP:
                 self._close_gap(ts)
             elif self._open_gap is None:
                 kind, first, last, _ = (int(value) for value in window.aux[window.ref[j] - window.aux_base])
