@@ -1,6 +1,6 @@
 """What ``perpsim data`` does, as functions that return plain dictionaries; the command line only parses and prints.
 
-    import_    binance: captured lines; columns: plain event columns
+    import_    binance: captured lines; columns: plain event columns; bitstamp: single orders
     ls info verify gaps
 
 Each result has ``ok``: False when something needs a person (nothing imported, a damaged file); gaps in a recording
@@ -16,6 +16,7 @@ from typing import Any, Final
 import msgspec
 
 from recorders.binance import VENUES, import_binance_report
+from recorders.bitstamp import import_bitstamp_report
 from recorders.clock import LATENCY_FLOOR_NS
 from recorders.columns import import_columns_report
 from recorders.lake import Lake
@@ -24,7 +25,7 @@ from venues.binance.metadata import instrument_from_exchange_info
 from venues.errors import InputError, LocalError
 from venues.instruments import Instrument
 
-SOURCES: Final = ("binance", "columns")
+SOURCES: Final = ("binance", "columns", "bitstamp")
 
 
 def import_(
@@ -42,7 +43,8 @@ def import_(
     """Import ``files`` into ``lake``.
 
     ``binance``: files of captured lines; ``venue`` and ``symbol`` restrict what is taken. ``columns``: folders of
-    event columns, all of the instrument ``venue`` (default neutral) ``symbol``, which must be given. ``instrument``:
+    event columns, all of the instrument ``venue`` (default neutral) ``symbol``, which must be given; ``bitstamp``: the
+    same of a folder of orders and trades. ``instrument``:
     a JSON file that describes instruments which are not documented here (fields of a run file's instrument, a list of
     such, or a venue's exchangeInfo reply).
     """
@@ -57,10 +59,12 @@ def import_(
         )
         return _result(report.as_dict())
     if symbol is None:
-        raise InputError("columns name no instrument: give --symbol (and --venue)", source="data import")
+        raise InputError(f"{source} names no instrument: give --symbol (and --venue)", source="data import")
     if len(files) != 1:
-        raise InputError(f"takes one folder of columns at a time, not {len(files)}", source="data import")
+        raise InputError(f"takes one folder of {source} at a time, not {len(files)}", source="data import")
     one = _from_file(instrument, venue or "neutral", symbol)
+    if source == "bitstamp":
+        return _result(import_bitstamp_report(files[0], lake, one, replace=replace).as_dict())
     return _result(import_columns_report(files[0], lake, one, latency_ns=latency_ns, replace=replace).as_dict())
 
 

@@ -58,6 +58,11 @@ class RecordingReport:
     quotes: int = 0
     marks: int = 0
     forced: int = 0
+    # order by order: how many trades the queues explain, orders that the market traded through, or that no column holds
+    trades_explained: int = 0
+    orders_dropped: list[dict[str, Any]] = field(default_factory=list)
+    orders_unknown: int = 0
+    orders_left_out: list[int] = field(default_factory=list)
     # time
     clock_offset_ns: int = 0
     clock_corrected: bool = False

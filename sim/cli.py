@@ -241,12 +241,13 @@ def fuzz(
 class Source(StrEnum):
     binance = "binance"
     columns = "columns"
+    bitstamp = "bitstamp"
 
 
 @data_app.command("import")
 def data_import(
     source: Annotated[Source, typer.Argument(help="what the files are", show_default=False)],
-    files: Annotated[list[Path], typer.Argument(help="files of captured lines (.gz too), or a folder of columns")],
+    files: Annotated[list[Path], typer.Argument(help="files of captured lines (.gz too), or one folder")],
     lake: LakeOption,
     venue: VenueOption = None,
     symbol: SymbolOption = None,
