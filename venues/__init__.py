@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from venues.binance import rules as _binance
 from venues.bybit import rules as _bybit
+from venues.deribit import rules as _deribit
+from venues.dydx import rules as _dydx
 from venues.errors import InstrumentError, RuleCardError
 from venues.hyperliquid import rules as _hyperliquid
 from venues.instruments import Instrument
@@ -16,7 +18,7 @@ from venues.neutral.rules import NEUTRAL as _NEUTRAL
 from venues.okx import rules as _okx
 from venues.rules import RuleCard
 
-_VENUES = (_binance, _bybit, _okx, _hyperliquid)
+_VENUES = (_binance, _bybit, _okx, _hyperliquid, _dydx, _deribit)
 _CARDS: dict[str, RuleCard] = {
     rule_card.venue: rule_card for rule_card in (*(found for venue in _VENUES for found in venue.CARDS), _NEUTRAL)
 }

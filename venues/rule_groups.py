@@ -280,7 +280,7 @@ class BatchingRules:
     block_interval_ns: Fact[int]
     class_order: Fact[tuple[str, ...]]  # of the requests in one block
     held_to_next_block: Fact[tuple[str, ...]]  # kinds of orders that match in the block after their own
-    speed_bump_ns: Fact[int]  # added to orders that take
+    speed_bump_ns: Dated[int]  # added to orders that take
     speed_bump_exempt: Fact[tuple[str, ...]]  # base coins
 
 

@@ -10,9 +10,10 @@ import pytest
 from matching.brackets import Brackets
 from venues import card, card_names, known_instrument
 from venues.bybit.rules import BTCUSDT_ROWS
+from venues.dydx.rules import LIQUIDITY_TIERS
 from venues.errors import RuleCardError
 from venues.hyperliquid.reasons import STATUSES
-from venues.rules import E12, HOUR_NS, ContractTiers, RuleCard, date_ns
+from venues.rules import E12, HOUR_NS, ContractTiers, LinearTier, OpenInterestTier, RuleCard, date_ns
 
 NOW_NS = date_ns("2026-11-01")
 CARDS = [card(name) for name in card_names()]
@@ -158,3 +159,60 @@ def test_contract_arithmetic_of_okx() -> None:
     linear, inverse = known_instrument("okx", "BTC-USDT-SWAP"), known_instrument("okx", "BTC-USD-SWAP")
     assert linear.value_e8(linear.ticks_from_str("60000"), linear.lots_from_str("1")) == 600 * 10**8
     assert inverse.value_e8(inverse.ticks_from_str("50000"), inverse.lots_from_str("5")) == 10**6  # 500 USD in BTC
+
+
+# -- dYdX
+
+
+def test_dydx_initial_rate_grows_with_open_interest() -> None:
+    tier = card("dydx").margin_table("SOL-USD", NOW_NS).value
+    assert isinstance(tier, OpenInterestTier)
+    assert (tier.initial_e12, tier.maintenance_e12) == (5 * E12 // 100, 3 * E12 // 100)
+    million = 10**14
+    assert [tier.initial_at_e12(oi * million) for oi in (0, 40, 70, 100, 200)] == [
+        50_000_000_000, 50_000_000_000, 525_000_000_000, E12, E12,
+    ]  # fmt: skip
+    assert tier.initial_at_e12(40 * million + 1) == 50_000_000_001  # against the account
+
+
+def test_dydx_liquidity_tiers() -> None:
+    tiers = dict(LIQUIDITY_TIERS)
+    assert tiers["Large-Cap"] == OpenInterestTier(E12 // 50, 12 * 10**9)
+    assert tiers["Safety"].initial_e12 == E12
+    assert tiers["FX"].maintenance_e12 == E12 // 200
+    assert tiers["Long-Tail"].upper_cap_e8 == 10_000_000 * 10**8
+
+
+def test_dydx_fee_tiers() -> None:
+    tiers = card("dydx").fees.tiers.at(NOW_NS).value
+    assert [row.volume_e8 // 10**14 for row in tiers] == [0, 1, 5, 25, 50, 100, 200]
+    assert (tiers[-1].maker_e12, tiers[-1].taker_e12) == (-110_000_000, 250_000_000)
+
+
+# -- Deribit
+
+
+def test_deribit_changed_in_august_2026() -> None:
+    rules = card("deribit")
+    before, after = date_ns("2026-07-31"), date_ns("2026-08-01")
+    assert rules.liquidation.fee_rate_e12.at(before).value == 75 * E12 // 10_000
+    assert rules.liquidation.fee_rate_e12.at(after).value == E12 // 100
+    for table in (rules.fees.taker_rate_e12, dict(rules.margin.tables)["BTC-PERPETUAL"]):
+        assert (table.at(before).verified, table.at(after).verified) == (True, False)
+        assert table.at(before).value == table.at(after).value
+    assert (rules.batching.speed_bump_ns.at(before).value, rules.batching.speed_bump_ns.at(after).value) == (
+        0,
+        5 * 10**6,
+    )
+
+
+def test_deribit_rates_grow_with_size() -> None:
+    tier = card("deribit").margin_table("BTC-PERPETUAL", date_ns("2026-01-01")).value
+    assert isinstance(tier, LinearTier)
+    assert tier.initial_base_e12 + 100 * tier.initial_slope_e12 == 25 * E12 // 1000  # 2 % + 100 * 0.005 %
+    assert tier.maintenance_base_e12 + 100 * tier.maintenance_slope_e12 == 15 * E12 // 1000
+
+
+def test_deribit_sizes_are_usd() -> None:
+    instrument = known_instrument("deribit", "BTC-PERPETUAL")
+    assert instrument.value_e8(instrument.ticks_from_str("50000"), instrument.lots_from_str("1000")) == 2 * 10**6

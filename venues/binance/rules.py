@@ -427,7 +427,7 @@ USDM: Final = RuleCard(
         block_interval_ns=Fact(0, _CONTINUOUS),
         class_order=Fact((), _CONTINUOUS),
         held_to_next_block=Fact((), _CONTINUOUS),
-        speed_bump_ns=Fact(0, _CONTINUOUS),
+        speed_bump_ns=always(0, _CONTINUOUS),
         speed_bump_exempt=Fact((), _CONTINUOUS),
     ),
     dead_man=DeadManRules(
