@@ -158,6 +158,10 @@ cdef enum:
     ON_PRIVATE = 32
     MARK_RECORDED = 0
     MARK_MID = 1
+    PRICE_NONE = 0
+    PRICE_MARK = 1
+    PRICE_BANKRUPTCY = 2
+    PRICE_PRIOR_MARK = 3
     L_LANE = 0
     L_ACCOUNT = 1
     L_MARKET = 2

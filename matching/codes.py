@@ -196,6 +196,12 @@ NO_PRICE = -(1 << 62)  # absent best price, in ticks
 E8 = 100_000_000
 E12 = 1_000_000_000_000
 
+# -- the kind of price at which a position was taken over or deleveraged
+PRICE_NONE = 0
+PRICE_MARK = 1
+PRICE_BANKRUPTCY = 2
+PRICE_PRIOR_MARK = 3
+
 # -- columns of one log record (``Core.drain_log``); account events use the second meaning
 L_LANE = 0
 L_ACCOUNT = 1
@@ -215,7 +221,7 @@ L_CAUSE = 14
 L_FRONT = 15  # queue ahead at the fill, in millionths of a lot; EV_FUNDING: rate_e12
 L_SIDE = 16
 L_STYLE = 17  # tif + 8 * type + 16 * flags
-L_LEAVES = 18
+L_LEAVES = 18  # EV_LIQUIDATED, EV_ADL: PRICE_*
 L_REALIZED = 19
 L_POSITION = 20  # after the event, lots
 L_WALLET = 21  # after the event, e8

@@ -27,12 +27,16 @@ from matching.codes import (
     EV_ADL,
     EV_LIQUIDATED,
     LIQ_NONE,
+    PRICE_BANKRUPTCY,
+    PRICE_MARK,
+    PRICE_PRIOR_MARK,
     R_ADL,
     R_LIQUIDATION,
 )
 from matching.liquidation import Desk, Unit
 
 E8 = 10**8
+PRICES = {"bankruptcy": PRICE_BANKRUPTCY, "mark": PRICE_MARK, "prior_mark": PRICE_PRIOR_MARK}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +70,10 @@ class Losses:
                 )  # fmt: skip
                 self._emit(
                     unit.lane, leg, EV_LIQUIDATED, R_LIQUIDATION, ts, int(self.ledger.last_ticks), held.size,
-                    int(self.ledger.last_realized_e8), held.side, int(self.ledger.last_cause),
+                    int(self.ledger.last_realized_e8), held.side, int(self.ledger.last_cause), PRICE_BANKRUPTCY,
                 )  # fmt: skip
             else:
-                self.deleverage(unit, leg, held.size, self.adl_ticks(leg, ticks), ts)
+                self.deleverage(unit, leg, held.size, ticks, ts)
 
     def to_vault(self, unit: Unit, ts: int) -> None:
         """The vault takes all positions at their marks and the margin that is left: nothing is returned."""
@@ -90,7 +94,7 @@ class Losses:
                 )  # fmt: skip
             self._emit(
                 unit.lane, leg, EV_LIQUIDATED, R_LIQUIDATION, ts, ticks, held.size, realized, held.side, CAUSE_TAKEOVER,
-                kept,
+                PRICE_MARK, kept,
             )  # fmt: skip
 
     def _fund_bears(self, leg: int, lots: int, ticks: int) -> bool:
@@ -107,9 +111,11 @@ class Losses:
 
     # -- deleveraging
 
-    def deleverage(self, unit: Unit, leg: int, lots: int, ticks: int, ts: int) -> None:
-        """Close ``lots`` of the unit's position against holders of the other side at ``ticks``, no fee."""
+    def deleverage(self, unit: Unit, leg: int, lots: int, bankruptcy_ticks: int, ts: int) -> None:
+        """Close ``lots`` of the unit's position against holders of the other side at the card's price, no fee."""
         held = self.desk.position(unit, leg)
+        price = PRICES.get(self.terms.adl_price, PRICE_BANKRUPTCY)
+        ticks = bankruptcy_ticks if price == PRICE_BANKRUPTCY else self.ticks_of(leg, price)
         sign = 1 if held.lots > 0 else -1
         left, realized = lots, 0
         for holder in self.ranked(unit, leg, sign, ts):
@@ -123,17 +129,17 @@ class Losses:
                 (name, holder.account),
             )  # fmt: skip
             realized += gains[1]
-            self._tell_holder(holder.lane, leg, 1 - held.side, ticks, size, gains[0], ts)
+            self._tell_holder(holder.lane, leg, 1 - held.side, ticks, size, gains[0], price, ts)
             left -= size
         if left:
             realized += self.desk.books.book(
                 "adl", unit, leg, ts, ticks, {"account": -sign * left, "market": sign * left},
                 partial(self._close, unit.account, -1, leg, held.side, ticks, left),
             )  # fmt: skip
-        self._emit(unit.lane, leg, EV_LIQUIDATED, R_LIQUIDATION, ts, ticks, lots, realized, held.side, CAUSE_ADL)
+        self._emit(unit.lane, leg, EV_LIQUIDATED, R_LIQUIDATION, ts, ticks, lots, realized, held.side, CAUSE_ADL, price)
 
-    def take_from(self, lane: int, leg: int, lots: int, ticks: int, ts: int) -> None:
-        """Somebody unnamed is deleveraged into a lane: ``lots`` of its position go at ``ticks``, no fee."""
+    def take_from(self, lane: int, leg: int, lots: int, ticks: int, price: int, ts: int) -> None:
+        """Somebody unnamed is deleveraged into a lane: ``lots`` of its position go at ``ticks`` (PRICE_*), no fee."""
         account = self.host.lane_accounts[lane][self.desk.venue]
         unit = Unit(lane, account, -1, (leg,))
         held = self.desk.position(unit, leg)
@@ -145,7 +151,7 @@ class Losses:
             "adl", unit, leg, ts, ticks, {"account": -signed, "market": signed},
             partial(self._close, -1, account, leg, 1 - held.side, ticks, size),
         )  # fmt: skip
-        self._tell_holder(lane, leg, held.side, ticks, size, realized, ts)
+        self._tell_holder(lane, leg, held.side, ticks, size, realized, price, ts)
 
     def ranked(self, unit: Unit, leg: int, sign: int, ts: int) -> list[Holder]:
         """The other lanes' positions against the unit's, first the one that is deleveraged first."""
@@ -183,13 +189,10 @@ class Losses:
 
     # -- the parts of it
 
-    def adl_ticks(self, leg: int, bankruptcy_ticks: int) -> int:
+    def ticks_of(self, leg: int, price: int) -> int:
+        """The mark, or the one before it, at the nearest tick."""
         state = self.desk.mark(leg)
-        if self.terms.adl_price == "mark":
-            return state.ticks(state.mark_e8)
-        if self.terms.adl_price == "prior_mark":
-            return state.ticks(state.prior_e8 or state.mark_e8)
-        return bankruptcy_ticks
+        return state.ticks(state.prior_e8 if price == PRICE_PRIOR_MARK and state.prior_e8 else state.mark_e8)
 
     def _close(self, bankrupt: int, other: int, leg: int, side: int, ticks: int, lots: int) -> int:
         """One account's half of a deleveraging; returns the profit it realised."""
@@ -202,15 +205,16 @@ class Losses:
         gained = self._close(-1, other, leg, side, ticks, lots)
         return gained, self._close(bankrupt, -1, leg, side, ticks, lots)
 
-    def _tell_holder(self, lane: int, leg: int, side: int, ticks: int, lots: int, realized: int, ts: int) -> None:
+    def _tell_holder(
+        self, lane: int, leg: int, side: int, ticks: int, lots: int, realized: int, price: int, ts: int
+    ) -> None:
         if self.terms.adl_cancels_orders:
             self.host.cancel_resting(lane, leg % self.host.n_markets, R_ADL, ts)
-        self._emit(lane, leg, EV_ADL, R_ADL, ts, ticks, lots, realized, side, CAUSE_ADL)
+        self._emit(lane, leg, EV_ADL, R_ADL, ts, ticks, lots, realized, side, CAUSE_ADL, price)
 
     def _emit(
         self, lane: int, leg: int, event: int, reason: int, ts: int, ticks: int, lots: int, realized: int, side: int,
-        cause: int, fee: int = 0,
+        cause: int, price: int, fee: int = 0,
     ) -> None:  # fmt: skip
-        self.host.emit_forced(
-            lane, leg % self.host.n_markets, 0, -1, event, reason, ts, ticks, lots, fee, realized, side, cause, 0, 0
-        )
+        m = leg % self.host.n_markets
+        self.host.emit_forced(lane, m, 0, -1, event, reason, ts, ticks, lots, fee, realized, side, cause, price, 0)

@@ -144,7 +144,7 @@ class BookThenVault(Takers):
             for leg in self.held(unit):
                 held = self.position(unit, leg)
                 bankruptcy = int(self.ledger.bankruptcy_ticks(unit.account, leg))
-                self.losses.deleverage(unit, leg, held.size, self.losses.adl_ticks(leg, bankruptcy), ts)
+                self.losses.deleverage(unit, leg, held.size, bankruptcy, ts)
             return True
         if equity * E12 < self.terms.takeover_ratio_e12 * self.maintenance_e8(unit):
             self.losses.to_vault(unit, ts)

@@ -40,6 +40,7 @@ from matching.codes import (
     MARK,
     MARKET,
     NO_PRICE,
+    PRICE_BANKRUPTCY,
     R_FOK,
     R_IOC_REMAINDER,
     R_LIQUIDATION,
@@ -474,7 +475,7 @@ class VenueMarket:
             margin.takeover(self.host.account(lane, self.index), self.index)
             side = SELL if lots > 0 else BUY
             self._emit_forced(
-                lane, None, EV_LIQUIDATED, R_LIQUIDATION, margin.last_ticks, abs(lots), side, 0, 0,
+                lane, None, EV_LIQUIDATED, R_LIQUIDATION, margin.last_ticks, abs(lots), side, PRICE_BANKRUPTCY, 0,
                 margin.last_realized_e8,
             )  # fmt: skip
 

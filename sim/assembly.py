@@ -27,6 +27,7 @@ from sim.config import InstrumentConfig, QueueConfig, RunConfig, VenueConfig
 from sim.feeds import BoundedSource, RecordedMarks, feed_latency_series, plan_rows
 from sim.fees import Fees, build_fees
 from sim.latency import build_leg
+from sim.liquidations import Traded, install
 from sim.loading import load_class, make
 from venues import card, card_names, known_instrument
 from venues.errors import InputError, InstrumentError, RuleCardError
@@ -474,6 +475,11 @@ def build_core(plan: Plan, lanes: int) -> Core:
     for place, venue in enumerate(plan.venues):
         core.set_latency(place, venue.entry, venue.response)
     core.sample_every(plan.config.samples.bbo, plan.config.samples.accounts)
+    traded = [Traded(m.venue, plan.venues[m.venue].config.name, m.instrument) for m in plan.markets]
+    install(
+        core, [venue.card for venue in plan.venues], [venue.config for venue in plan.venues], traded, plan.config.adl,
+        plan.first_ns, plan.last_ns,
+    )  # fmt: skip
     return core
 
 

@@ -242,8 +242,11 @@ class Run:
         wallet_of = [pairs.index((market.venue, market.instrument.settle)) for market in self.plan.markets]
         instruments = [market.instrument for market in self.plan.markets]
         delay = _compute_delay(self.plan.config.compute, self.plan.config.seed)
+        cards = [self.plan.venues[market.venue].card for market in self.plan.markets]
+        prefixes = [(card.liquidation.order_id_prefix.value, card.loss.adl_id_prefix.value) for card in cards]
         for lane, strategy in enumerate(self.strategies):
             context = Context(self.core, lane, instruments, wallet_of, deposits, self.loop)
+            context.forced_prefixes = prefixes
             self.loop.add_lane(strategy, context, delay)
 
     def execute(self) -> None:

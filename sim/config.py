@@ -204,6 +204,32 @@ class FeesConfig(ShortForm):
         return self
 
 
+class LiquidationConfig(Part):
+    """What a run may say about liquidations at a venue; how they go is the rule card's."""
+
+    stale_mark: PositiveDuration | None = Field(None, description="nobody is liquidated on a mark older than this")
+    lanes_share: bool = Field(
+        False, description="lanes are deleveraged into each other; otherwise only the unnamed rest of the market is"
+    )
+
+
+class AdlConfig(Part):
+    """Somebody else's bankruptcy takes a part of our positions: auto-deleveraging at an instant, for stress tests."""
+
+    at: Instant
+    instrument: str = Field(min_length=1, description="symbol, or venue:symbol")
+    side: Literal["long", "short"] | None = Field(None, description="only positions of this side")
+    fraction: Decimal | None = Field(None, gt=0, le=1, description="of the position; sizes are rounded up")
+    lots: int | None = Field(None, ge=1)
+    price: str | Decimal = Field("mark", description='"mark", "prior_mark" (the mark before it), or a price')
+
+    @model_validator(mode="after")
+    def _one_size(self) -> Self:
+        if (self.fraction is None) == (self.lots is None):
+            raise PydanticCustomError("adl", "needs fraction or lots, not both")
+        return self
+
+
 class VenueConfig(Part):
     """One venue of the run; every lane has an account of its own there."""
 
@@ -213,6 +239,7 @@ class VenueConfig(Part):
     fees: FeesConfig | None = None
     deposit: dict[str, Money] = Field({}, description="asset = amount that every lane's account starts with")
     insurance: dict[str, Money] = Field({}, description="asset = balance of the insurance fund; unlimited if not given")
+    liquidation: LiquidationConfig = LiquidationConfig()
 
 
 class QueueConfig(ShortForm):
@@ -336,6 +363,7 @@ class RunConfig(Part):
     venue: list[VenueConfig] = Field(min_length=1)
     instrument: list[InstrumentConfig] = Field(min_length=1)
     data: list[DataConfig] = []
+    adl: list[AdlConfig] = Field([], description="injected auto-deleveraging of our positions")
     compute: ComputeConfig | None = None
     samples: SamplesConfig = SamplesConfig()
     report: ReportConfig = ReportConfig()

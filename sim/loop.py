@@ -327,6 +327,10 @@ class Loop:
             event.ticks = core.ev_ticks
             event.lots = core.ev_lots
             event.amount_e8 = core.ev_realized_e8 - core.ev_fee_e8
+            event.realized_e8 = core.ev_realized_e8
+            event.fee_e8 = core.ev_fee_e8
+            event.cause = core.ev_cause
+            event.price_kind = core.ev_leaves
             event.mark_e8 = core.mark_e8(core.ev_market)
             event.ts_event_ns = core.ev_ts
             event.ts_ns = self.now

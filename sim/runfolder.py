@@ -26,7 +26,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from matching.codes import EV_FILLED, EV_FUNDING, EV_LIQUIDATED
+from matching.codes import EV_ADL, EV_FILLED, EV_FUNDING, EV_LIQUIDATED
 from matching.kernel import Core
 from venues.errors import InputError
 from venues.instruments import Instrument
@@ -70,6 +70,12 @@ SCHEMAS: Final = {
     ],
     "positions": _ints("lane instrument ts_ns position_lots mark_e8"),
     "bbo": _ints("instrument ts_ns bid_ticks ask_ticks mark_e8"),
+    "transfers": [
+        *_ints("ts_ns lane account instrument"),
+        ("kind", pa.string()),
+        ("party", pa.string()),
+        *_ints("lots ticks amount_e8"),
+    ],
     "feed_latency": _ints("instrument ts_ns latency_ns"),
     "gaps": _ints("instrument kind start_ns end_ns first_lost_id last_lost_id"),
 }
@@ -217,6 +223,7 @@ class RunWriter:
             core.sample_accounts(core.now)
         self._take_log(core.drain_log(final))
         self._take_samples(core.drain_samples())
+        self._take_transfers(core)
 
     def window(self, now_ns: int) -> None:
         """A window of a feed has been used up."""
@@ -253,7 +260,7 @@ class RunWriter:
         if len(columns["event"]):
             self.canonical.add(np.stack([columns[name] for name in CANONICAL], axis=1))
             self._take_orders(columns)
-            done = (columns["event"] == EV_FILLED) | (columns["event"] == EV_LIQUIDATED)
+            done = np.isin(columns["event"], (EV_FILLED, EV_LIQUIDATED, EV_ADL))
             self._take_fills({name: values[done] for name, values in columns.items()})
 
     def _take_funding(self, rows: Columns) -> None:
@@ -284,6 +291,14 @@ class RunWriter:
                 "queue_front_lots": _front_lots(rows["queue_front_micro"]),
             }
         )  # fmt: skip
+
+    def _take_transfers(self, core: Core) -> None:
+        """What liquidations and deleveraging moved, both sides of each booking."""
+        if core.transfers:
+            names = [name for name, _ in SCHEMAS["transfers"]]
+            columns = zip(*core.transfers, strict=True)
+            self.tables["transfers"].add({name: np.array(c) for name, c in zip(names, columns, strict=True)})
+            core.transfers = []
 
     # -- the samples
 

@@ -68,6 +68,7 @@ cdef class Gap:
 @cython.freelist(16)
 cdef class Liquidation:
     cdef readonly long long instrument, kind, side, ticks, lots, amount_e8, mark_e8, ts_event_ns, ts_ns
+    cdef readonly long long cause, price_kind, fee_e8, realized_e8
 
 @cython.final
 cdef class Book:
@@ -89,6 +90,7 @@ cdef class Context:
     cdef list slots
     cdef dict late
     cdef dict forced
+    cdef public list forced_prefixes
     cdef object commands
     cdef bint deferring
     cdef long long numbers

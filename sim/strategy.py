@@ -225,6 +225,7 @@ class Context:
         self.slots = []
         self.late = {}
         self.forced = {}
+        self.forced_prefixes = [("", "")] * self.count
         self.commands = None
         self.deferring = False
         self.numbers = 0
@@ -428,6 +429,19 @@ class Context:
     def cancel_timer(self, number):
         """Forget a timer that ``every`` or ``at`` made. False if there is none of that number."""
         return self.runtime.cancel_timer(number)
+
+    def client_id(self, forced):
+        """The client id under which the venue shows a forced order or an on_liquidation event; "" if it has none.
+
+        Such as Binance's ``autoclose-1`` (the wire's own suffix is not documented; here it counts the lane's forced
+        orders, for events of the account it is their time in ns) and ``adl_autoclose``.
+        """
+        prefix, deleveraged = self.forced_prefixes[forced.instrument]
+        if isinstance(forced, Liquidation):
+            if forced.kind == EV_ADL:
+                return deleveraged
+            return f"{prefix}{forced.ts_event_ns}" if prefix else ""
+        return f"{prefix}{-forced.number}" if prefix and forced.external else ""
 
     def log(self, message, **values):
         """Write a line to the run folder's ``log.jsonl``, stamped with ``now_ns``."""

@@ -140,7 +140,12 @@ class Gap:
     ts_recv_ns: Final[int]
 
 class Liquidation:
-    """``kind`` EV_MARGIN_WARNING, EV_LIQUIDATED or EV_ADL; ``lots`` taken over at ``ticks`` on ``side``."""
+    """``kind`` EV_MARGIN_WARNING, EV_LIQUIDATED or EV_ADL; ``lots`` taken over at ``ticks`` on ``side``.
+
+    ``cause``: CAUSE_LIQUIDATION (the insurance fund took them), CAUSE_TAKEOVER (a vault) or CAUSE_ADL (holders of the
+    other side). ``price_kind``: PRICE_MARK, PRICE_BANKRUPTCY or PRICE_PRIOR_MARK. ``amount_e8`` = ``realized_e8`` -
+    ``fee_e8``. A warning has the position's lots, and the mark as ``ticks``.
+    """
 
     instrument: Final[int]
     kind: Final[int]
@@ -149,6 +154,10 @@ class Liquidation:
     lots: Final[int]
     amount_e8: Final[int]
     mark_e8: Final[int]
+    cause: Final[int]
+    price_kind: Final[int]
+    fee_e8: Final[int]
+    realized_e8: Final[int]
     ts_event_ns: Final[int]
     ts_ns: Final[int]
 
@@ -255,6 +264,8 @@ class Context:
         print is not split.
         """
     def cancel_timer(self, number: int) -> bool: ...
+    forced_prefixes: list[tuple[str, str]]
+    def client_id(self, forced: Order | Liquidation) -> str: ...
     def log(self, message: str, **values: object) -> None: ...
     def stop(self, why: str = "") -> None: ...
     # for the run
