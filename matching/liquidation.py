@@ -263,33 +263,26 @@ class Desk:
     # -- units and what they hold
 
     def units(self, lane: int) -> list[Unit]:
-        """The lane's units at this venue that hold anything."""
+        """The lane's units at this venue, whether they hold anything or not."""
         ledger, account = self.ledger, self.host.lane_accounts[lane][self.venue]
-        n, total = self.host.n_markets, ledger.n_markets
-        legs = [leg for m in self.host.markets_of(self.venue) for leg in range(m, total, n)]
-        held: dict[int, list[int]] = {}
-        for leg in legs:
-            isolated = self._is_isolated(account, leg)
-            number = ledger.n_assets + leg if isolated else int(ledger.arrays["market_asset"][leg])
-            held.setdefault(number, []).append(leg)
-        return [Unit(lane, account, number, tuple(held[number])) for number in sorted(held)]
-
-    def _is_isolated(self, account: int, leg: int) -> bool:
-        modes = self.ledger.arrays.get("modes")
-        return modes is not None and bool(modes[account * self.ledger.n_markets + leg])
+        legs: dict[int, list[int]] = {}
+        for m in self.host.markets_of(self.venue):
+            for leg in range(m, ledger.n_markets, self.host.n_markets):
+                legs.setdefault(int(ledger.unit_of(account, leg)), []).append(leg)
+        return [Unit(lane, account, number, tuple(legs[number])) for number in sorted(legs)]
 
     def equity_e8(self, unit: Unit) -> int:
-        return int(self.ledger.equity_e8(unit.account, unit.number))
+        return int(self.ledger.unit_equity_e8(unit.account, unit.number))
 
     def maintenance_e8(self, unit: Unit) -> int:
-        return int(self.ledger.maintenance_e8(unit.account, unit.number))
+        return int(self.ledger.unit_maintenance_e8(unit.account, unit.number))
 
-    def pay_fund(self, unit: Unit, leg: int, amount_e8: int) -> None:
-        """Move money from the unit into the fund (negative: out of it)."""
+    def pay_out(self, unit: Unit, leg: int, amount_e8: int) -> None:
+        """The fund pays into the unit's wallet; booked as a negative liquidation fee."""
         arrays, asset = self.ledger.arrays, int(self.ledger.arrays["market_asset"][leg])
-        arrays["wallets"][unit.account * self.ledger.n_assets + asset] -= amount_e8
-        arrays["pool_insurance"][asset] += amount_e8
-        arrays["liquidation_fees"][unit.account * self.ledger.n_markets + leg] += amount_e8
+        arrays["wallets"][unit.account * self.ledger.n_assets + asset] += amount_e8
+        arrays["pool_insurance"][asset] -= amount_e8
+        arrays["liquidation_fees"][unit.account * self.ledger.n_markets + leg] -= amount_e8
 
     def is_due(self, unit: Unit) -> bool:
         maintenance = self.maintenance_e8(unit)
@@ -332,8 +325,7 @@ class Desk:
         return low
 
     def _by_lots(self, leg: int) -> bool:
-        flags = self.ledger.arrays.get("margin_flags")
-        return flags is not None and bool(int(flags[leg]) & TIER_BY_LOTS)
+        return bool(int(self.ledger.arrays["margin_flags"][leg]) & TIER_BY_LOTS)
 
     def _bracket(self, column: str, leg: int, tier: int) -> int:
         return int(self.ledger.arrays[column][leg * BRACKETS_MAX + tier - 1])

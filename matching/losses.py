@@ -36,6 +36,7 @@ from matching.codes import (
 from matching.liquidation import Desk, Unit
 
 E8 = 10**8
+ALL_E8 = 1 << 61  # a penalty takes at most what the unit has
 PRICES = {"bankruptcy": PRICE_BANKRUPTCY, "mark": PRICE_MARK, "prior_mark": PRICE_PRIOR_MARK}
 
 
@@ -87,11 +88,9 @@ class Losses:
             )  # fmt: skip
             realized, kept = int(self.ledger.last_realized_e8), 0
             if place == len(legs) - 1:
-                kept = max(self.desk.equity_e8(unit), 0)
-                self.desk.books.book(
-                    "margin", unit, leg, ts, ticks, {},
-                    partial(self.desk.pay_fund, unit, leg, kept),
-                )  # fmt: skip
+                kept = self.desk.books.book(
+                    "margin", unit, leg, ts, ticks, {}, partial(self.ledger.penalty, unit.account, leg, ALL_E8)
+                )
             self._emit(
                 unit.lane, leg, EV_LIQUIDATED, R_LIQUIDATION, ts, ticks, held.size, realized, held.side, CAUSE_TAKEOVER,
                 PRICE_MARK, kept,

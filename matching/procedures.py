@@ -233,9 +233,10 @@ class FillablePrice(Takers):
     def charge(self, unit: Unit, leg: int, ticks: int, lots: int) -> int:
         value = int(self.ledger.value_e8(leg, ticks, lots))
         fee = min(self._squared, value * self.terms.fee_rate_e12 // E12)
-        if fee < 0:
-            self._paid -= fee
-        self.pay_fund(unit, leg, fee)
+        if fee > 0:
+            return int(self.ledger.penalty(unit.account, leg, fee))
+        self._paid -= fee
+        self.pay_out(unit, leg, -fee)
         return fee
 
     def _excess(self, unit: Unit, leg: int, ticks: int, lots: int) -> int:
