@@ -36,6 +36,7 @@ KERNEL_MODULES = (
     "matching.settings",
     "matching.ledger",
     "matching.order_book",
+    "matching.gate",
     "matching.kernel",
     "sim.bars",
     "sim.strategy",

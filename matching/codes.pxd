@@ -123,6 +123,8 @@ cdef enum:
     R_HALTED = 44
     R_MAX_AMENDS = 45
     R_NO_POSITION = 46
+    R_MARKET_BAND = 47
+    R_PRICE_RANGE = 48
     CAUSE_TAKEOVER = 8
     MARK_COMPUTED = 2
     CAUSE_NONE = 0

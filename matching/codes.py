@@ -143,6 +143,8 @@ R_SETTLING = 43
 R_HALTED = 44  # the market takes no such order now (stale mark, maintenance)
 R_MAX_AMENDS = 45  # the order has been amended as often as the venue allows
 R_NO_POSITION = 46  # a setting of a position that is not there
+R_MARKET_BAND = 47  # a market order while the best opposite price lies outside the price band
+R_PRICE_RANGE = 48  # below the instrument's least price or above its greatest
 
 # -- the simulator's cause of a fill (never part of the canonical log)
 CAUSE_NONE = 0

@@ -1,7 +1,8 @@
 # Types of kernel.py for compiled code; the meaning of everything is documented there.
 cimport cython
-from matching.arith cimport c_mul_div as mul_div, draw, ln1p, power
+from matching.arith cimport FLOOR, c_mul_div as mul_div, draw, ln1p, power
 from matching.codes cimport *
+from matching.gate cimport Gate, Limit, VolumeBudget
 from matching.ledger cimport Ledger
 from matching.order_book cimport OrderBook
 
@@ -17,6 +18,7 @@ cdef enum:  # as in kernel.py, where they say what they are
     SUBMIT = 1
     CANCEL = 2
     AMEND = 3
+    DEAD_MAN = 4
     MAX_WIDTH = 16777216
     QUOTES = 1024
     REFUSED_SEQ = 1000000
@@ -116,6 +118,12 @@ cdef class Market:
     cdef long long trigger_low[4]
     cdef long long trigger_high[4]
     cdef dict good_till
+    # the venue's checks and the time it takes
+    cdef Gate gate
+    cdef object limits
+    cdef bint gated, limited, earns
+    cdef long long walk_ticks, block_ns, bump_ns
+    cdef int rank_post, rank_cancel, rank_take
     # columns of the current window
     cdef const long long[::1] ts_event, ts_recv, row_start, ref
     cdef const unsigned char[::1] kind, side
@@ -219,6 +227,17 @@ cdef class Market:
     cdef int _replace_end(self, int slot)
     cdef int _admit(self, int slot) noexcept nogil
     cdef void _place(self, int slot, int how) noexcept nogil
+    cdef int _pass_gate(self, int slot, long long ticks, long long lots) noexcept nogil
+    cdef int _find_room(self, int slot) noexcept nogil
+    cdef int _check_form(self, int slot, long long ticks, long long lots) noexcept nogil
+    cdef long long _count_open(self, int lane, bint held, bint everywhere) noexcept nogil
+    cdef bint _is_here(self, int market) noexcept nogil
+    cdef bint _is_taken_id(self, int slot) noexcept nogil
+    cdef void _earn(self, int lane, long long value_e8)
+    cdef long long _traded(self, int lane) noexcept nogil
+    cdef long long _volume(self, int lane)
+    cdef long long _worst(self, int slot, int opposite) noexcept nogil
+    cdef bint would_take(self, int slot, long long ticks) noexcept nogil
     cdef bint _crosses(self, int slot) noexcept nogil
     cdef long long _fillable(self, int slot) noexcept nogil
     cdef void _walk(self, int slot) noexcept nogil
@@ -274,14 +293,23 @@ cdef class Core:
     cdef dict conditions, expiries, new_triggers
     # orders, by slot
     cdef int[::1] o_lane, o_market, o_side, o_tif, o_type, o_flags, o_state, o_next, o_prev, o_seq, o_requests, o_amends, o_stp
-    cdef long long[::1] o_no, o_ticks, o_lots, o_filled, o_column, o_cum, o_sent, o_deliver, o_stamp
+    cdef long long[::1] o_no, o_ticks, o_lots, o_filled, o_column, o_cum, o_sent, o_deliver, o_stamp, o_client
     cdef double[::1] o_front
     cdef int[::1] free_slots
     cdef Py_ssize_t free_count
     cdef Py_ssize_t slots
     # requests under way
     cdef long long[::1] rq_ts, rq_no, rq_ticks, rq_lots, rq_sent
+    cdef long long[::1] rq_arrived
     cdef int[::1] rq_kind, rq_slot, rq_request, rq_market, rq_lane, rq_queue, rq_free
+    cdef int[::1] rq_rank, rq_batch, rq_bumped
+    cdef bint blocks, batching
+    cdef list batch
+    cdef int batch_no, refused_batch, next_batch, next_rank
+    cdef long long asked
+    cdef int[::1] venue_of
+    cdef set spent_ids
+    cdef dict dead_men
     cdef long long o_sent_last, refused_at
     cdef int refused_request
     cdef Py_ssize_t rq_first, rq_end, rq_mask, rq_free_count
@@ -329,6 +357,21 @@ cdef class Core:
     cpdef cancel(self, int lane, int slot, long long order_no)
     cpdef amend(self, int lane, int slot, long long order_no, long long ticks, long long lots)
     cdef void _queue_request(self, long long ts, int kind, int slot, long long order_no, long long ticks, long long lots)
+    cdef void _queue_ask(self, long long ts, int kind, int lane, int market, long long value)
+    cdef void _enqueue(self, int i, long long ts)
+    cdef void _queue_for_block(self, int i, long long ts)
+    cdef void _rank_again(self, int slot)
+    cdef void _forget(self, int slot)
+    cdef bint _is_behind(self, int other, int i) noexcept nogil
+    cdef int _rank(self, int kind, int slot)
+    cdef bint _is_open(self, int i) noexcept nogil
+    cdef bint _holds_back(self, int i, Market market)
+    cdef bint _is_within(self, int i, Market market)
+    cdef void _bump(self, int i, long long ts)
+    cdef void _do_ask(self, int i, Market market)
+    cdef void _refuse_sending(self, int slot, long long delay)
+    cdef void _send_batch(self, int kind, list mine)
+    cpdef bint is_spent_id(self, int lane, int venue, long long client)
     cpdef bint pop_private(self)
     cdef void emit(self, int slot, int event, int reason, long long ticks, long long lots, int liquidity, long long fee, int cause, long long front, long long realized, long long ts) noexcept nogil
     cdef long long _stamp(self, Py_ssize_t at, int lane, int k, long long order_no, long long seq, long long ts, long long earliest) noexcept nogil

@@ -38,13 +38,14 @@ from matching.procedures import IocThenFund
 from matching.triggers import Trigger, Triggers
 
 if not cython.compiled:
-    from matching.arith import draw, ln1p, mul_div, power
+    from matching.arith import FLOOR, draw, ln1p, mul_div, power
     from matching.codes import *
+    from matching.gate import Limit, VolumeBudget
     from matching.order_book import OrderBook
 
     FREE, FLYING, RESTING, CLOSED, HELD = 0, 1, 2, 3, 4  # states of a slot
     NEW, AMENDED, TRIGGERED = 0, 1, 2  # how an order comes to the book
-    SUBMIT, CANCEL, AMEND = 1, 2, 3  # kinds of request
+    SUBMIT, CANCEL, AMEND, DEAD_MAN = 1, 2, 3, 4  # kinds of request
     MAX_WIDTH = 1 << 24
     QUOTES = 1024  # best quotes kept while the depth stream lags behind them
     REFUSED_SEQ = 1_000_000  # refused cancels and amends are numbered from here within their order
@@ -521,6 +522,11 @@ class Market:
         self.min_lots = options["min_lots"]
         self.max_lots = options["max_lots"]
         self._set_forms(options["forms"] or OrderForms(), options["post_only_reject"])
+        self.gate = self.limits = None
+        self.gated = self.limited = self.earns = False
+        self.walk_ticks = 0
+        self.block_ns = self.bump_ns = 0
+        self.rank_post = self.rank_cancel = self.rank_take = 0
         self._set_ladder_arrays(width)
         lanes = core.n_lanes
         self.taken_lane = _view(np.zeros(64, dtype=np.int32))
@@ -1607,6 +1613,9 @@ class Market:
         if self.lazy:
             with cython.gil:
                 self.core.settle_lane(self.core.o_lane[slot], self.venue_index, self.now)
+        if self.earns:
+            with cython.gil:
+                self._earn(self.core.o_lane[slot], self.core.ledger.value_e8(self.index, ticks, lots))
         if not self.own_fees:
             return self.core.ledger.fill(account, self.index, self.core.o_side[slot], ticks, lots, liquidity)
         with cython.gil:
@@ -1714,6 +1723,12 @@ class Market:
             return R_UNSUPPORTED
         if sized and (lots < self.min_lots or lots > self.max_lots):
             return R_LOT_SIZE
+        if self.gated:
+            reason = self._check_form(slot, self.core.o_ticks[slot], lots if sized else self.min_lots)
+            if reason == R_NONE:
+                reason = self._find_room(slot)
+            if reason != R_NONE:
+                return reason
         if self.core.o_type[slot] == LIMIT and not self._reach(self.core.o_ticks[slot]):
             return R_PRICE_BAND
         rate = trigger.callback_e12
@@ -1792,6 +1807,8 @@ class Market:
             reason = R_UNSUPPORTED
         elif lots < self.min_lots or lots > self.max_lots:
             reason = R_LOT_SIZE
+        elif self.gated and self._check_form(slot, ticks, lots) != R_NONE:
+            reason = self._check_form(slot, ticks, lots)
         elif self.core.o_type[slot] == LIMIT and not self._reach(ticks):
             reason = R_PRICE_BAND
         elif trigger_ticks < 0:
@@ -1852,12 +1869,21 @@ class Market:
         side: cython.int = self.core.o_side[slot]
         ticks: cython.longlong = self.core.o_ticks[slot]
         reducible: cython.longlong
+        reason: cython.int
         if not self.venue.valid:
             return R_NO_BOOK
         if self.core.o_stp[slot] >= 0 and not self.stp_modes >> self.core.o_stp[slot] & 1:
             return R_UNSUPPORTED
         if self.locks and self.locked[lane]:
             return R_IN_LIQUIDATION
+        if self.gated:
+            reason = self._pass_gate(slot, ticks, lots)
+            if reason == R_NONE:
+                reason = self._find_room(slot)
+            if reason != R_NONE:
+                return reason
+            ticks = self.gate.ticks  # a venue may move it into its band
+            self.core.o_ticks[slot] = ticks
         if lots < self.min_lots or lots > self.max_lots:
             return R_LOT_SIZE
         if self.core.o_type[slot] == LIMIT and not self._reach(ticks):
@@ -1875,13 +1901,128 @@ class Market:
             return self.core.ledger.check_open(self.account[lane], self.index, side, ticks, lots, False)
         return R_NONE
 
+    def _pass_gate(self, slot, ticks, lots):
+        """The venue's own checks of an order at this price and total quantity; ``gate.ticks`` is then its price."""
+        side: cython.int = self.core.o_side[slot]
+        return self.gate.check(
+            side, self.core.o_type[slot], self.core.o_tif[slot], self.core.o_flags[slot], ticks, lots,
+            self._reducible(slot), self.mark_e8, self.index_price_e8,
+            self.venue.best_ticks(1 - side),
+        )  # fmt: skip
+
+    def _check_form(self, slot, ticks, lots):
+        """The part of the checks that a conditional order passes when it is placed."""
+        return self.gate.check_form(
+            self.core.o_side[slot], self.core.o_type[slot], self.core.o_tif[slot], self.core.o_flags[slot], ticks, lots
+        )
+
+    def _find_room(self, slot):
+        """Whether one more order may be open: R_MAX_ORDERS, R_MAX_STOPS, R_CLIENT_ID, R_DUPLICATE_ID or R_NONE."""
+        live: cython.Py_ssize_t = self.core.slots - self.core.free_count  # of all lanes, with what has just closed
+        lane: cython.int = self.core.o_lane[slot]
+        tif: cython.int = self.core.o_tif[slot]
+        fires: cython.bint = self.core.o_state[slot] == HELD  # it is at the venue already
+        held: cython.bint = (self.core.o_flags[slot] & FLAG_CONDITIONAL) != 0 and not fires
+        most: cython.longlong
+        if self.gate.unique != 0 and self.core.o_client[slot] != 0 and not fires:
+            if self.core.o_client[slot] < 0:
+                return R_CLIENT_ID
+            if self._is_taken_id(slot):
+                return R_DUPLICATE_ID
+        if held:
+            if 0 < self.gate.max_stops < live and self._count_open(lane, True, False) >= self.gate.max_stops:
+                return R_MAX_STOPS
+        elif self.core.o_type[slot] == MARKET or tif == IOC or tif == FOK:
+            return R_NONE
+        elif 0 < self.gate.max_open < live and self._count_open(lane, False, False) >= self.gate.max_open:
+            return R_MAX_ORDERS
+        if fires:
+            return R_NONE
+        most = self.gate.max_open_account
+        if self.gate.equity_steps > 0 or self.gate.open_per_e8 > 0:
+            most = self.gate.most_open(
+                self.core.ledger.equity_e8(self.account[lane], self.core.ledger.market_asset[self.index]),
+                self._traded(lane),
+            )
+        if most < 0:
+            return R_MAX_ORDERS
+        if 0 < most < live and self._count_open(lane, False, True) + self._count_open(lane, True, True) >= most:
+            return R_MAX_ORDERS
+        if (held or self.core.o_flags[slot] & FLAG_REDUCE_ONLY) and 0 < self.gate.max_loose < live:
+            if self._count_open(lane, False, True) + self._count_open(lane, True, True) >= self.gate.max_loose:
+                return R_MAX_ORDERS
+        return R_NONE
+
+    def _count_open(self, lane, held, everywhere):
+        """Open (or held) orders of a lane, here or in all markets of this venue."""
+        slot: cython.int
+        count: cython.longlong = 0
+        state: cython.int = HELD if held else RESTING
+        for slot in range(self.core.slots):
+            if self.core.o_state[slot] == state and self.core.o_lane[slot] == lane:
+                if self.core.o_market[slot] == self.index or (everywhere and self._is_here(self.core.o_market[slot])):
+                    count += 1
+        return count
+
+    def _is_here(self, market):
+        return self.core.venue_of[market] == self.venue_index
+
+    def _is_taken_id(self, slot):
+        """Whether the lane has another order of this client id at the venue: open, or ever where ids are for ever."""
+        other: cython.int
+        client: cython.longlong = self.core.o_client[slot]
+        if self.gate.unique == 2:
+            with cython.gil:
+                return self.core.is_spent_id(self.core.o_lane[slot], self.venue_index, client)
+        for other in range(self.core.slots):
+            if (
+                self.core.o_client[other] == client
+                and other != slot
+                and self.core.o_lane[other] == self.core.o_lane[slot]
+            ):
+                if (self.core.o_state[other] == RESTING or self.core.o_state[other] == HELD) and self._is_here(
+                    self.core.o_market[other]
+                ):
+                    return True
+        return False
+
+    def _traded(self, lane):
+        """What the account has traded in its life, as far as an allowance counts it."""
+        if not self.earns:
+            return 0
+        with cython.gil:
+            return self._volume(lane)
+
+    def _volume(self, lane):
+        return max((limit.traded_e8 for limit in self.limits[lane] if isinstance(limit, VolumeBudget)), default=0)
+
+    def _earn(self, lane, value_e8):
+        """What the account has traded here counts in the allowances that are earned by volume."""
+        for limit in self.limits[lane]:
+            limit.earn(value_e8)
+
+    def _worst(self, slot, opposite):
+        """The last column of the other side that the order may take."""
+        if self.core.o_type[slot] == LIMIT:
+            return max(self.venue.column(opposite, self.core.o_ticks[slot]), 0)
+        if self.walk_ticks == 0:
+            return 0
+        return max(self.venue.column(opposite, self.walk_ticks), 0)
+
     def _crosses(self, slot):
         """Whether the order would take now, against the lane's own view of the opposite side."""
         opposite: cython.int = 1 - self.core.o_side[slot]
         best: cython.longlong = self.lane_best(self.core.o_lane[slot], opposite)
-        if best < 0:
+        return best >= 0 and best >= self._worst(slot, opposite)
+
+    def would_take(self, slot, ticks):
+        """Whether an order would take now at this price; a post-only one never does."""
+        opposite: cython.int = 1 - self.core.o_side[slot]
+        best: cython.longlong
+        if self.core.o_tif[slot] == GTX or self.core.o_flags[slot] & FLAG_CONDITIONAL or not self.venue.valid:
             return False
-        return self.core.o_type[slot] == MARKET or best >= self.venue.column(opposite, self.core.o_ticks[slot])
+        best = self.lane_best(self.core.o_lane[slot], opposite)
+        return best >= 0 and (self.core.o_type[slot] == MARKET or best >= self.venue.column(opposite, ticks))
 
     def _fillable(self, slot):
         """Lots the order could take at once within its limit."""
@@ -1889,9 +2030,7 @@ class Market:
         lane: cython.int = self.core.o_lane[slot]
         total: cython.longlong = 0
         column: cython.longlong = self.venue.best[opposite]
-        worst: cython.longlong = 0
-        if self.core.o_type[slot] == LIMIT:
-            worst = max(self.venue.column(opposite, self.core.o_ticks[slot]), 0)
+        worst: cython.longlong = self._worst(slot, opposite)
         while column >= worst:
             total += self.venue.lots[opposite * self.venue.width + column]
             total -= self._taken(lane, opposite, self.venue.ticks_at(opposite, column))
@@ -1906,9 +2045,14 @@ class Market:
         crosses: cython.bint
         mine: cython.int = -1
         stp: cython.int = STP_NONE
-        if kind == MARKET and self._fillable(slot) < left:
-            with cython.gil:
-                self._bring(slot)
+        if kind == MARKET:
+            if self.gated:
+                self.walk_ticks = self.gate.bound_ticks(
+                    self.core.o_side[slot], self.mark_e8, self.index_price_e8, self.mid_of(self.venue)
+                )
+            if self._fillable(slot) < left:
+                with cython.gil:
+                    self._bring(slot)
         crosses = self._crosses(slot)
         if self.stp_on and self.resting[1 - self.core.o_side[slot]] != 0:
             mine = self._own_ahead(slot)
@@ -1983,12 +2127,10 @@ class Market:
         opposite: cython.int = 1 - self.core.o_side[slot]
         lane: cython.int = self.core.o_lane[slot]
         column: cython.longlong = self.own_best[opposite]
-        worst: cython.longlong = 0
+        worst: cython.longlong = self._worst(slot, opposite)
         others: cython.longlong = self.resting[opposite]
         other: cython.int
         first: cython.int
-        if self.core.o_type[slot] == LIMIT:
-            worst = max(self.venue.column(opposite, self.core.o_ticks[slot]), 0)
         while column >= worst and others > 0:
             first = self.head[opposite * self.venue.width + column]
             other = first
@@ -2056,23 +2198,23 @@ class Market:
         left = self.core.o_lots[slot] - self.core.o_filled[slot]
         while self._fillable(slot) < left:
             hidden = [ticks for s, ticks in self.venue.far if s == side]
-            if not hidden or not self._widen(max(hidden) if side == BUY else min(hidden)):
+            nearest = (max(hidden) if side == BUY else min(hidden)) if hidden else 0
+            if self.walk_ticks and (nearest < self.walk_ticks) == (side == BUY) and nearest != self.walk_ticks:
+                return  # the bound lies before it
+            if not hidden or not self._widen(nearest):
                 return
 
     def _walk(self, slot):
         """Take displayed levels from the best on, each as one fill at its own price."""
         opposite: cython.int = 1 - self.core.o_side[slot]
         column: cython.longlong
-        worst: cython.longlong = 0
         if self.exchange == EXCHANGE_NOPARTIAL:
             column = self.lane_best(self.core.o_lane[slot], opposite)
             self._fill_taker(
                 slot, self.venue.ticks_at(opposite, column), self.core.o_lots[slot] - self.core.o_filled[slot]
             )
             return
-        if self.core.o_type[slot] == LIMIT:
-            worst = max(self.venue.column(opposite, self.core.o_ticks[slot]), 0)
-        self._take_down_to(slot, worst)
+        self._take_down_to(slot, self._worst(slot, opposite))
 
     def _take_down_to(self, slot, worst):
         """Take what the lane sees at ``worst`` and better."""
@@ -2111,7 +2253,7 @@ class Market:
         self._link(slot, side, column)
 
     def cancel(self, slot, reason):
-        self._close(slot, EV_CANCELED if reason == R_USER else EV_EXPIRED, reason)
+        self._close(slot, EV_CANCELED if reason == R_USER or reason == R_DEAD_MAN else EV_EXPIRED, reason)
 
     def amend(self, slot, ticks, lots):
         """Replace price and total quantity of a resting order; its place in the queue goes as the venue does it."""
@@ -2126,6 +2268,12 @@ class Market:
             reason = R_NO_CHANGE
         elif not self.venue.valid:
             reason = R_NO_BOOK
+        elif self.gated:
+            reason = self._pass_gate(slot, ticks, lots)
+            if reason == R_NONE:
+                ticks = self.gate.ticks
+        if reason != R_NONE:
+            pass
         elif left <= 0 or lots < self.min_lots or lots > self.max_lots:
             reason = R_LOT_SIZE
         elif self.amends_per_order != 0 and self.core.o_amends[slot] >= self.amends_per_order:
@@ -2504,6 +2652,11 @@ class Core:
         self.private_lanes = 0
         self.market_mask = _view(np.zeros(n_markets, dtype=np.uint8))
         self.lane_accounts = [None] * n_lanes
+        self.venue_of = _view(np.zeros(n_markets, dtype=np.int32))
+        self.spent_ids, self.dead_men = set(), {}
+        self.blocks = self.batching = False
+        self.batch, self.batch_no, self.refused_batch = [], 0, 0
+        self.next_batch = self.next_rank = self.asked = 0
         self.msg_market = -1
         self.ev_release = -1
         self.bbo_every = self.account_every = 0
@@ -2522,12 +2675,13 @@ class Core:
         self.o_state = self.o_next = self.o_prev = self.o_seq = self.o_requests = self.free_slots = none32
         self.o_amends = self.o_stp = none32
         self.o_no = self.o_ticks = self.o_lots = self.o_filled = self.o_column = self.o_cum = self.o_sent = none64
-        self.o_deliver = self.o_stamp = none64
+        self.o_deliver = self.o_stamp = self.o_client = none64
         self.o_front = _wider((), 0, np.float64)
         self.rq_first = self.rq_end = self.rq_free_count = 0
         self.rq_mask = -1
-        self.rq_ts = self.rq_no = self.rq_ticks = self.rq_lots = self.rq_sent = none64
+        self.rq_ts = self.rq_no = self.rq_ticks = self.rq_lots = self.rq_sent = self.rq_arrived = none64
         self.rq_kind = self.rq_slot = self.rq_request = self.rq_market = self.rq_lane = none32
+        self.rq_rank = self.rq_batch = self.rq_bumped = none32
         self.rq_queue = self.rq_free = none32
         self.o_sent_last = 0
         self.refused_request = 0
@@ -2564,7 +2718,44 @@ class Core:
         for lane in range(self.n_lanes):
             self.account_of[lane * self.n_markets + market] = account[lane]
         self.markets[market] = Market(self, market, venue, account, options)
+        self.venue_of[market] = venue
         self.only = self.markets[0] if self.n_markets == 1 else None
+
+    def set_gate(self, market, gate, limits=None):
+        """The venue's own checks of a market (``matching.gate.Gate`` or None), and per lane a list of ``Limit``."""
+        found: Market = self._market(market)
+        found.gate = gate
+        found.gated = gate is not None
+        found.limits = limits
+        found.limited = limits is not None and any(limits)
+        found.earns = found.limited and any(isinstance(limit, VolumeBudget) for mine in limits for limit in mine)
+
+    def set_blocks(self, market, block_ns, ranks=(0, 0, 0)):
+        """An on-chain market: requests take effect at the next whole multiple of ``block_ns`` after they arrive.
+
+        Inside a block they go by rank, then by arrival. ``ranks``: of post-only orders (and what is neither), of
+        cancels, and of orders that may take; an amendment has its order's rank, a batch that of its last member.
+        """
+        found: Market = self._market(market)
+        found.block_ns = block_ns
+        found.rank_post, found.rank_cancel, found.rank_take = ranks
+        self.blocks = self.blocks or block_ns > 0
+
+    def set_speed_bump(self, market, bump_ns):
+        """Orders that would take when they arrive wait that long before they meet the book."""
+        found: Market = self._market(market)
+        found.bump_ns = bump_ns
+
+    def set_client_id(self, slot, client):
+        """The client id of an order just sent, as a number above 0; -1: one that has not the venue's form."""
+        self.o_client[slot] = client
+
+    def is_spent_id(self, lane, venue, client):
+        """Whether the lane has used this client id at the venue; it has from now on."""
+        key = (lane, venue, client)
+        spent = key in self.spent_ids
+        self.spent_ids.add(key)
+        return spent
 
     def set_latency(self, venue, entry, response):
         """Order entry and response latency of every market of a venue (LatencyTable)."""
@@ -2993,13 +3184,15 @@ class Core:
         self.o_deliver[slot] = 0
         self.o_front[slot] = 0.0
         self.o_cum[slot] = 0
+        self.o_client[slot] = 0
         self.orders += 1
         self.lane_orders[lane] += 1
+        if self.batching:
+            self.batch.append((SUBMIT, slot, order_no, 0, 0))
+            return slot
         delay: cython.longlong = found.entry.get(self.now, self.seed, market, order_no, 0)
         if delay < 0:
-            self.o_state[slot] = CLOSED
-            self.refused_at = self.now - delay
-            self.emit(slot, EV_REJECTED, R_LATENCY, ticks, lots, LIQ_NONE, 0, CAUSE_NONE, 0, 0, -1)
+            self._refuse_sending(slot, -delay)
         else:
             self._queue_request(self.now + delay, SUBMIT, slot, order_no, 0, 0)
         return slot
@@ -3017,12 +3210,72 @@ class Core:
         if self.o_state[slot] == FLYING:
             self.o_flags[slot] |= FLAG_CONDITIONAL
             self.conditions[slot] = trigger
+            if self.blocks and not self.batching:
+                self._rank_again(slot)
 
     def set_expiry(self, slot, ts):
         """Give an order just submitted the instant (or the block by its time) that it is good till."""
         if self.o_state[slot] == FLYING:
             self.o_flags[slot] |= FLAG_EXPIRES
             self.expiries[slot] = int(ts)
+
+    def _refuse_sending(self, slot, delay):
+        """A recorded latency says that the venue refused the request after ``delay``."""
+        self._forget(slot)
+        self.o_state[slot] = CLOSED
+        self.refused_at = self.now + delay
+        self.emit(
+            slot, EV_REJECTED, R_LATENCY, self.o_ticks[slot], self.o_lots[slot], LIQ_NONE, 0, CAUSE_NONE, 0, 0, -1
+        )
+
+    def _forget(self, slot):
+        """An order is refused before the venue has looked at its trigger and its end."""
+        if self.o_flags[slot] > FLAG_REDUCE_ONLY:
+            self.conditions.pop(slot, None)
+            self.expiries.pop(slot, None)
+
+    def open_batch(self):
+        """Gather what is asked for until ``close_batch`` into one request of each kind."""
+        self.batching = True
+
+    def close_batch(self):
+        """Send what was gathered: new orders, cancels and amendments each as one request, which travels as one.
+
+        The venue goes through it one by one: some may fail. Its latency is drawn for its first member.
+        """
+        self.batching = False
+        gathered, self.batch = self.batch, []
+        for kind in (SUBMIT, CANCEL, AMEND):
+            mine = [item for item in gathered if item[0] == kind]
+            if mine:
+                self._send_batch(kind, mine)
+
+    def _send_batch(self, kind, mine):
+        _, slot, number, _, _ = mine[0]
+        found: Market = self._market(self.o_market[slot])
+        leg = 0 if kind == SUBMIT else 2 * self.o_requests[slot]
+        delay = found.entry.get(self.now, self.seed, found.index, number, leg)
+        if kind == SUBMIT and delay < 0:
+            for item in mine:
+                self._refuse_sending(item[1], -delay)
+            return
+        rank = max(self._rank(kind, item[1]) for item in mine)
+        self.batch_no += 1
+        for place, (_, slot, number, ticks, lots) in enumerate(mine):
+            self.next_rank = rank
+            self.next_batch = -self.batch_no if place else self.batch_no
+            self._queue_request(self.now + abs(delay), kind, slot, number, ticks, lots)
+
+    def _rank(self, kind, slot):
+        """The class of a request inside its block; what is about no order goes first."""
+        if slot < 0:
+            return 0
+        found: Market = self._market(self.o_market[slot])
+        if kind == CANCEL:
+            return found.rank_cancel
+        if self.o_tif[slot] == GTX or self.o_flags[slot] & FLAG_CONDITIONAL:
+            return found.rank_post
+        return found.rank_take
 
     def cancel(self, lane, slot, order_no):
         self._follow_up(CANCEL, lane, slot, order_no, 0, 0)
@@ -3041,13 +3294,15 @@ class Core:
         if self.o_no[slot] != order_no or self.o_lane[slot] != lane or self.o_state[slot] == FREE:
             raise ValueError(f"lane {lane}: order {order_no} is closed, it cannot be canceled or amended")
         self.o_requests[slot] += 1
+        if self.batching:
+            self.batch.append((kind, slot, order_no, ticks, lots))
+            return
         found: Market = self._market(self.o_market[slot])
         delay = found.entry.get(self.now, self.seed, self.o_market[slot], order_no, 2 * self.o_requests[slot])
         self._queue_request(self.now + (delay if delay >= 0 else -delay), kind, slot, order_no, ticks, lots)
 
     def _queue_request(self, ts, kind, slot, order_no, ticks, lots):
         """Insert by arrival, after those already due at the same time."""
-        k: cython.Py_ssize_t
         i: cython.int
         if self.rq_free_count == 0:
             self._grow_requests(2 * (self.rq_mask + 1))
@@ -3063,12 +3318,62 @@ class Core:
         self.rq_request[i] = self.o_requests[slot]
         self.rq_market[i] = self.o_market[slot]
         self.rq_lane[i] = self.o_lane[slot]
+        self._enqueue(i, ts)
+
+    def _enqueue(self, i, ts):
+        """Put a request whose columns are filled in its place."""
+        k: cython.Py_ssize_t
+        self.rq_batch[i] = self.next_batch
+        self.rq_bumped[i] = False
+        self.next_batch = 0
+        if self.blocks:
+            self._queue_for_block(i, ts)
+            return
         k = self.rq_end
         self.rq_end += 1
         while k > self.rq_first and self.rq_ts[self.rq_queue[(k - 1) & self.rq_mask]] > ts:
             self.rq_queue[k & self.rq_mask] = self.rq_queue[(k - 1) & self.rq_mask]
             k -= 1
         self.rq_queue[k & self.rq_mask] = i
+
+    def _queue_for_block(self, i, ts):
+        """As ``_enqueue`` where some market is on a chain: by effect, rank, arrival, sending."""
+        k: cython.Py_ssize_t = self.rq_end
+        market: Market = self._market(self.rq_market[i])
+        self.rq_arrived[i] = ts
+        self.rq_rank[i] = 0
+        if market.block_ns > 0:
+            self.rq_ts[i] = (mul_div(ts, 1, market.block_ns, FLOOR) + 1) * market.block_ns
+            self.rq_rank[i] = max(self._rank(self.rq_kind[i], self.rq_slot[i]), self.next_rank)
+        self.next_rank = 0
+        self.rq_end += 1
+        while k > self.rq_first and self._is_behind(self.rq_queue[(k - 1) & self.rq_mask], i):
+            self.rq_queue[k & self.rq_mask] = self.rq_queue[(k - 1) & self.rq_mask]
+            k -= 1
+        self.rq_queue[k & self.rq_mask] = i
+
+    def _rank_again(self, slot):
+        """An order on its way has become a conditional one: put its request in the place of its new class."""
+        k: cython.Py_ssize_t
+        place: cython.Py_ssize_t = -1
+        i: cython.int = -1
+        for k in range(self.rq_first, self.rq_end):
+            if self.rq_slot[self.rq_queue[k & self.rq_mask]] == slot:
+                place = k
+                i = self.rq_queue[k & self.rq_mask]
+        if place >= 0:
+            for k in range(place, self.rq_end - 1):
+                self.rq_queue[k & self.rq_mask] = self.rq_queue[(k + 1) & self.rq_mask]
+            self.rq_end -= 1
+            self._queue_for_block(i, self.rq_arrived[i])
+
+    def _is_behind(self, other, i):
+        """Whether a waiting request takes effect after ``i``."""
+        if self.rq_ts[other] != self.rq_ts[i]:
+            return self.rq_ts[other] > self.rq_ts[i]
+        if self.rq_rank[other] != self.rq_rank[i]:
+            return self.rq_rank[other] > self.rq_rank[i]
+        return self.rq_arrived[other] > self.rq_arrived[i]
 
     def _next_request(self):
         if self.rq_first == self.rq_end:
@@ -3083,11 +3388,16 @@ class Core:
         self.rq_free[self.rq_free_count] = i
         self.rq_free_count += 1
         market.now = self.rq_ts[i]
+        if slot < 0:
+            self._do_ask(i, market)
+            return
+        if (market.limited or market.bump_ns > 0) and not self.rq_bumped[i] and self._holds_back(i, market):
+            return
         if self.rq_kind[i] == SUBMIT:
             market.arrive(slot)
             return
         self.o_sent_last = self.rq_sent[i]
-        if self.o_no[slot] == self.rq_no[i] and self.o_lane[slot] == self.rq_lane[i] and self.o_state[slot] == RESTING:
+        if self._is_open(i):
             if self.rq_kind[i] == CANCEL:
                 market.cancel(slot, R_USER)
             else:
@@ -3107,6 +3417,112 @@ class Core:
             EV_CANCEL_REJECTED if self.rq_kind[i] == CANCEL else EV_AMEND_REJECTED, R_UNKNOWN_ORDER,
             self.rq_sent[i], market.now, self.rq_request[i],
         )  # fmt: skip
+
+    def _holds_back(self, i, market):
+        """Whether a request does not go on: refused by a rate limit, or delayed because it would take at once."""
+        found: Market = market
+        slot: cython.int = self.rq_slot[i]
+        kind: cython.int = self.rq_kind[i]
+        if found.limited and not self._is_within(i, found):
+            if kind == SUBMIT:
+                self._forget(slot)
+                found._close(slot, EV_REJECTED, R_RATE_LIMIT)
+            else:
+                self.emit_refused(
+                    self.rq_lane[i], self.rq_market[i], slot, self.rq_no[i],
+                    EV_CANCEL_REJECTED if kind == CANCEL else EV_AMEND_REJECTED, R_RATE_LIMIT, self.rq_sent[i],
+                    found.now, self.rq_request[i],
+                )  # fmt: skip
+            return True
+        if found.bump_ns > 0 and (kind == SUBMIT or (kind == AMEND and self._is_open(i))):
+            if found.would_take(slot, self.rq_ticks[i] if kind == AMEND else self.o_ticks[slot]):
+                self._bump(i, found.now + found.bump_ns)
+                return True
+        return False
+
+    def _is_open(self, i):
+        """Whether the order that a request is about rests."""
+        slot: cython.int = self.rq_slot[i]
+        return (
+            self.o_no[slot] == self.rq_no[i] and self.o_lane[slot] == self.rq_lane[i] and self.o_state[slot] == RESTING
+        )
+
+    def _is_within(self, i, market):
+        """Charge a request to the lane's allowances, if all of them have room for it."""
+        found: Market = market
+        limit: Limit
+        batch: cython.int = self.rq_batch[i]
+        kind: cython.int = 1 << (self.rq_kind[i] - 1) << (3 if batch != 0 else 0)
+        tif: cython.int = self.o_tif[self.rq_slot[i]]
+        now: cython.longlong = self.rq_ts[i]
+        mine = found.limits[self.rq_lane[i]]
+        if batch < 0 and self.refused_batch == -batch:
+            return False
+        for limit in mine:
+            if not limit.fits(now, limit.units(kind, tif, batch >= 0), kind):
+                if batch > 0 and limit.batch_units >= 0:
+                    self.refused_batch = batch  # counted as one, it is refused as one
+                return False
+        for limit in mine:
+            limit.charge(now, limit.units(kind, tif, batch >= 0), kind)
+        return True
+
+    def _bump(self, i, ts):
+        """Put a request back into the queue, once."""
+        kind, slot, number, ticks, lots = (
+            self.rq_kind[i], self.rq_slot[i], self.rq_no[i], self.rq_ticks[i], self.rq_lots[i]
+        )  # fmt: skip
+        sent, request = self.rq_sent[i], self.rq_request[i]
+        self._queue_request(ts, kind, slot, number, ticks, lots)
+        for k in range(self.rq_first, self.rq_end):
+            j = self.rq_queue[k & self.rq_mask]
+            if self.rq_slot[j] == slot and self.rq_kind[j] == kind and self.rq_ts[j] == ts:
+                self.rq_sent[j], self.rq_request[j], self.rq_bumped[j] = sent, request, True
+
+    # -- dead-man switches
+
+    def set_dead_man(self, venue, switch):
+        """The dead-man switch of a venue (``matching.dead_man.DeadMan``)."""
+        self.dead_men[venue] = switch
+
+    def dead_man(self, lane, market, after_ns):
+        """Ask the venue to close the lane's orders unless asked again within ``after_ns``; 0 disarms.
+
+        The answer is an event of the account, EV_SETTING or EV_SETTING_REJECTED.
+        """
+        found: Market = self._market(market)
+        self.asked += 1
+        delay: cython.longlong = found.entry.get(self.now, self.seed, market, -self.asked, 0)
+        self._queue_ask(self.now + abs(delay), DEAD_MAN, lane, market, after_ns)
+
+    def _queue_ask(self, ts, kind, lane, market, value):
+        """Queue a request that is about no order."""
+        if self.rq_free_count == 0:
+            self._grow_requests(2 * (self.rq_mask + 1))
+        self.rq_free_count -= 1
+        i: cython.int = self.rq_free[self.rq_free_count]
+        self.rq_ts[i] = ts
+        self.rq_kind[i] = kind
+        self.rq_slot[i] = -1
+        self.rq_no[i] = self.rq_ticks[i] = self.rq_request[i] = 0
+        self.rq_lots[i] = value
+        self.rq_sent[i] = self.now
+        self.rq_market[i] = market
+        self.rq_lane[i] = lane
+        self._enqueue(i, ts)
+
+    def _do_ask(self, i, market):
+        """A request about no order has arrived. An error stops the run: no caller can raise."""
+        found: Market = market
+        lane, value = self.rq_lane[i], self.rq_lots[i]
+        try:
+            switch = self.dead_men.get(found.venue_index)
+            reason = R_UNSUPPORTED if switch is None else switch.arm(self, lane, found.index, value, found.now)
+        except BaseException as error:
+            self.fail(error)
+            return
+        event = EV_SETTING if reason == R_NONE else EV_SETTING_REJECTED
+        self.emit_account(lane, found.index, event, reason, found.now, 0, value, 0, 0, 0, CAUSE_NONE, found.now)
 
     def refuse(self, slot, event, reason, ts):
         """Refuse the amend under way of an order that stays as it is."""
@@ -3452,6 +3868,7 @@ class Core:
         self.o_stamp = _wider(self.o_stamp, count, np.int64)
         self.o_sent = _wider(self.o_sent, count, np.int64)
         self.o_deliver = _wider(self.o_deliver, count, np.int64)
+        self.o_client = _wider(self.o_client, count, np.int64)
         self.o_front = _wider(self.o_front, count, np.float64)
         for slot in range(count - 1, self.slots - 1, -1):
             self.free_slots[self.free_count] = slot
@@ -3466,11 +3883,15 @@ class Core:
         self.rq_ticks = _wider(self.rq_ticks, size, np.int64)
         self.rq_lots = _wider(self.rq_lots, size, np.int64)
         self.rq_sent = _wider(self.rq_sent, size, np.int64)
+        self.rq_arrived = _wider(self.rq_arrived, size, np.int64)
         self.rq_kind = _wider(self.rq_kind, size)
         self.rq_slot = _wider(self.rq_slot, size)
         self.rq_request = _wider(self.rq_request, size)
         self.rq_market = _wider(self.rq_market, size)
         self.rq_lane = _wider(self.rq_lane, size)
+        self.rq_rank = _wider(self.rq_rank, size)
+        self.rq_batch = _wider(self.rq_batch, size)
+        self.rq_bumped = _wider(self.rq_bumped, size)
         self.rq_queue = _wider(waiting, size)
         self.rq_free = _wider(range(size - 1, old - 1, -1), size)
         self.rq_first, self.rq_end, self.rq_mask = 0, len(waiting), size - 1
