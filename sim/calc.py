@@ -11,21 +11,22 @@ are in the venue's own unit: base coin, contracts, or quote currency; negative i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final
 
 from matching.brackets import Brackets
-from matching.codes import BUY, LIQ_MAKER, LIQ_NONE, LIQ_TAKER, SELL
+from matching.codes import BUY, LIQ_MAKER, LIQ_NONE, LIQ_TAKER, MODE_ISOLATED, R_NONE, SELL
 from matching.ledger import Ledger
 from sim.fees import ROUNDING
+from sim.margins import configure_margin, ledger_table, margin_words
 from venues import card, card_names, known_instrument, known_symbols
 from venues.errors import InputError, InstrumentError, RuleCardError
 from venues.instruments import Instrument, split_symbol
-from venues.rules import RuleCard
+from venues.rules import ContractTiers, MarginTable, RuleCard
 
 E8: Final = 10**8
 E12: Final = 10**12
@@ -55,15 +56,16 @@ def find_card(name: str) -> RuleCard:
 
 @dataclass(frozen=True, slots=True)
 class Contract:
-    """A contract with the terms that a position in it has. ``brackets`` None: no margin is known."""
+    """A contract with the terms that a position in it has. ``table`` None: no margin is known."""
 
     card: RuleCard
     instrument: Instrument
-    brackets: Brackets | None
+    table: MarginTable | None
     maker_e12: int
     taker_e12: int
     about: str = ""  # where contract and tiers come from
     tiers: str = ""
+    form: Mapping[str, str] = field(default_factory=dict)  # words of ``Ledger.configure_margin`` instead of the card's
 
     def terms(self, question: str) -> tuple[str, ...]:
         """Where the terms that a question ("liq", "margin", "funding", "fee") rests on come from."""
@@ -88,7 +90,7 @@ def find_contract(
     at_ns: int | None = None,
     contract_size: Decimal | None = None,
     inverse: bool | None = None,
-    brackets: Brackets | None = None,
+    table: MarginTable | None = None,
     maker: Decimal | None = None,
     taker: Decimal | None = None,
 ) -> Contract:
@@ -99,14 +101,14 @@ def find_contract(
     """
     instrument, about = _instrument(rule_card, symbol, contract_size, inverse)
     instant = LATEST_NS if at_ns is None else at_ns
-    table, tiers = brackets, "tiers: as given"
+    tiers = "tiers: as given"
     if table is None and rule_card.margin.enabled.value:
         try:
             fact = rule_card.margin_table(instrument.symbol, instant)
         except RuleCardError:
             pass
         else:
-            table = fact.value if isinstance(fact.value, Brackets) else None
+            table = fact.value
             tiers = f"tiers: {instrument.symbol}, {fact.source}" + ("" if fact.verified else " (UNVERIFIED)")
     fees = rule_card.fees
     return Contract(
@@ -191,49 +193,87 @@ class Position:
 class Account:
     """An account that holds the positions asked about, in a ledger configured from the venue's card.
 
-    ``wallet``: the balance behind them, None: what the positions' initial margin asks at their entry. ``isolated``: a
-    single position stands on that amount as its isolated margin. ``also``: prices that will be asked about.
+    ``wallet``: the balance behind them, None: what the positions' initial margin asks at their entry; ``added`` comes
+    on top. ``isolated``: a single position stands on that amount as its isolated margin. ``also``: prices that will be
+    asked about.
     """
 
     def __init__(
         self, positions: Sequence[Position], wallet: Decimal | None = None, *, isolated: bool = True,
-        also: Sequence[Decimal] = (),
+        added: Decimal = Decimal(0), also: Sequence[Decimal] = (),
     ) -> None:  # fmt: skip
         self.positions = tuple(positions)
-        self.isolated = isolated and len(self.positions) == 1
         self.ledger = Ledger(1, len(self.positions), 1)
         self.instruments = [on_grid(p.contract.instrument, [p.entry, *also], [p.size]) for p in self.positions]
+        self.tables = [table_of(p.contract, self.instruments[m]) for m, p in enumerate(self.positions)]
+        self.leverages = [self._leverage(m) for m in range(len(self.positions))]
         for m, position in enumerate(self.positions):
             configure(self.ledger, m, position.contract, self.instruments[m])
-            self._set_leverage(m, position)
+            self._set_leverage(m)
             self.ledger.set_mark(m, money_e8(position.entry, "entry"))
         for m in range(len(self.positions)):
             self._open(m)
-        self.leverages = [self._leverage(position) for position in self.positions]
-        self.wallet_e8 = self.ledger.initial_e8(0, 0) if wallet is None else money_e8(wallet, "wallet")
+        self.opened_e8 = self.ledger.initial_e8(0, 0)
+        self.wallet_e8 = self._needed_e8() if wallet is None else money_e8(wallet, "wallet")
+        self.wallet_e8 += money_e8(added, "added margin")
         if self.wallet_e8 < 0:
             raise InputError("a wallet is not below 0", source=ASKED, field="wallet")
         self.ledger.deposit(0, 0, self.wallet_e8)
+        self.set_apart = isolated and self._isolate()
         for m, position in enumerate(self.positions):
             if position.mark is not None:
                 self.ledger.set_mark(m, money_e8(position.mark, "mark"))
         self.check()
 
-    def _set_leverage(self, m: int, position: Position) -> None:
-        if position.contract.brackets is None:
+    def _leverage(self, m: int) -> int | None:
+        """The leverage of a position; None where the venue has no such setting and none is asked for."""
+        position, table = self.positions[m], self.tables[m]
+        if position.leverage is not None or not by_leverage(position.contract):
+            return position.leverage
+        default = position.contract.card.margin.default_leverage.value
+        return default if table is None else min(default, table.max_leverage[0])
+
+    def _set_leverage(self, m: int) -> None:
+        leverage = self.leverages[m]
+        if self.tables[m] is None or leverage is None or not by_leverage(self.positions[m].contract):
             return
         try:
-            self.ledger.set_leverage(0, m, self._leverage(position))
+            self.ledger.set_leverage(0, m, leverage)
         except ValueError as error:
             raise InputError(str(error).partition(": ")[2], source=ASKED, field="leverage") from None
 
-    @staticmethod
-    def _leverage(position: Position) -> int:
-        if position.leverage is not None:
-            return position.leverage
-        default = position.contract.card.margin.default_leverage.value
-        table = position.contract.brackets
-        return default if table is None else min(default, table.max_leverage[0])
+    def _needed_e8(self) -> int:
+        """Initial margin; where the venue has no leverage setting, the money that makes the leverage asked about."""
+        leverage = self.leverages[0]
+        if len(self.positions) > 1 or leverage is None or by_leverage(self.positions[0].contract):
+            return self.opened_e8
+        amount = -(-self.notional_e8() // leverage)
+        if amount < self.opened_e8:
+            raise InputError(
+                f"{leverage} leaves less than the initial margin, {decimal_e8(self.opened_e8)}", source=ASKED,
+                field="leverage",
+            )  # fmt: skip
+        return amount
+
+    def _isolate(self) -> bool:
+        """Give a single position the wallet as its isolated margin.
+
+        Needed where its margin holds a closing fee, which cross positions reckon otherwise; elsewhere the account,
+        which has nothing else, is the same.
+        """
+        contract = self.positions[0].contract
+        if len(self.positions) > 1 or contract.table is None or not closes_at_bankruptcy(contract):
+            return False
+        answer = self.ledger.set_mode(0, 0, MODE_ISOLATED)
+        more = self.wallet_e8 - self.ledger.isolated_e8(0, 0)
+        if answer == R_NONE and more:
+            answer = self.ledger.add_margin(0, 0, more)
+        if answer != R_NONE:
+            raise InputError(
+                f"is less than the position needs, {decimal_e8(self.opened_e8)} with the closing fee", source=ASKED,
+                field="wallet",
+            )  # fmt: skip
+        return True
 
     def _open(self, m: int) -> None:
         position, instrument = self.positions[m], self.instruments[m]
@@ -261,7 +301,8 @@ class Account:
         return plain(self.instruments[m].price_of(self.ledger.bankruptcy_ticks(0, m)))
 
     def initial_e8(self) -> int:
-        return self.ledger.initial_e8(0, 0)
+        """Initial margin of the positions at their marks; of an isolated one with a closing fee, at its entry."""
+        return self.opened_e8 if self.set_apart else self.ledger.initial_e8(0, 0)
 
     def maintenance_e8(self, m: int | None = None) -> int:
         """Of position ``m``, or of all."""
@@ -277,27 +318,27 @@ class Account:
         """Value of position ``m`` at its mark."""
         return self.ledger.notional_e8(m, abs(self.ledger.position(0, m)))
 
-    def position_margin_e8(self, m: int = 0) -> int:
-        """Initial margin of position ``m`` at its mark."""
-        return self.ledger.initial_e8(0, 0)
-
     def liquidatable(self) -> bool:
         """Whether the account is below its maintenance margin at the marks."""
         return self.ledger.is_liquidatable(0)
 
     def tier(self, m: int = 0) -> dict[str, Any] | None:
         """The tier that the position falls into: its number (from 1), what it reaches to and its rates."""
-        table = self.positions[m].contract.brackets
+        table, instrument = self.tables[m], self.instruments[m]
         if table is None:
             return None
-        value = self.notional_e8(m)
+        lots = isinstance(self.positions[m].contract.table, ContractTiers)
+        value = abs(self.ledger.position(0, m)) if lots else self.notional_e8(m)
         row = next((k for k, cap in enumerate(table.cap_e8) if value <= cap), len(table.cap_e8) - 1)
+        unit = instrument.lot_size if lots else Decimal("1e-8")
+        slope = table.slope_e12[row]
         return {
             "number": row + 1,
             "of": len(table.cap_e8),
-            "above": decimal_e8(table.floor_e8[row]),
-            "up_to": None if table.cap_e8[row] >= UNBOUNDED_E8 else decimal_e8(table.cap_e8[row]),
+            "above": plain(table.floor_e8[row] * unit),
+            "up_to": None if table.cap_e8[row] >= UNBOUNDED_E8 else plain(table.cap_e8[row] * unit),
             "maintenance_rate": plain(Decimal(table.rate_e12[row]).scaleb(-12)),
+            "rate_grows_per_coin": plain(Decimal(slope).scaleb(-12)) if slope else None,
             "deduction": decimal_e8(table.cum_e8[row]),
             "max_leverage": table.max_leverage[row],
         }
@@ -311,20 +352,24 @@ class Account:
         self.check()
         return paid
 
-    def close_e8(self, price: Decimal, liquidity: int = LIQ_TAKER, m: int = 0) -> tuple[int, int]:
-        """Close position ``m`` at a price: (realised profit, fee)."""
+    def close_e8(
+        self, price: Decimal, liquidity: int = LIQ_TAKER, m: int = 0, part: Decimal | None = None
+    ) -> tuple[int, int]:
+        """Close position ``m``, or a part of it, at a price: (realised profit, fee)."""
         instrument = self.instruments[m]
-        lots = self.ledger.position(0, m)
+        held = self.ledger.position(0, m)
+        lots = abs(held) if part is None else lots_of(instrument, part)
         if on_grid(instrument, [price], []).tick_size != instrument.tick_size:
             raise InputError(f"{price} lies off the grid of the account's prices", source=ASKED, field="exit")
-        fee = self.ledger.fill(0, m, SELL if lots > 0 else BUY, ticks_of(instrument, price), abs(lots), liquidity)
+        side = SELL if held > 0 else BUY
+        fee = self.ledger.fill(0, m, side, ticks_of(instrument, price), lots, liquidity)
         self.check()
         return self.ledger.last_realized_e8, fee
 
 
 def need_margin(contract: Contract) -> None:
     """Raise ``InputError`` where no tiers of the contract are known, naming those that are and how to give them."""
-    if contract.brackets is not None:
+    if contract.table is not None:
         return
     known = ", ".join(symbol for symbol, _ in contract.card.margin.tables) or "none"
     raise InputError(
@@ -365,16 +410,45 @@ def configure(ledger: Ledger, m: int, contract: Contract, instrument: Instrument
     ledger.configure_market(
         m, 0, instrument.inverse, instrument.value_num, instrument.value_den, instrument.lot_num, instrument.lot_den,
         contract.maker_e12, contract.taker_e12, rule_card.liquidation.fee_rate_e12.latest.value if own is None else own,
-        contract.brackets, fee_rounding=ROUNDING[rule_card.fees.rounding.value],
+        table_of(contract, instrument), fee_rounding=ROUNDING[rule_card.fees.rounding.value],
         funding_rounding=ROUNDING[rule_card.funding.payment_rounding.value],
+        fee_unit=rule_card.fees.rounding_e8.value, funding_unit=rule_card.funding.payment_unit_e8.value,
     )  # fmt: skip
+    if contract.table is not None:
+        configure_margin(ledger, m, rule_card, contract.table, **contract.form)
+
+
+def table_of(contract: Contract, instrument: Instrument) -> Brackets | None:
+    """The contract's margin table as a ledger holds it."""
+    return None if contract.table is None else ledger_table(contract.table, instrument)
+
+
+def by_leverage(contract: Contract) -> bool:
+    """Whether the account's leverage decides the initial margin."""
+    return contract.table is None or margin_words(contract.card, contract.table)["initial_from"] == "leverage"
+
+
+def closes_at_bankruptcy(contract: Contract) -> bool:
+    """Whether the margin holds the fee for closing at the bankruptcy price."""
+    return contract.form.get("close_fee", contract.card.margin.close_fee.value) == "taker_at_bankruptcy"
+
+
+def average_entry_e8(contract: Contract, fills: Sequence[tuple[Decimal, Decimal]]) -> int:
+    """The entry price of a position that these fills (size, price) made."""
+    instrument = on_grid(contract.instrument, [price for _, price in fills], [size for size, _ in fills])
+    ledger = Ledger(1, 1, 1)
+    configure(ledger, 0, replace(contract, table=None), instrument)
+    for size, price in fills:
+        side = BUY if size > 0 else SELL
+        ledger.fill(0, 0, side, ticks_of(instrument, price), lots_of(instrument, abs(size)), LIQ_NONE)
+    return ledger.entry_price_e8(0, 0)
 
 
 def fee_e8(contract: Contract, price: Decimal, size: Decimal, liquidity: int) -> int:
     """The fee of one fill; negative is a rebate."""
     instrument = on_grid(contract.instrument, [price], [size])
     ledger = Ledger(1, 1, 1)
-    configure(ledger, 0, replace(contract, brackets=None), instrument)
+    configure(ledger, 0, replace(contract, table=None), instrument)
     fee = ledger.fill(0, 0, BUY, ticks_of(instrument, price), lots_of(instrument, abs(size)), liquidity)
     if ledger.failure() is not None:
         raise InputError(f"does not fit the ledger: {ledger.failure()}", source=ASKED)

@@ -117,7 +117,7 @@ def _position(account: Account) -> dict[str, Any]:
 
 def _margins(account: Account) -> dict[str, Any]:
     return {
-        "initial_margin": decimal_e8(account.position_margin_e8()),
+        "initial_margin": decimal_e8(account.initial_e8()),
         "maintenance_margin": decimal_e8(account.maintenance_e8(0)),
         "tier": account.tier(),
     }

@@ -95,9 +95,10 @@ def margin(
     """Initial and maintenance margin of a position, with the tier it falls into."""
     with errors():
         from sim import calc_answers as answers
+        from sim.calc import Account, Position
 
         contract = _contract(venue, symbol, contract_size, brackets, mmr, taker=taker)
-        account = _account(contract, position, _either(entry, price), price, leverage, True, None)
+        account = Account([Position(contract, position, _either(entry, price), price, leverage)], isolated=False)
         _print("margin", answers.margin(account), contract, json_)
 
 
@@ -154,7 +155,7 @@ def _contract(
 
     rule_card = calc.find_card(venue)
     table = calc.given_table(rule_card, symbol, file, mmr)
-    return calc.find_contract(rule_card, symbol, contract_size=size, brackets=table, maker=maker, taker=taker)
+    return calc.find_contract(rule_card, symbol, contract_size=size, table=table, maker=maker, taker=taker)
 
 
 def _account(

@@ -8,16 +8,21 @@ simulator's own code, through ``sim.calc``: the ledger configured from the venue
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, ROUND_DOWN, ROUND_HALF_EVEN, Decimal
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final
 
 from matching.brackets import Brackets
 from sim import calc
 from sim.calc import Account, Contract, Position
+from sim.units import duration_ns
+from venues.errors import InstrumentError
+from venues.funding import EIGHT_HOURS_NS, impact_notional_e8, impact_price_e8, premium, rate_rule, rounded
 from venues.instruments import Instrument
+from venues.rules import ContractTiers, LinearTier, MarginTable, OpenInterestTier
 
 FOLDER: Final = Path(__file__).resolve().parent
 EVIDENCE: Final = ("published", "recorded", "formula")
@@ -94,6 +99,7 @@ def contract(case: Case, named: str | None) -> Contract:
         tiers(given),
         calc.rate_e12(Decimal(given["maker"]), "maker") if "maker" in given else fees.maker_rate_e12.latest.value,
         calc.rate_e12(Decimal(given["taker"]), "taker") if "taker" in given else fees.taker_rate_e12.latest.value,
+        form={"close_fee": case["closing_fee"]} if "closing_fee" in case.fields else {},
     )
 
 
@@ -101,8 +107,23 @@ def _rate(case: Case, key: str) -> Decimal | None:
     return case.number(key) if key in case.fields else None
 
 
-def tiers(given: dict[str, Any]) -> Brackets | None:
-    """``tiers = [[cap, maintenance rate, leverage], ...]``, or one rate for every size with ``mmr``."""
+def tiers(given: dict[str, Any]) -> MarginTable | None:
+    """A margin table in the venue's own form.
+
+    ``tiers = [[cap, maintenance rate, leverage], ...]`` by value, ``mmr``: one rate for every size; ``contract_tiers =
+    [[cap, maintenance, initial], ...]`` by contracts; ``imf`` and ``mmf``; ``linear = [initial, its slope, maintenance,
+    its slope]`` by size.
+    """
+    if "contract_tiers" in given:
+        sizes, maintenances, initials = zip(*given["contract_tiers"], strict=True)
+        return ContractTiers(
+            tuple(calc.money_e8(Decimal(size), "cap") for size in sizes), _e12(maintenances), _e12(initials),
+            tuple(int(Decimal(100) / Decimal(initial)) for initial in initials),
+        )  # fmt: skip
+    if "imf" in given:
+        return OpenInterestTier(*_e12((given["imf"], given["mmf"])))
+    if "linear" in given:
+        return LinearTier(*_e12(given["linear"]))
     rows = given.get("tiers")
     if rows is None:
         if "mmr" not in given:
@@ -111,6 +132,10 @@ def tiers(given: dict[str, Any]) -> Brackets | None:
     caps = [calc.money_e8(Decimal(cap), "cap") for cap, _, _ in rows]
     rates = [calc.rate_e12(Decimal(rate), "rate") for _, rate, _ in rows]
     return Brackets.with_cum([0, *caps[:-1]], caps, rates, [leverage for _, _, leverage in rows])
+
+
+def _e12(rates: Iterable[str]) -> tuple[int, ...]:
+    return tuple(calc.rate_e12(Decimal(rate), "rate") for rate in rates)
 
 
 def account(case: Case) -> Account:
@@ -128,7 +153,8 @@ def account(case: Case) -> Account:
     ]
     wallet = case.number("wallet") if "wallet" in case.fields else None
     also = [case.number("exit")] if "exit" in case.fields else []
-    return Account(positions, wallet, isolated=case.get("mode", "isolated") == "isolated", also=also)
+    added = Decimal(case.get("added", "0"))
+    return Account(positions, wallet, isolated=case.get("mode", "isolated") == "isolated", added=added, also=also)
 
 
 # -- what each kind asks
@@ -141,7 +167,23 @@ def _fee(case: Case) -> Decimal:
 
 
 def _pnl(case: Case) -> Decimal:
-    return calc.decimal_e8(account(case).close_e8(case.number("exit"))[0])
+    """Of closing the position, or ``of`` it."""
+    part = case.number("of") if "of" in case.fields else None
+    return calc.decimal_e8(account(case).close_e8(case.number("exit"), part=part)[0])
+
+
+def _net_pnl(case: Case) -> Decimal:
+    """Of closing the position, both fees as taker taken off."""
+    terms = contract(case, case.get("contract") or case.get("symbol"))
+    gain, closing = account(case).close_e8(case.number("exit"))
+    opening = calc.fee_e8(terms, case.number("entry"), case.number("position"), calc.LIQUIDITY["taker"])
+    return calc.decimal_e8(gain - closing - opening)
+
+
+def _entry_price(case: Case) -> Decimal:
+    terms = contract(case, case.get("contract") or case.get("symbol"))
+    fills = [(Decimal(size), Decimal(price)) for size, price in case["fills"]]
+    return calc.decimal_e8(calc.average_entry_e8(terms, fills))
 
 
 def _unrealized(case: Case) -> Decimal:
@@ -180,15 +222,81 @@ def _bankruptcy(case: Case) -> Decimal:
     return account(case).bankruptcy_price()
 
 
+def _funding_rate(case: Case) -> Decimal:
+    rule_card = calc.find_card(case.venue)
+    interval = duration_ns(case["interval"]) if "interval" in case.fields else None
+    rule = rate_rule(
+        rule_card, case.get("symbol", ""), calc.LATEST_NS, interval,
+        calc.rate_e12(Decimal(case.get("initial", "0")), "initial"),
+        calc.rate_e12(Decimal(case.get("maintenance", "0")), "maintenance"),
+    )  # fmt: skip
+    return Decimal(rule.rate_e12(Fraction(case.number("premium")) * 10**18)).scaleb(-12)
+
+
+def _premium(case: Case) -> Decimal:
+    index, bid, ask = (
+        calc.money_e8(case.number(key), key) if key in case.fields else None
+        for key in ("index", "impact_bid", "impact_ask")
+    )
+    assert index is not None
+    return Decimal(round(premium(index, bid, ask) * 10**18)).scaleb(-18)
+
+
+def _impact_price(case: Case) -> Decimal:
+    levels = [
+        (calc.money_e8(Decimal(price), "price"), calc.money_e8(Decimal(price) * Decimal(size), "value"))
+        for price, size in case["levels"]
+    ]
+    found = impact_price_e8(levels, calc.money_e8(case.number("notional"), "notional"))
+    assert found is not None
+    return Decimal(round(found)).scaleb(-8)
+
+
+def _price_grid(case: Case) -> Decimal:
+    """1 where the venue takes the price, else 0."""
+    instrument = contract(case, case.get("contract") or case.get("symbol")).instrument
+    try:
+        return Decimal(instrument.on_grid(instrument.ticks_from_str(case["price"])))
+    except InstrumentError:
+        return Decimal(0)
+
+
 def _deduction(case: Case) -> Decimal:
-    table = contract(case, case.get("contract") or case.get("symbol")).brackets
-    assert table is not None
+    table = contract(case, case.get("contract") or case.get("symbol")).table
+    assert isinstance(table, Brackets)
     return calc.decimal_e8(table.cum_e8[case["row"] - 1])
+
+
+def _initial_fraction(case: Case) -> Decimal:
+    """The initial rate in force at an open interest."""
+    tier = OpenInterestTier(
+        calc.rate_e12(case.number("imf"), "imf"), 1, calc.money_e8(case.number("lower"), "lower"),
+        calc.money_e8(case.number("upper"), "upper"),
+    )  # fmt: skip
+    return Decimal(tier.initial_at_e12(calc.money_e8(case.number("open_interest"), "open interest"))).scaleb(-12)
+
+
+def _funding_cap(case: Case) -> Decimal:
+    """Of eight hours, where it follows from the margin rates."""
+    margins = [calc.rate_e12(case.number(key), key) for key in ("initial", "maintenance")]
+    rule = rate_rule(calc.find_card(case.venue), case["symbol"], calc.LATEST_NS, EIGHT_HOURS_NS, *margins)
+    cap = rule.bounds()[1]
+    assert cap is not None
+    return Decimal(rounded(cap * 10**12)).scaleb(-12)
+
+
+def _impact_notional(case: Case) -> Decimal:
+    rules = calc.find_card(case.venue).funding
+    initial = Fraction(case.number("initial"))
+    found = impact_notional_e8(rules.impact_form.value, rules.impact_notional_e8.value, initial)
+    return calc.decimal_e8(found)
 
 
 ASK: Final[dict[str, Callable[[Case], Decimal]]] = {
     "fee": _fee,
     "pnl": _pnl,
+    "net_pnl": _net_pnl,
+    "entry_price": _entry_price,
     "unrealized_pnl": _unrealized,
     "notional": _notional,
     "funding_payment": _funding_payment,
@@ -199,13 +307,25 @@ ASK: Final[dict[str, Callable[[Case], Decimal]]] = {
     "bankruptcy_price": _bankruptcy,
     "equity": _equity,
     "tier_deduction": _deduction,
+    "funding_rate": _funding_rate,
+    "premium": _premium,
+    "impact_price": _impact_price,
+    "price_grid": _price_grid,
+    "initial_fraction": _initial_fraction,
+    "funding_cap_8h": _funding_cap,
+    "impact_notional": _impact_notional,
 }
+
+
+def number_of(text: str) -> Decimal:
+    """A figure of the table; yes and no are 1 and 0."""
+    return Decimal({"true": "1", "false": "0"}.get(text, text))
 
 
 def answer(case: Case) -> Decimal:
     """The simulator's figure, to the digits that the case gives."""
     found = ASK[case["kind"]](case)
-    wanted = Decimal(case["ours"] if case.differs else case["expect"])
+    wanted = number_of(case["ours"] if case.differs else case["expect"])
     exponent = wanted.as_tuple().exponent
     assert isinstance(exponent, int)
     return found.quantize(Decimal(1).scaleb(exponent), ROUNDINGS[case.get("rounding", "nearest")])

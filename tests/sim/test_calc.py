@@ -14,6 +14,7 @@ from sim import calc
 from sim.cli import app
 from venues import card_names
 from venues.errors import InputError
+from venues.rules import ContractTiers
 
 RUNNER = CliRunner()
 
@@ -76,6 +77,39 @@ def test_fees_and_profit() -> None:
     assert rebate["maker_fee"] == Decimal("-1.5")
     found = ask("pnl", "binance", "--position", "0.5", "--entry", "60000", "--exit", "61000.55")
     assert (found["pnl"], found["net"]) == (Decimal("500.275"), Decimal("470.0248625"))
+
+
+def test_hyperliquid_books_six_decimals_and_pays_every_hour() -> None:
+    """0.2 * 54.136 * 0.0000125 = 0.00013534."""
+    found = ask("funding", "hyperliquid", "--position", "-0.2", "--price", "54.136", "--rate", "0.0000125")
+    assert (found["payment"], found["interval_hours"]) == (Decimal("0.000135"), 1)
+    assert found["per_day"] == Decimal("0.00324")
+    assert ask("fee", "hl", "--position", "0.00109", "--price", "83711")["taker_fee"] == Decimal("0.041060")
+
+
+def test_bybit_holds_the_fee_for_closing_at_bankruptcy() -> None:
+    """28,500 / (0.5 * 0.9967); 1,500 of initial margin and 28,500 * 0.055 % for closing."""
+    found = ask("liq", "bybit", *LONG)
+    assert found["liquidation_price"] == Decimal("57188.7227852")
+    assert (found["bankruptcy_price"], found["wallet"]) == (57_000, Decimal("1515.675"))
+    assert found["maintenance_margin"] == 99 + Decimal("15.675")
+    added = ask("liq", "bybit", *LONG, "--wallet", "2515.675")
+    assert added["liquidation_price"] == Decimal("55180.99668374")  # by 1,000 / 0.99945 / 0.49835
+    assert "is less than the position needs, 1515.675" in refused("liq", "bybit", *LONG, "--wallet", "1500")
+
+
+def test_okx_tiers_go_by_contracts_and_count_the_fee_at_the_mark() -> None:
+    """100 contracts of 100 ADA at 0.5: 5,000 of value at the first tier's rate and 0.05 % for closing."""
+    table = calc.find_card("okx").margin_table("ADA-USDT-SWAP", calc.LATEST_NS).value
+    ada = ("margin", "okx", "--symbol", "ADA-USDT-SWAP", "--contract-size", "100", "--price", "0.5")
+    found = ask(*ada, "--position", "100", "--leverage", "10")
+    assert isinstance(table, ContractTiers) and found["notional"] == 5_000
+    rate = Decimal(table.maintenance_e12[0]).scaleb(-12)
+    assert found["tier"]["maintenance_rate"] == rate and found["tier"]["up_to"] == table.cap_contracts_e8[0] // 10**8
+    assert found["maintenance_margin"] == 5_000 * (rate + Decimal("0.0005")) and found["initial_margin"] == 500
+    beyond = str(table.cap_contracts_e8[0] // 10**8 + 1)
+    found = ask(*ada, "--position", beyond, "--leverage", "5")
+    assert found["tier"]["number"] == 2 and found["tier"]["deduction"] == 0
 
 
 def test_inverse_contracts_answer_in_coin() -> None:
