@@ -6,13 +6,16 @@ cut at 1e-12, which leaves it less than 1e-12 of notional below the venue's.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Any, Final
 
 from matching.brackets import INT64_MAX, Brackets
+from venues.instruments import Instrument
+from venues.metadata import E8, E12, Entry, Listing, table_of
 
-E8: Final = 10**8
-E12: Final = 10**12
+PRICE_DECIMALS: Final = 6  # of perpetuals, together with those of the size
+SINGLE_TIER_BELOW: Final = 50  # ids of margin tables that are leverages themselves
 
 
 def leverage_brackets(tiers: Sequence[tuple[int, int]]) -> Brackets:
@@ -21,3 +24,52 @@ def leverage_brackets(tiers: Sequence[tuple[int, int]]) -> Brackets:
     return Brackets.with_cum(
         floors, [*floors[1:], INT64_MAX], [E12 // (2 * leverage) for _, leverage in tiers], [lev for _, lev in tiers]
     )
+
+
+def listings(meta: Any, *, as_of: str = "", settle: str = "USDC") -> dict[str, Listing]:
+    """The contracts of ``meta`` (universe and margin tables); delisted ones are left out.
+
+    A ``marginTableId`` below 50, or none, is one tier at that leverage, or at ``maxLeverage``. Raises
+    ``InstrumentError`` naming coin and field.
+    """
+    whole = Entry(meta, "meta")
+    tables = {}
+    for place, pair in enumerate(whole.values.get("marginTables") or ()):
+        number, table = pair
+        where = f"meta: marginTables[{place}]"
+        tables[int(number)] = [
+            (row.scaled("lowerBound", 1), row.integer("maxLeverage")) for row in Entry(table, where).rows("marginTiers")
+        ]
+    found = {}
+    for bare in whole.rows("universe"):
+        entry = bare.named("name")
+        if not entry.values.get("isDelisted"):
+            found[entry.text("name")] = _listing(entry, tables, as_of, settle)
+    return found
+
+
+def _listing(entry: Entry, tables: Mapping[int, Sequence[tuple[int, int]]], as_of: str, settle: str) -> Listing:
+    table = entry.integer("marginTableId") if entry.has("marginTableId") else entry.integer("maxLeverage")
+    tiers = tables.get(table, [(0, table)] if table < SINGLE_TIER_BELOW else None)
+    if tiers is None and not entry.has("marginTableId"):
+        tiers = [(0, table)]
+    if tiers is None:
+        raise entry.wrong("marginTableId", f"there is no margin table {table}")
+    name, decimals = entry.text("name"), entry.integer("szDecimals")
+    if not 0 <= decimals <= PRICE_DECIMALS:
+        raise entry.wrong("szDecimals", f"{decimals} is not between 0 and {PRICE_DECIMALS}")
+    instrument = Instrument(
+        "hyperliquid",
+        name,
+        name.rpartition(":")[2],
+        "USD",
+        settle,
+        False,
+        Decimal(1).scaleb(decimals - PRICE_DECIMALS),
+        Decimal(1).scaleb(-decimals),
+        min_notional_e8=10 * E8,
+        significant_digits=5,
+        source="meta",
+        as_of=as_of,
+    )
+    return Listing(instrument, table_of(entry, "marginTableId", leverage_brackets, tiers))
