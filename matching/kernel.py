@@ -635,6 +635,10 @@ class Market:
                 f"market {self.index}: message of kind {window.kind[int(np.argmax(wrong))]} in a feed that is read "
                 + ("order by order" if self.by_order else "by levels; order-by-order feeds need the l3 book")
             )
+        if not single.any():
+            return
+        if (np.diff(window.row_start)[single] != (window.kind[single] != ORDER_BOOK)).any():
+            raise ValueError(f"market {self.index}: a message about a single order has one row, ORDER_BOOK has none")
         if (np.diff(window.ts_recv[single]) < 0).any():
             raise ValueError(f"market {self.index}: single orders must be received in the venue's order")
 

@@ -134,7 +134,7 @@ def assemble(config: RunConfig, base: Path, feeds: Mapping[str | int, FeedSource
         _resolve_funding(market, rule_card, named, base, first_ns, last_ns)
         _resolve_margin(market, rule_card, base, first_ns)
         if market.config.book == "l3":
-            market.queue = "exact FIFO"
+            market.queue = "exact FIFO, newcomers that reach an own order execute with it"
         else:
             market.queue, market.custom_queue = _queue_model(market.config.queue, base, market.name)
     venues = [

@@ -200,14 +200,19 @@ def test_lanes_do_not_share_executions() -> None:
 
 
 def test_a_newcomer_that_reaches_an_own_order_executes_with_it_once() -> None:
-    scene = Scene((ORDER_ADD, 6, SELL, 100, 3), (ORDER_CHANGE, 6, SELL, 100, 2), (ORDER_ADD, 7, SELL, 100, 9))
+    scene = Scene(
+        (ORDER_ADD, 6, SELL, 100, 3), (ORDER_CHANGE, 6, SELL, 100, 2), (ORDER_CHANGE, 6, SELL, 100, 3),
+        (ORDER_ADD, 7, SELL, 100, 9),
+    )  # fmt: skip
     scene.send(1, BUY, 100, 5)
     scene.advance(1)
     assert scene.left(1) == 2
     scene.advance(2)
     assert scene.left(1) == 2
     scene.advance(3)
-    assert fills(scene.core) == [(1, 100, 3, 0), (1, 100, 2, 0)]
+    assert scene.left(1) == 1  # what order 6 grew by has not been there before
+    scene.advance(4)
+    assert fills(scene.core) == [(1, 100, 3, 0), (1, 100, 1, 0), (1, 100, 1, 0)]
 
 
 def test_a_newcomer_still_being_matched_waits_for_its_executions() -> None:
@@ -255,6 +260,12 @@ def test_a_restated_book_keeps_who_was_ahead() -> None:
     assert core.venue_levels(0) == [(BUY, 99, 15), (SELL, 101, 4)] == core.client_levels(0)
     core.advance(40)
     assert fills(core) == [(1, 99, 2, 2)]
+    messages = stated(BOOK) + stated([(8, BUY, 99, 4), (2, BUY, 99, 3)], 20)
+    core = order_core(order_window(messages))
+    core.advance(5)
+    core.submit(0, 0, 1, BUY, 99, 6, GTC, LIMIT, 0)
+    core.advance(25)
+    assert core.resting_orders()[0][6] == 0  # who stands behind a newcomer has lost the old place
     messages = stated(BOOK) + [(20, ORDER_BOOK, 2, 0, 0, 0)] + [(20, ORDER_ADD, *order) for order in again[3:]]
     core = order_core(order_window(messages))
     core.advance(5)
@@ -284,6 +295,14 @@ def test_feeds_of_the_other_kind_are_refused() -> None:
         order_core(level_window(messages))
     with pytest.raises(ValueError, match="need the l3 book"):
         order_core(order_window(messages), by_order=False)
+
+
+def test_a_message_about_an_order_has_one_row() -> None:
+    window = order_window(stated(BOOK))
+    with pytest.raises(ValueError, match="has one row, ORDER_BOOK has none"):
+        order_core(replace(window, kind=np.where(window.kind == ORDER_BOOK, ORDER_GONE, window.kind).astype(np.uint8)))
+    with pytest.raises(ValueError, match="in the venue's order"):
+        order_core(replace(window, ts_recv=window.ts_recv[::-1] + np.arange(len(window))[::-1]))
 
 
 # -- against the naive twin, and against levels
