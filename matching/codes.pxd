@@ -11,6 +11,7 @@ cdef enum:
     GAP = 7
     OFFBOOK = 8
     FORCE = 9
+    PLAN_INDEX = 64
     GAP_SEQUENCE = 1
     GAP_DISCONNECT = 2
     GAP_SESSION_END = 3

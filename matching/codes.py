@@ -24,6 +24,9 @@ ORDER_GONE = 12  # it has left the book (qty_lots: what was left)
 ORDER_FILL = 13  # it was executed for qty_lots; side = the resting order's
 ORDER_BOOK = 14  # no row; the whole book follows as ref ORDER_ADDs, in queue order at each price
 
+# -- beside MARK and FUNDING, a kind of row of a table that stands for messages (``Core.set_plan``)
+PLAN_INDEX = 64  # the index from now on
+
 # -- gap kinds (aux column 0 of GAP)
 GAP_SEQUENCE = 1
 GAP_DISCONNECT = 2

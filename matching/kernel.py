@@ -589,7 +589,8 @@ class Market:
             self.watched[side] = 0
 
     def set_plan(self, ts, kind, a, b):
-        """Tables, as of venue time: rows (ts, MARK, mark_e8, 0) or (ts, FUNDING, rate_e12, mark_e8 or 0)."""
+        """Tables, as of venue time: rows (ts, MARK, mark_e8, 0), (ts, PLAN_INDEX, index_e8, 0) or (ts, FUNDING,
+        rate_e12, mark_e8 or 0)."""
         self.plan_ts = _view(np.append(np.asarray(ts, dtype=np.int64), NEVER))
         self.plan_kind = _view(np.append(np.asarray(kind, dtype=np.int64), 0))
         self.plan_a = _view(np.append(np.asarray(a, dtype=np.int64), 0))
@@ -1377,7 +1378,7 @@ class Market:
             self.local.forget_quotes()
         elif k == MARK:
             a = self.ref[j] - self.aux_base
-            if not self.computed_mark:
+            if self.aux[a, 0] != 0 and not self.computed_mark:  # a feed of the index alone says 0
                 self.local_mark_e8 = self.aux[a, 0]
             if self.aux[a, 1] != 0 or not self.computed_mark:
                 self.local_index_e8 = self.aux[a, 1]
@@ -2448,7 +2449,7 @@ class Market:
         """A recorded mark. Its rate belongs to the boundary that it names, until a message names a later one."""
         if self.funding_from_marks and next_funding > 0:
             self._announce(self.index_price_e8 if self.charges_index else mark, rate, next_funding)
-        if not self.mid_mark and not self.computed_mark:
+        if mark != 0 and not self.mid_mark and not self.computed_mark:
             self.set_mark(mark)  # after the charge, which belongs to an earlier instant and counts in the margin
 
     def _announce(self, mark, rate, next_funding):
@@ -2533,6 +2534,8 @@ class Market:
         while self.plan_ts[self.plan_at] == ts:
             if self.plan_kind[self.plan_at] == MARK:
                 self.set_mark(self.plan_a[self.plan_at])
+            elif self.plan_kind[self.plan_at] == PLAN_INDEX:
+                self.index_price_e8 = self.plan_a[self.plan_at]
             else:
                 mark = self.plan_b[self.plan_at]
                 self._charge_now(self.plan_a[self.plan_at], mark if mark else self._charged_at(), ts - self.drift)
@@ -3100,7 +3103,7 @@ class Core:
         found: Market = self._market(market)
         visible = ts + self._response_of(found, ts, 0, ts)
         if found.published:
-            visible = max(visible, found.published[-1][0])
+            visible = max(visible, found.published[len(found.published) - 1][0])
         found.published.append((visible, mark_e8, index_e8, rate_e12, next_funding))
         if self.market_mask[market] & ON_MARK:
             self.agenda_no += 1
@@ -3129,6 +3132,11 @@ class Core:
         """The index of the last mark message at the venue, 0 before the first."""
         found: Market = self._market(market)
         return found.index_price_e8
+
+    def announced(self, market):
+        """(rate_e12, boundary) that the venue's mark messages name now, zeros before the first."""
+        found: Market = self._market(market)
+        return found.kept_rate, found.next_funding
 
     def venue_mark_e8(self, market):
         """The venue's mark, 0 before the first."""
@@ -3637,7 +3645,8 @@ class Core:
 
     def fail_no_mark(self, market, boundary):
         self.fail(ValueError(
-            f"market {market}: funding is due at {boundary} ns for an open position, but no mark price is known then"
+            f"market {market}: funding is due at {boundary} ns for an open position, but no mark price is known then "
+            "(or no index, where the venue charges at that)"
         ))  # fmt: skip
 
     # -- private events ------------------------------------------------------------------------------------------

@@ -17,7 +17,8 @@ table never has times. ``as_of`` (a key of a JSON object beside ``rows``, or a c
 taken; the realism banner shows it.
 
 JSON is a list of objects, or an object with ``rows``. Venue replies are taken as they are: Binance ``fundingRate``,
-``premiumIndex`` and ``leverageBracket`` (COIN-M: quantities), and freqtrade's leverage tiers and funding candles.
+``premiumIndex`` and ``leverageBracket`` (COIN-M: quantities), the funding histories of Hyperliquid, Bybit, OKX and dYdX
+(newest first or last), and freqtrade's leverage tiers and funding candles (JSON or feather: the rate is the open).
 """
 
 from __future__ import annotations
@@ -44,10 +45,22 @@ from recorders.lines import UNITS
 from venues.errors import InputError
 
 NAMES: Final[dict[str, tuple[str, ...]]] = {
-    "time": ("time", "ts_ns", "time_ns", "boundary_ns", "ts", "timestamp", "date", "fundingTime", "funding_time"),
-    "rate": ("rate", "fundingRate", "funding_rate", "lastFundingRate"),
+    "time": (
+        "time",
+        "ts_ns",
+        "time_ns",
+        "boundary_ns",
+        "ts",
+        "timestamp",
+        "date",
+        "fundingTime",
+        "funding_time",
+        "fundingRateTimestamp",
+        "effectiveAt",
+    ),
+    "rate": ("rate", "realizedRate", "fundingRate", "funding_rate", "lastFundingRate"),
     "mark": ("mark", "markPrice", "mark_price"),
-    "index": ("index", "indexPrice", "index_price"),
+    "index": ("index", "indexPrice", "index_price", "oracle", "oraclePrice", "oraclePx"),
     "next_funding": ("next_funding", "next_funding_ns", "nextFundingTime", "next_funding_time"),
     "floor": ("floor", "notionalFloor", "qtyFloor", "qtylFloor", "minNotional"),
     "cap": ("cap", "notionalCap", "qtyCap", "maxNotional"),
@@ -57,6 +70,7 @@ NAMES: Final[dict[str, tuple[str, ...]]] = {
     "symbol": ("symbol", "pair"),
     "as_of": ("as_of",),
 }
+ENVELOPES: Final = ("result", "data", "list", "historicalFunding")  # keys under which venues put the rows of a reply
 INT64_MAX: Final = (1 << 63) - 1
 ROWS_MAX: Final = 50_000_000
 DIGITS_MAX: Final = 30  # before the point: more is no price, rate or amount
@@ -132,6 +146,8 @@ def load_funding_table(path: str | Path) -> FundingTable:
     table = _Table(Path(path))
     rows = table.rows
     dated = len(rows) != 1 or table.has(rows[0], "time")
+    if len(rows) > 1 and table.time(rows[0], 1) > table.time(rows[-1], len(rows)):
+        rows = rows[::-1]  # newest first
     times = table.times(rows) if dated else [0]
     return FundingTable(
         file=table.file,
@@ -160,6 +176,12 @@ def load_mark_table(path: str | Path) -> MarkTable:
             np.int64,
         ),
     )
+
+
+def load_index_table(path: str | Path) -> tuple[TableFile, I64, I64]:
+    """Read a table of index prices: the file, times (ns) and prices (1e-8). Raises ``InputError`` as the others."""
+    table = _Table(Path(path))
+    return table.file, np.array(table.times(table.rows), np.int64), table.numbers(table.rows, "index", 8, above=0)
 
 
 def load_brackets(path: str | Path, symbol: str) -> BracketFile:
@@ -200,6 +222,8 @@ class _Table:
         as_of: Any = None
         if content[:4] == b"PAR1":
             rows = self._parquet(content)
+        elif content[:6] == b"ARROW1":
+            rows = self._feather(content)
         elif form == ".json" or content.lstrip()[:1] in (b"[", b"{"):
             rows, as_of = self._json(content, symbol)
         else:
@@ -224,6 +248,17 @@ class _Table:
             raise self.wrong(f"is no readable Parquet file: {error}") from None
         return found
 
+    def _feather(self, content: bytes) -> list[Row]:
+        """Candles of freqtrade: of a funding file the open is the rate."""
+        try:
+            found: list[Row] = pa.ipc.open_file(io.BytesIO(content)).read_all().to_pylist()
+        except (pa.ArrowException, OSError) as error:
+            raise self.wrong(f"is no readable feather file: {error}") from None
+        if found and {"date", "open", "close"} <= set(found[0]):
+            # a double holds 15 digits; what stands behind them is what an earlier tool's arithmetic left
+            return [{"time": row["date"], "rate": Decimal(f"{row['open']:.15g}")} for row in found]
+        return found
+
     def _csv(self, content: bytes) -> list[Row]:
         try:
             text = content.decode("utf-8-sig")
@@ -246,6 +281,8 @@ class _Table:
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError, InvalidOperation) as error:
             raise self.wrong(f"is no JSON: {error}") from None
         as_of = found.get("as_of") if isinstance(found, dict) else None
+        while isinstance(found, dict) and (inner := next((key for key in ENVELOPES if key in found), None)):
+            found = found[inner]
         if isinstance(found, dict) and isinstance(found.get("rows"), list):
             found = found["rows"]
         elif isinstance(found, dict) and any(_FREQTRADE_KEY.match(str(key)) for key in found):

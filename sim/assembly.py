@@ -22,13 +22,15 @@ from matching.feed import FeedSource
 from matching.kernel import Core, LatencyTable
 from matching.ledger import Ledger
 from recorders.lake import Lake
-from recorders.tables import iso_time, load_brackets, load_funding_table, load_mark_table
+from recorders.tables import load_brackets
 from sim.config import InstrumentConfig, QueueConfig, RunConfig, VenueConfig
 from sim.feeds import BoundedSource, RecordedMarks, feed_latency_series, plan_rows
-from sim.fees import Fees, build_fees
+from sim.fees import ROUNDING, Fees, build_fees
 from sim.latency import build_leg
 from sim.liquidations import Traded, install
 from sim.loading import load_class, make
+from sim.marks import resolve_funding, resolve_mark
+from sim.pricing import Pricing, PricingPlan
 from venues import card, card_names, known_instrument
 from venues.errors import InputError, InstrumentError, RuleCardError
 from venues.instruments import Instrument
@@ -60,10 +62,13 @@ class MarketPlan:
     mark_exact: bool = True
     mark_mid: bool = False
     mark_table: tuple[I64, I64] | None = None
+    index_table: tuple[I64, I64] | None = None
+    has_index: bool = False  # of a table, or recorded
+    pricing: PricingPlan | None = None  # what of mark and funding is computed
     funding: str = ""
     funding_exact: bool = True
     funding_recorded: bool = False
-    fundings: list[tuple[int, int, int]] = field(default_factory=list)  # boundary, rate_e12, mark_e8 or 0
+    fundings: list[tuple[int, int, int]] = field(default_factory=list)  # instant, rate_e12, mark_e8 or 0
     due: list[int] = field(default_factory=list)  # funding boundaries inside the run
     covered: int | None = None  # how many of them have a rate; None: as many as the feed turns out to name
     margin: str = ""
@@ -130,9 +135,10 @@ def assemble(config: RunConfig, base: Path, feeds: Mapping[str | int, FeedSource
     for market in markets:
         rule_card = cards[market.venue]
         named = _recorded(market, first_ns, last_ns)
-        _resolve_mark(market, rule_card, named, base, first_ns)
-        _resolve_funding(market, rule_card, named, base, first_ns, last_ns)
+        market.has_index = market.config.index is not None or named is None or named.indexed > 0
+        resolve_mark(market, rule_card, named, base, first_ns)
         _resolve_margin(market, rule_card, base, first_ns)
+        resolve_funding(market, rule_card, named, base, first_ns, last_ns)
         if market.config.book == "l3":
             market.queue = "exact FIFO, newcomers that reach an own order execute with it"
         else:
@@ -282,106 +288,6 @@ def _recorded(market: MarketPlan, first_ns: int, last_ns: int) -> RecordedMarks 
     return RecordedMarks(market.paths, first_ns, last_ns) if market.paths else None
 
 
-def _resolve_mark(
-    market: MarketPlan, rule_card: RuleCard, recorded: RecordedMarks | None, base: Path, first_ns: int
-) -> None:
-    named = market.config.mark
-    has_marks = recorded is None or recorded.count > 0
-    if named is None and recorded is not None and recorded.count > 0:
-        named = "recorded"
-    if named is None and rule_card.mark.combiner.value == "none":
-        named = "mid"
-    where = f"instrument {market.name}"
-    if named is None:
-        raise InputError(
-            f"no mark price is recorded from {iso_time(first_ns)} on: name a table (mark = FILE) "
-            'or a proxy (mark = "mid")',
-            source=where, field="mark",
-        )  # fmt: skip
-    if named == "recorded":
-        if not has_marks:
-            raise InputError(f"none is recorded from {iso_time(first_ns)} on", source=where, field="mark")
-        market.mark = "recorded"
-    elif named == "mid":
-        market.mark, market.mark_exact, market.mark_mid = "proxy: mid of the book, each second", False, True
-    else:
-        table = load_mark_table(base / named)
-        if not len(table.time_ns) or int(table.time_ns[0]) > first_ns:
-            begins = iso_time(int(table.time_ns[0])) if len(table.time_ns) else "never"
-            raise InputError(
-                f"begins {begins}, the run at {iso_time(first_ns)}", source=str(base / named), field="time"
-            )
-        market.mark_table = (table.time_ns, table.mark_e8)
-        market.mark = f"table {Path(named).name}" + (f" of {table.file.as_of}" if table.file.as_of else "")
-        market.files[table.file.path] = table.file.sha256
-
-
-def _boundaries(rule_card: RuleCard, first_ns: int, last_ns: int) -> list[int]:
-    """The venue's funding instants in (first, last], by its default interval."""
-    if rule_card.funding.accrual.value == "none":
-        return []
-    interval = rule_card.funding.interval_ns.value
-    return list(range((first_ns // interval + 1) * interval, last_ns + 1, interval))
-
-
-def _resolve_funding(
-    market: MarketPlan, rule_card: RuleCard, recorded: RecordedMarks | None, base: Path, first_ns: int, last_ns: int
-) -> None:
-    named = market.config.funding
-    due = _boundaries(rule_card, first_ns, last_ns)
-    where = f"instrument {market.name}"
-    market.due = due
-    if named is None and rule_card.funding.accrual.value == "none":
-        market.funding = "none (by the rule card)"
-    elif named == "none":
-        market.funding, market.funding_exact, market.covered = "none, switched off", False, 0
-    elif named is None or named == "recorded":
-        known = recorded.boundaries if recorded is not None else set(due if named else ())
-        missing = [boundary for boundary in due if boundary not in known]
-        if missing:
-            raise InputError(
-                f"the boundary {iso_time(missing[0])} ({missing[0]} ns) is neither recorded nor given: name a table "
-                '(funding = FILE), or funding = "none"',
-                source=where, field="funding",
-            )  # fmt: skip
-        market.funding, market.funding_recorded = "recorded rates and marks", True
-        if recorded is not None:
-            market.due = sorted({boundary for boundary in known if first_ns < boundary <= last_ns} | set(due))
-            market.covered = len(market.due)
-    else:
-        _funding_table(market, base / named, due, rule_card.funding.interval_ns.value, first_ns, last_ns)
-
-
-def _funding_table(
-    market: MarketPlan, path: Path, due: list[int], interval_ns: int, first_ns: int, last_ns: int
-) -> None:
-    table = load_funding_table(path)
-    if not due and not table.dated:
-        due = list(range((first_ns // interval_ns + 1) * interval_ns, last_ns + 1, interval_ns))
-    rows: dict[int, tuple[int, int]] = {}
-    for boundary in due:
-        found = table.at(boundary)
-        if found is None:
-            raise InputError(
-                f"has no rate for {market.name} at the boundary {iso_time(boundary)} ({boundary} ns)", source=str(path)
-            )
-        rows[boundary] = found
-    if table.dated:
-        for ts, rate, mark in zip(table.boundary_ns, table.rate_e12, table.mark_e8, strict=True):
-            near = min(due, key=lambda boundary: abs(boundary - int(ts)), default=None)
-            if first_ns < ts <= last_ns and (near is None or abs(near - int(ts)) > JITTER_NS):
-                rows[int(ts)] = (int(rate), int(mark))
-    market.fundings = [(boundary, rate, mark) for boundary, (rate, mark) in sorted(rows.items())]
-    market.due, market.covered = sorted(rows), len(rows)
-    age = f" of {table.file.as_of}" if table.file.as_of else ""
-    market.funding = f"table {path.name}{age}" + ("" if table.dated else ", one rate for the whole run")
-    market.funding_exact = table.dated
-    market.files[table.file.path] = table.file.sha256
-
-
-JITTER_NS: Final = 60_000_000_000  # a table's stamp this close to a boundary is that boundary's
-
-
 def _resolve_margin(market: MarketPlan, rule_card: RuleCard, base: Path, first_ns: int) -> None:
     named = market.config.margin
     if named is None:
@@ -453,10 +359,12 @@ def build_core(plan: Plan, lanes: int) -> Core:
     ledger = Ledger(lanes * venues, len(plan.markets), len(plan.assets))
     for m, market in enumerate(plan.markets):
         instrument, fees = market.instrument, plan.venues[market.venue].fees
+        funding = plan.venues[market.venue].card.funding
         ledger.configure_market(
             m, plan.asset_of(m), instrument.inverse, instrument.value_num, instrument.value_den, instrument.lot_num,
             instrument.lot_den, fees.maker_e12, fees.taker_e12, market.liquidation_e12, market.brackets,
-            fee_rounding=fees.rounding,
+            fee_rounding=fees.rounding, funding_rounding=ROUNDING[funding.payment_rounding.value],
+            funding_unit=funding.payment_unit_e8.value,
         )  # fmt: skip
     for asset in {asset for venue in plan.venues for asset in venue.config.insurance}:
         total = sum(money_e8(venue.config.insurance.get(asset, Decimal(0)), asset) for venue in plan.venues)
@@ -509,7 +417,27 @@ def _configure_market(core: Core, plan: Plan, m: int) -> None:
         tick_e8=(tick.numerator, tick.denominator),
         fee_model=None if venue.fees.model is None else MarketFees(venue.fees, m, core.ledger),
     )
-    core.set_plan(m, *plan_rows(market.mark_table, market.fundings))
+    core.set_plan(m, *plan_rows(market.mark_table, market.fundings, market.index_table))
+    _configure_pricing(core, market, venue.card, m)
+
+
+def _configure_pricing(core: Core, market: MarketPlan, rule_card: RuleCard, m: int) -> None:
+    """How the market's mark and funding arise where that is not as recorded, at the mark and at the boundary."""
+    at_index = rule_card.funding.price.value in ("index", "oracle") and market.has_index
+    computed, drift = market.pricing, market.config.funding_drift
+    if computed is None and not at_index and not drift:
+        return
+    core.configure_pricing(
+        m,
+        computed_mark=computed is not None and computed.mark is not None,
+        computed_funding=computed is not None and computed.funding,
+        charges_index=at_index,
+        lazy=rule_card.funding.accrual.value == "lazy_index",
+        drift=drift,
+    )
+    if computed is not None:
+        computed.rates = [(ts - drift, rate) for ts, rate, _ in market.fundings]
+        Pricing(core, m, market.instrument, computed)
 
 
 def money_e8(amount: Decimal, asset: str) -> int:

@@ -279,8 +279,12 @@ class InstrumentConfig(Part):
     book: Literal["l3", "l2", "l1"] = Field("l2", description="l3: the feed names every order; queues are exact")
     queue: QueueConfig = QueueConfig()
     exchange: Literal["partial", "nopartial"] = "partial"
-    mark: str | None = Field(None, description='"recorded", "mid", or a table file')
-    funding: str | None = Field(None, description='"recorded", "none", or a table file')
+    mark: str | None = Field(None, description='"recorded", "computed", "mid", or a table file')
+    index: str | None = Field(None, description="a table of index (oracle) prices, where none are recorded")
+    funding: str | None = Field(None, description='"recorded", "computed", "none", or a table file')
+    funding_interval: PositiveDuration | None = Field(None, description="the symbol's, where the card has none")
+    funding_drift: Duration = Field(0, ge=0, description="how long after its boundary the venue charges")
+    funding_holes: Literal["refuse", "skip"] = Field("refuse", description="boundaries that a history leaves out")
     margin: str | None = Field(None, description='"card", "none", or a bracket file')
     leverage: int | None = Field(None, ge=1)
     window_ticks: Annotated[int, AfterValidator(_ladder)] = Field(

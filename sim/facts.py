@@ -10,6 +10,7 @@ from matching.codes import EV_CANCELED, EV_EXPIRED, EV_FILLED, EV_REJECTED
 from matching.kernel import Core
 from sim.assembly import MarketPlan, Plan, VenuePlan
 from sim.feeds import WatchedSource
+from sim.pricing import Settled
 from sim.report import BannerFacts, InstrumentFacts, VenueFacts
 from sim.units import duration_text, instant_text
 
@@ -65,8 +66,8 @@ def _instrument(plan: Plan, m: int, source: WatchedSource, folder: Path) -> Inst
         mark_exact=market.mark_exact,
         funding=market.funding,
         funding_exact=market.funding_exact,
-        funding_boundaries=len(market.due),
-        funding_covered=len(source.boundaries & set(market.due)) if market.covered is None else market.covered,
+        funding_boundaries=len(_boundaries(market)),
+        funding_covered=_covered(market, source),
         margin=market.margin,
         margin_exact=market.margin_exact,
         gaps=source.gaps,
@@ -74,6 +75,32 @@ def _instrument(plan: Plan, m: int, source: WatchedSource, folder: Path) -> Inst
         orders_open_in_gap=_orders_in_gaps(m, source.gap_spans, folder),
         clock_correction=_clock_correction(market, plan.first_ns, plan.last_ns),
     )
+
+
+def _boundaries(market: MarketPlan) -> list[int]:
+    """The funding boundaries inside the run: known before it, or passed by a computed schedule."""
+    if market.pricing is not None and market.pricing.funding:
+        return [one.boundary_ns for one in market.pricing.settled]
+    return market.due
+
+
+def _covered(market: MarketPlan, source: WatchedSource) -> int:
+    if market.pricing is not None and market.pricing.funding:
+        return sum(one.rate_e12 is not None for one in market.pricing.settled)
+    return len(source.boundaries & set(market.due)) if market.covered is None else market.covered
+
+
+def _computed_rates(name: str, settled: Sequence[Settled]) -> list[str]:
+    """What the computed rates rest on: the first boundary with too few samples, and how many more there are."""
+    thin = [one for one in settled if one.samples < one.whole]
+    if not thin:
+        return []
+    first, more = thin[0], len(thin) - 1
+    rest = f"; so do {more} more" if more else ""
+    return [
+        f"{name}: the funding rate computed for {instant_text(first.boundary_ns)} rests on {first.samples:,} of "
+        f"{first.whole:,} premium samples{rest}"
+    ]
 
 
 def _orders_in_gaps(m: int, spans: Sequence[tuple[int, int]], folder: Path) -> int:
@@ -120,6 +147,9 @@ def _clock_correction(market: MarketPlan, first_ns: int, last_ns: int) -> str:
 def _notes(plan: Plan, core: Core) -> list[str]:
     notes = []
     for m in range(len(plan.markets)):
+        computed = plan.markets[m].pricing
+        if computed is not None:
+            notes += _computed_rates(plan.name_of(m), computed.settled)
         pending = core.pending_boundary(m)
         if pending:
             at = instant_text(pending)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from matching.codes import FUNDING, GAP, MARK, ORDER_BOOK, SNAPSHOT
+from matching.codes import FUNDING, GAP, MARK, ORDER_BOOK, PLAN_INDEX, SNAPSHOT
 from matching.feed import FeedSource, FeedWindow, slice_window
 from venues.errors import InputError
 
@@ -139,7 +139,7 @@ class RecordedMarks:
     def __init__(self, paths: Sequence[Path], from_ns: int, to_ns: int) -> None:
         import polars as pl
 
-        columns = ["ts_event", "kind", "aux_0", "aux_2", "aux_3"]
+        columns = ["ts_event", "kind", "aux_0", "aux_1", "aux_2", "aux_3"]
         frames = [
             pl.scan_parquet(path)
             .select(columns)
@@ -151,6 +151,8 @@ class RecordedMarks:
         except (OSError, pl.exceptions.PolarsError) as error:
             raise InputError(f"cannot be read: {error}", source=str(paths[0].parent)) from None
         marks = found.filter(pl.col("kind") == MARK)
+        self.indexed = len(marks.filter(pl.col("aux_1") > 0))  # those with an index
+        marks = marks.filter(pl.col("aux_0") > 0)  # a feed of the index alone says 0
         self.count = len(marks)
         self.first_ns = int(marks["ts_event"][0]) if self.count else 0
         named = marks.filter(pl.col("aux_3") > 0)["aux_3"].unique()
@@ -181,15 +183,19 @@ def table_marks_cover(times: I64, first_ns: int) -> bool:
     return bool(len(times)) and int(times[0]) <= first_ns
 
 
-def plan_rows(marks: tuple[I64, I64] | None, fundings: Sequence[tuple[int, int, int]]) -> tuple[I64, I64, I64, I64]:
-    """Rows for ``Core.set_plan``: marks (times, mark_e8) and fundings (boundary, rate_e12, mark_e8 or 0), by time.
+def plan_rows(
+    marks: tuple[I64, I64] | None, fundings: Sequence[tuple[int, int, int]], index: tuple[I64, I64] | None = None
+) -> tuple[I64, I64, I64, I64]:
+    """Rows for ``Core.set_plan``, by time: marks and index prices (times, price_e8), fundings (instant, rate_e12,
+    price_e8 or 0).
 
-    At one instant the mark comes first: the venue charges at its mark as of the boundary.
+    At one instant prices come first: the venue charges at those as of the boundary.
     """
-    ts = [] if marks is None else [marks[0]]
-    value = [] if marks is None else [marks[1]]
-    kind = [] if marks is None else [np.full(len(marks[0]), MARK, np.int64)]
-    other = [] if marks is None else [np.zeros(len(marks[0]), np.int64)]
+    tables = [(rows, row_kind) for rows, row_kind in ((marks, MARK), (index, PLAN_INDEX)) if rows is not None]
+    ts = [rows[0] for rows, _ in tables]
+    value = [rows[1] for rows, _ in tables]
+    kind = [np.full(len(rows[0]), row_kind, np.int64) for rows, row_kind in tables]
+    other = [np.zeros(len(rows[0]), np.int64) for rows, _ in tables]
     if fundings:
         rows: npt.NDArray[Any] = np.array(sorted(fundings), np.int64)
         ts.append(rows[:, 0])
@@ -200,5 +206,5 @@ def plan_rows(marks: tuple[I64, I64] | None, fundings: Sequence[tuple[int, int, 
         empty = np.zeros(0, np.int64)
         return empty, empty, empty, empty
     times, kinds = np.concatenate(ts), np.concatenate(kind)
-    order = np.lexsort((kinds != MARK, times))
+    order = np.lexsort((kinds == FUNDING, times))
     return times[order], kinds[order], np.concatenate(value)[order], np.concatenate(other)[order]

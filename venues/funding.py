@@ -26,6 +26,7 @@ protocol/x/perpetuals/keeper/perpetual.go, protocol/lib/math.go and protocol/x/c
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
@@ -41,6 +42,7 @@ E18: Final = 10**18
 MINUTE_NS: Final = 60_000_000_000
 HOUR_NS: Final = 60 * MINUTE_NS
 EIGHT_HOURS_NS: Final = 8 * HOUR_NS
+CONTINUOUS_SAMPLE_NS: Final = 1_000_000_000  # how often a premium is taken where the venue does so without pause
 
 Rounding = Literal["exact", "truncate", "ceil", "half_even", "floor"]
 PremiumForm = Literal["impact", "impact_mid", "mark"]
@@ -93,6 +95,7 @@ class RateRule:
     cap_period_ns: int = EIGHT_HOURS_NS
     rate_unit_e12: int = 1
     rate_rounding: Rounding = "half_even"
+    rolling: bool = False
 
     @property
     def samples(self) -> int:
@@ -154,14 +157,27 @@ def rate_rule(
     if form == "none" or premium_form == "none":
         raise RuleCardError(f"{card.venue}: its card has no funding formula")
     floor = -cap if own.floor_e12 is None and cap is not None else own.floor_e12
+    capped = rules.cap_rule.value != "none"
     return RateRule(
-        interval, rules.premium_sample_ns.value, premium_form, weights_of(card, ts_ns, interval),
-        rules.votes_least.value, None if vote_clamp is None else vote_clamp * 10**6,
-        max(1, rules.sample_unit_e12.value * 10**6),
-        rules.sample_rounding.value, interest, form, rules.damp_e12.value, rules.divide.value == "by_interval_of_8h",
-        None if rules.cap_rule.value == "none" else cap, None if rules.cap_rule.value == "none" else floor,
-        rules.cap_period_ns.value or interval, rules.rate_unit_e12.value, rules.rate_rounding.value,
-    )  # fmt: skip
+        interval_ns=interval,
+        sample_ns=rules.premium_sample_ns.value or CONTINUOUS_SAMPLE_NS,
+        premium=premium_form,
+        weights=weights_of(card, ts_ns, interval),
+        votes_least=rules.votes_least.value,
+        vote_clamp_e18=None if vote_clamp is None else vote_clamp * 10**6,
+        sample_unit_e18=max(1, rules.sample_unit_e12.value * 10**6),
+        sample_rounding=rules.sample_rounding.value,
+        interest_e12=interest,
+        form=form,
+        damp_e12=rules.damp_e12.value,
+        divided=rules.divide.value == "by_interval_of_8h",
+        cap_e12=cap if capped else None,
+        floor_e12=floor if capped else None,
+        cap_period_ns=rules.cap_period_ns.value or interval,
+        rate_unit_e12=rules.rate_unit_e12.value,
+        rate_rounding=rules.rate_rounding.value,
+        rolling=rules.forecast.value == "rolling",
+    )
 
 
 def terms(card: RuleCard, symbol: str, ts_ns: int) -> FundingTerms:
@@ -269,51 +285,72 @@ def sample_e18(rule: RateRule, value: Fraction) -> int:
 
 
 class Average(Protocol):
-    """The average of one interval's samples as it grows; ``count`` of them so far."""
-
-    count: int
+    """The average of samples as they come. Samples are numbered from the epoch: their instant / ``sample_ns``."""
 
     def add(self, number: int, sample: int) -> None:
-        """Take the sample ``number`` (1 is the interval's first), at 1e-18."""
+        """Take the sample ``number``, at 1e-18; numbers rise."""
 
-    def value_e18(self) -> Fraction | None:
-        """The average of the samples so far, None before the first."""
+    def value_e18(self, start: int) -> Fraction | None:
+        """The average of the samples after number ``start``, None before the first of them."""
+
+    def count(self, start: int) -> int:
+        """How many samples after number ``start`` it rests on."""
 
 
 class WeightedMean:
-    """Samples weighted by their number in the interval (``rising``), or all alike.
+    """Samples after ``start`` weighted by their place after it (``rising``), or all alike.
 
-    A sample that is missing takes its weight with it: the average is that of the samples there are.
+    A sample that is missing takes its weight with it: the average is that of the samples there are. It keeps the last
+    ``span`` numbers; ``start`` may not go back.
     """
 
-    def __init__(self, rising: bool) -> None:
-        self.count = 0
+    def __init__(self, rising: bool, span: int) -> None:
         self._rising = rising
-        self._sum = self._weight = 0
+        self._kept: deque[tuple[int, int]] = deque(maxlen=span + 1)
+        self._samples = self._numbered = self._numbers = 0  # sums of sample, number * sample, number
 
     def add(self, number: int, sample: int) -> None:
-        weight = number if self._rising else 1
-        self.count += 1
-        self._sum += weight * sample
-        self._weight += weight
+        if len(self._kept) == self._kept.maxlen:
+            self._forget()
+        self._kept.append((number, sample))
+        self._samples += sample
+        self._numbered += number * sample
+        self._numbers += number
 
-    def value_e18(self) -> Fraction | None:
-        return Fraction(self._sum, self._weight) if self._weight else None
+    def _forget(self) -> None:
+        number, sample = self._kept.popleft()
+        self._samples -= sample
+        self._numbered -= number * sample
+        self._numbers -= number
+
+    def count(self, start: int) -> int:
+        while self._kept and self._kept[0][0] <= start:
+            self._forget()
+        return len(self._kept)
+
+    def value_e18(self, start: int) -> Fraction | None:
+        count = self.count(start)
+        if not count:
+            return None
+        if not self._rising:
+            return Fraction(self._samples, count)
+        return Fraction(self._numbered - start * self._samples, self._numbers - start * count)
 
 
 class LastSample:
     """Not an average: the latest sample (continuous funding)."""
 
     def __init__(self) -> None:
-        self.count = 0
-        self._last = 0
+        self._number = self._last = -1
 
     def add(self, number: int, sample: int) -> None:
-        self.count += 1
-        self._last = sample
+        self._number, self._last = number, sample
 
-    def value_e18(self) -> Fraction | None:
-        return Fraction(self._last) if self.count else None
+    def count(self, start: int) -> int:
+        return int(self._number > start)
+
+    def value_e18(self, start: int) -> Fraction | None:
+        return Fraction(self._last) if self._number > start else None
 
 
 class MedianOfVotes:
@@ -324,19 +361,19 @@ class MedianOfVotes:
     votes it has so far.
     """
 
-    def __init__(self, per_minute: int, least: int, unit: int) -> None:
-        self.count = 0
-        self._per_minute, self._least, self._unit = per_minute, least, unit
+    def __init__(self, sample_ns: int, least: int, unit: int) -> None:
+        self._count = 0
+        self._sample, self._least, self._unit = sample_ns, least, unit
         self._minute = -1
         self._votes: list[int] = []
         self._sum = self._minutes = 0
 
     def add(self, number: int, sample: int) -> None:
-        minute = (number - 1) // self._per_minute
+        minute = (number * self._sample - 1) // MINUTE_NS  # a vote at the full minute belongs to the one before it
         if minute != self._minute:
             self._close()
             self._minute = minute
-        self.count += 1
+        self._count += 1
         self._votes.append(sample)
 
     def _close(self) -> None:
@@ -353,8 +390,12 @@ class MedianOfVotes:
         twice = votes[middle - 1] + votes[middle]
         return rounded(Fraction(twice, 2), self._unit, "ceil" if twice > 0 else "floor")
 
-    def value_e18(self) -> Fraction | None:
-        if not self.count:
+    def count(self, start: int) -> int:
+        return self._count
+
+    def value_e18(self, start: int) -> Fraction | None:
+        """Of all votes there were: every interval has an object of its own."""
+        if not self._count:
             return None
         total, minutes = self._sum, self._minutes
         if self._votes:
@@ -365,39 +406,43 @@ class MedianOfVotes:
 def average_of(rule: RateRule) -> Average:
     """A new average by a rule's form."""
     if rule.weights == "median_of_votes":
-        return MedianOfVotes(MINUTE_NS // rule.sample_ns, rule.votes_least, rule.sample_unit_e18)
+        return MedianOfVotes(rule.sample_ns, rule.votes_least, rule.sample_unit_e18)
     if rule.weights == "instantaneous":
         return LastSample()
-    return WeightedMean(rule.weights == "rising")
+    return WeightedMean(rule.weights == "rising", rule.samples)
 
 
 # -- one symbol's interval
 
 
 class FundingInterval:
-    """The running funding of one symbol from boundary to boundary.
+    """The running funding of one symbol up to the boundary that its interval ends at.
 
-    ``boundary_ns`` is the one that the interval ends at. Samples are due at whole multiples of ``rule.sample_ns`` in
-    (start, boundary]; the last one, at the boundary itself, counts.
+    Samples are due at whole multiples of ``rule.sample_ns`` in (start, boundary]; the last one, at the boundary itself,
+    counts. ``earlier`` is the interval before: where forecasts are ``rolling`` its samples go on to count, since the
+    venue's forecast is that of the last ``interval_ns`` at every moment. At the boundary both are the same.
     """
 
-    def __init__(self, rule: RateRule, boundary_ns: int) -> None:
+    def __init__(self, rule: RateRule, boundary_ns: int, earlier: FundingInterval | None = None) -> None:
         self.rule, self.boundary_ns = rule, boundary_ns
-        self.average = average_of(rule)
+        self._start = (boundary_ns - rule.interval_ns) // rule.sample_ns
+        goes_on = rule.rolling and earlier is not None and earlier.rule == rule
+        self._average: Average = earlier._average if goes_on and earlier is not None else average_of(rule)
 
     def add(self, ts_ns: int, value: Fraction) -> None:
         """Take the premium sampled at ``ts_ns``."""
-        number = (ts_ns - (self.boundary_ns - self.rule.interval_ns)) // self.rule.sample_ns
-        self.average.add(number, sample_e18(self.rule, value))
+        self._average.add(ts_ns // self.rule.sample_ns, sample_e18(self.rule, value))
 
-    def rate_e12(self) -> int | None:
-        """The rate that the samples so far give: the venue's forecast, and the rate itself at the boundary."""
-        average = self.average.value_e18()
+    def rate_e12(self, ts_ns: int) -> int | None:
+        """What the samples up to ``ts_ns`` give: the venue's forecast then, and the rate itself at the boundary."""
+        goes_on = self.rule.rolling and self.rule.samples > 0
+        start = ts_ns // self.rule.sample_ns - self.rule.samples if goes_on else self._start
+        average = self._average.value_e18(start)
         return None if average is None else self.rule.rate_e12(average)
 
     def coverage(self) -> tuple[int, int]:
-        """Samples there are, and samples of a whole interval."""
-        return self.average.count, self.rule.samples
+        """At the boundary: samples there are, and samples of a whole interval."""
+        return self._average.count(self._start), self.rule.samples
 
 
 # -- payment

@@ -161,7 +161,7 @@ def mark_rule(card: RuleCard, ts_ns: int) -> MarkRule:
         raise RuleCardError(f"{card.venue}: its card has no mark formula")
     return MarkRule(
         rules.components.value,
-        rules.publish_ns.value or rules.basis_sample_ns.value or 1_000_000_000,
+        rules.basis_sample_ns.value or rules.publish_ns.value or 1_000_000_000,
         rules.basis_window_ns.at(ts_ns).value,
         rules.ema_tau_ns.value,
         rules.fallback_ema_tau_ns.value,

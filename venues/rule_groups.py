@@ -47,6 +47,7 @@ _DAMPED: Final[Fact[RateForm]] = Fact("damped", "the usual form")
 _UNROUNDED: Final[Fact[int]] = Fact(0, "samples are kept as they are")
 _HALF_EVEN: Final[Fact[Rounding]] = assumed("half_even", "the direction of rounding of rates is not documented")
 _UNIT: Final[Fact[int]] = assumed(1, "published rates taken to be multiples of 1e-12")
+_OF_INTERVAL: Final[Fact[Literal["interval", "rolling"]]] = assumed("interval", "forecasts taken to start anew")
 _EACH_SAMPLE: Final[Fact[int]] = assumed(0, "the forecast is taken to change with each premium sample")
 
 
@@ -87,6 +88,7 @@ class FundingRules:
     sample_rounding: Fact[Rounding] = _HALF_EVEN
     rate_unit_e12: Fact[int] = _UNIT  # rates are published in multiples of this
     rate_rounding: Fact[Rounding] = _HALF_EVEN
+    forecast: Fact[Literal["interval", "rolling"]] = _OF_INTERVAL  # of the interval so far, or of the last interval_ns
     forecast_ns: Fact[int] = _EACH_SAMPLE  # how often the forecast on the stream changes; 0: with each sample
 
 

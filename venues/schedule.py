@@ -124,11 +124,11 @@ def missing(
         return boundary if boundary <= last_ns else None
     steps = [after - before for before, after in itertools.pairwise(due_ns)]
     first_step, last_step = (steps[0], steps[-1]) if steps else (default_ns, default_ns)
-    left_out = list(range(due_ns[0] - first_step, first_ns, -first_step))[::-1]
+    left_out = boundaries(first_step, first_ns, due_ns[0] - 1)
     for place, step in enumerate(steps):
         beside = [steps[k] for k in (place - 1, place + 1) if 0 <= k < len(steps)] or [default_ns]
         changed = len(beside) == 1 and step in (*choices_ns, default_ns)
         if step > max(beside) and not changed:
             left_out += range(due_ns[place] + min(beside), due_ns[place + 1], min(beside))
-    left_out.append(due_ns[-1] + last_step)
+    left_out.append(next_boundary(last_step, max(first_ns, due_ns[-1])))
     return next((boundary for boundary in left_out if first_ns < boundary <= last_ns), None)

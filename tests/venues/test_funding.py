@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -39,7 +40,7 @@ SHARED = Path(__file__).resolve().parents[3] / "shared/data"
 S = 1_000_000_000
 BINANCE = RateRule(
     EIGHT_HOURS_NS, 5 * S, weights="rising", interest_e12=10**8, damp_e12=5 * 10**8, divided=True, cap_e12=3 * 10**9,
-    floor_e12=-3 * 10**9, rate_unit_e12=10_000,
+    floor_e12=-3 * 10**9, rate_unit_e12=10_000, rolling=True,
 )  # fmt: skip
 BYBIT = RateRule(EIGHT_HOURS_NS, 60 * S, weights="rising", interest_e12=10**8, damp_e12=5 * 10**8)
 HYPERLIQUID = RateRule(
@@ -115,32 +116,43 @@ def test_recorded_hyperliquid_premiums() -> None:
 
 
 def test_averages_by_hand() -> None:
-    rising, equal, last = WeightedMean(True), WeightedMean(False), LastSample()
+    """Samples 1, 2 and 4 after the start; the third is missing."""
+    start = 1000
+    rising, equal, last = WeightedMean(True, 4), WeightedMean(False, 4), LastSample()
     for mean in (rising, equal, last):
-        assert mean.value_e18() is None
-        for number, sample in ((1, 10), (2, 20), (4, 40)):  # the third is missing
-            mean.add(number, sample)
-        assert mean.count == 3
-    assert rising.value_e18() == Fraction(10 + 40 + 160, 7)
-    assert equal.value_e18() == Fraction(70, 3)
-    assert last.value_e18() == 40
+        assert mean.value_e18(start) is None and mean.count(start) == 0
+        for number, sample in ((1, 10), (2, 20), (4, 40)):
+            mean.add(start + number, sample)
+    assert rising.value_e18(start) == Fraction(10 + 40 + 160, 7)
+    assert equal.value_e18(start) == Fraction(70, 3)
+    assert last.value_e18(start) == 40
+    assert (rising.count(start), last.count(start)) == (3, 1)
+    assert last.value_e18(start + 4) is None
+
+
+def test_a_rolling_average_forgets_what_has_left_it() -> None:
+    mean = WeightedMean(True, 3)
+    for number, sample in ((1, 10), (2, 20), (3, 30), (4, 40), (5, 50)):
+        mean.add(number, sample)
+    assert mean.value_e18(2) == Fraction(30 + 80 + 150, 6)
+    assert mean.value_e18(4) == 50 and mean.value_e18(5) is None
 
 
 def test_median_of_votes_as_dydx_rounds() -> None:
     """Per minute the median of at least 15 votes (zeros added), even counts away from zero; the mean toward zero."""
     ppm = 10**12
-    votes = MedianOfVotes(60, 15, ppm)
+    votes = MedianOfVotes(S, 15, ppm)
     for number in range(1, 16):
         votes.add(number, number * ppm)  # 15 votes 1..15: median 8
-    assert votes.value_e18() == 8 * ppm
+    assert votes.value_e18(0) == 8 * ppm
     for number in range(61, 67):  # 6 votes of 9 in the second minute: 9 zeros more, median 0
         votes.add(number, 9 * ppm)
-    assert votes.value_e18() == 4 * ppm
+    assert votes.value_e18(0) == 4 * ppm
     for number in range(121, 137):  # 16 votes, -1 and -2 in the middle: -1.5 becomes -2
         votes.add(number, (-1 if number < 129 else -2) * ppm)
-    assert votes.value_e18() == 2 * ppm  # (8 + 0 - 2) / 3
+    assert votes.value_e18(0) == 2 * ppm  # (8 + 0 - 2) / 3
     votes.add(181, ppm)  # one vote of 15: 0; 6 / 4 = 1.5 becomes 1
-    assert votes.value_e18() == ppm
+    assert votes.value_e18(0) == ppm
 
 
 # -- rates
@@ -152,7 +164,7 @@ def test_binance_rate_is_damped_then_scaled() -> None:
     assert BINANCE.rate(e18("0.0010")) == Fraction("0.0005")
     assert BINANCE.rate(e18("-0.0010")) == Fraction("-0.0005")
     assert BINANCE.rate(e18("0.0100")) == Fraction("0.003") and BINANCE.at_bound(3 * 10**9)
-    four = RateRule(**{name: getattr(BINANCE, name) for name in BINANCE.__slots__} | {"interval_ns": 4 * HOUR_NS})
+    four = replace(BINANCE, interval_ns=4 * HOUR_NS)
     assert four.rate(e18("0.0010")) == Fraction("0.00025")
     assert BINANCE.rate_e12(e18("0.0005276012345")) == 10**8 // 10_000 * 10_000
     assert BINANCE.rate_e12(e18("0.00062765")) == 127_650_000  # published with 8 decimals
@@ -191,16 +203,32 @@ def test_deribit_rate_has_a_dead_band() -> None:
 
 
 def test_interval_runs_from_sample_to_sample() -> None:
-    """The forecast is that of the samples so far; their number in the interval is their weight."""
+    """The forecast is that of the samples so far, weighted by their place in the interval."""
     boundary = 100 * EIGHT_HOURS_NS
-    running = FundingInterval(BINANCE, boundary)
-    assert running.rate_e12() is None and running.coverage() == (0, 5760)
-    running.add(boundary - EIGHT_HOURS_NS + 5 * S, Fraction("0.001"))
-    assert running.rate_e12() == 5 * 10**8
+    running = FundingInterval(replace(BINANCE, rolling=False), boundary)
+    first = boundary - EIGHT_HOURS_NS + 5 * S
+    assert running.rate_e12(first) is None and running.coverage() == (0, 5760)
+    running.add(first, Fraction("0.001"))
+    assert running.rate_e12(first) == 5 * 10**8
     running.add(boundary, Fraction("0.002"))
     average = (Fraction("0.001") + 5760 * Fraction("0.002")) / 5761
-    assert running.rate_e12() == rounded((average - Fraction("0.0005")) * E12, 10_000)
+    assert running.rate_e12(boundary) == rounded((average - Fraction("0.0005")) * E12, 10_000)
     assert running.coverage() == (2, 5760)
+
+
+def test_a_rolling_forecast_goes_on_over_the_boundary() -> None:
+    """At the boundary it is the interval's rate; afterwards the old samples weigh less and less."""
+    short = replace(HYPERLIQUID, sample_ns=20 * 60 * S, weights="rising", rolling=True, damp_e12=0, divided=False)
+    boundary, step = 100 * HOUR_NS, 20 * 60 * S
+    before = FundingInterval(short, boundary)
+    for number in (1, 2, 3):
+        before.add(boundary - HOUR_NS + number * step, Fraction(number, 1000))
+    assert before.rate_e12(boundary) == rounded(Fraction(1 + 4 + 9, 6000) * E12, 100)
+    assert before.coverage() == (3, 3)
+    after = FundingInterval(short, boundary + HOUR_NS, before)
+    after.add(boundary + step, Fraction(4, 1000))
+    assert after.rate_e12(boundary + step) == rounded(Fraction(2 + 6 + 12, 6000) * E12, 100)
+    assert FundingInterval(replace(short, rolling=False), boundary + HOUR_NS, before).rate_e12(boundary) is None
 
 
 # -- from a rule card

@@ -197,7 +197,8 @@ _FUNDING: Final = FundingRules(
         ("ETHBTC", always(FundingTerms(interest_e12=0), _FUNDING_FAQ)),
     ),
     rate_unit_e12=Fact(10_000, "USDM/websocket-market-streams/Mark-Price-Stream: rates have 8 decimals"),
-    forecast_ns=Fact(60 * SECOND_NS, "recorded streams of 2023-04-05 change the rate at whole minutes only"),
+    forecast=Fact("rolling", "a recorded stream of 2023-04-05 goes on over the boundary instead of starting anew"),
+    forecast_ns=Fact(60 * SECOND_NS, "a recorded stream of 2023-04-05 changes the rate at whole minutes only"),
 )
 
 _MARK: Final = MarkRules(
@@ -205,9 +206,10 @@ _MARK: Final = MarkRules(
     combiner=Fact("median", _MARK_FAQ),
     basis_window_ns=Dated(
         (
+            (START_NS, Fact(300 * SECOND_NS, "recorded marks of 2023-04-05 fit 300 s, and neither 60 s nor 150 s")),
             (
-                START_NS,
-                assumed(60 * SECOND_NS, "announcement 2025-09-16 calls windows of 60 s and 150 s earlier"),
+                date_ns("2023-04-06"),
+                assumed(60 * SECOND_NS, "announcement 2025-09-16 calls windows of 60 s and 150 s earlier, undated"),
             ),
             (date_ns("2025-09-18"), Fact(30 * SECOND_NS, "announcement 2025-09-16")),
         )

@@ -94,7 +94,7 @@ DERIBIT: Final = RuleCard(
     ),
     mark=group(
         MarkRules, "LEGACY",
-        components=("index", "ema_of_fair_basis"), combiner="ema", basis_window_ns=0,
+        components=("index_and_ema_fair",), combiner="ema", basis_window_ns=0,
         basis_sample_ns=assumed(SECOND_NS, _UNKNOWN), ema_tau_ns=30 * SECOND_NS, fallback_ema_tau_ns=0,
         publish_ns=assumed(SECOND_NS, _UNKNOWN),
         cap_e12=assumed(None, "there is a band around the index; its width was not found"), index_weights=(),

@@ -105,10 +105,11 @@ HYPERLIQUID: Final = RuleCard(
         payment_rounding=assumed("truncate", "recorded payments have 6 decimals; cut as fees are (TW 0036)"),
         settlement_drift_ns=0, publish_lead_ns=0, side_asymmetry=False, borrow_fee=False,
         tables=(("BTC", _DEEP), ("ETH", _DEEP)),
+        rate_unit_e12=Fact(100, "rates of recorded asset contexts have 10 decimals"),
     ),
     mark=group(
         MarkRules, _INDEX,
-        components=("oracle_and_ema_of_basis", "median_of_bid_ask_last", "other_perps"), combiner="median",
+        components=("index_and_ema_basis", "book_median", "perp_median"), combiner="median",
         basis_window_ns=0, basis_sample_ns=0, ema_tau_ns=150 * SECOND_NS, fallback_ema_tau_ns=30 * SECOND_NS,
         publish_ns=3 * SECOND_NS, cap_e12=None,
         index_weights=(

@@ -128,10 +128,12 @@ OKX: Final = RuleCard(
         payment_rounding=assumed("half_even", "the rounding of payments is not documented"),
         settlement_drift_ns=Fact(60 * SECOND_NS, _FORMULA + ": settling takes up to a minute"),
         publish_lead_ns=0, side_asymmetry=False, borrow_fee=False,
+        forecast=Fact("rolling", "okx.com/help/okx-to-optimize-funding-rate-calculation: the last N hours at any time"),
+        forecast_ns=Fact(60 * SECOND_NS, "okx.com/help/okx-to-optimize-funding-rate-calculation"),
     ),
     mark=group(
         MarkRules, _MARK,
-        components=("index", "average_basis"), combiner="sum",
+        components=("index_and_average_basis",), combiner="identity",
         basis_window_ns=always(60 * SECOND_NS, "the window of the average is not documented", verified=False),
         basis_sample_ns=assumed(SECOND_NS, "how often the basis is taken is not documented"),
         ema_tau_ns=0, fallback_ema_tau_ns=0, publish_ns=assumed(200_000_000, "of the mark-price channel, as seen"),
