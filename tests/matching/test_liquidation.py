@@ -63,6 +63,19 @@ def test_binance_sends_one_order_and_the_fund_takes_the_rest() -> None:
     assert scene.moved("fee", "fund") == (0, min(fee, fee)) and scene.ledger.wallet(0, 0) < 6000 * 10_000
 
 
+def test_forced_orders_stop_at_the_bankruptcy_price() -> None:
+    """Bids at 930 are beyond 940.1: nothing executes there, the fund gets the whole."""
+    tape = mark(book().depth(2 * S, *[(BUY, 10_000 - k, 0) for k in range(10)], (BUY, 9_300, 50_000)), 3 * S, 948)
+    for venue in ("binance", "bybit_cross", "hyperliquid"):
+        scene = Scene(TERMS[venue], tape, (600,))
+        scene.order(10 * MS, BUY, 10_000)
+        scene.end()
+        assert EV_FILLED not in [event for _, event, _, _ in scene.events()], venue
+        asked = [ticks for _, event, ticks, _ in scene.events() if event == EV_ACCEPTED]
+        assert asked and set(asked) == {9_401}
+    assert scene.ledger.position(0, 0) == 10_000, "the vault waits for two thirds of maintenance"
+
+
 def test_binance_deleverages_ranked_lanes_when_the_fund_is_empty() -> None:
     """Two shorts hold 6 and 8 coins against a bankrupt long of 10: the one with more leveraged profit goes first."""
     terms = replace(TERMS["binance"], lanes_share=True)
@@ -178,6 +191,16 @@ def test_dydx_sells_a_tenth_a_block_at_the_fillable_price() -> None:
     assert orders[0][0] == -int(-mark_ticks * (1 - abr * 1.5 * 0.01) // 1)
     fee = scene.moved("fee", "fund")[1]
     assert fee > 0 and not scene.ledger.is_liquidatable(0)
+
+
+def test_dydx_fund_gets_no_more_than_its_share_of_the_fill() -> None:
+    """Bids stay at 1,000 while the oracle price falls to 948: 59.9 better than bankruptcy, 15 of it for the fund."""
+    scene = Scene(TERMS["dydx"], mark(book(), 3 * S, 948).depth(20 * S, (BUY, 9_000, 1)), (600,))
+    scene.order(10 * MS, BUY, 10_000)
+    scene.end()
+    (sold,) = forced(scene)
+    assert sold[:2] == (EV_FILLED, 10_000)
+    assert scene.moved("fee", "fund") == (0, sold[2] * 10_000 * 10_000 * 15 // 1000)
 
 
 def test_dydx_fund_pays_what_is_worse_than_the_bankruptcy_price() -> None:
