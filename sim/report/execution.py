@@ -31,7 +31,7 @@ QUEUE_EDGES = (0.0, 1.0, 10.0, 100.0, 1_000.0, 10_000.0)
 LATENCY_QUANTILES = (0.0, 0.5, 0.9, 0.99, 0.999, 1.0)
 LATENCY_NAMES = ("min", "p50", "p90", "p99", "p99.9", "max")
 GROUPS = ("all", "buy", "sell", "maker", "taker")
-FORCED = (codes.CAUSE_LIQUIDATION, codes.CAUSE_ADL)
+FORCED = (codes.CAUSE_LIQUIDATION, codes.CAUSE_ADL, codes.CAUSE_TAKEOVER)
 CLOSING = (codes.EV_CANCELED, codes.EV_EXPIRED, codes.EV_REJECTED)
 
 

@@ -5,6 +5,7 @@ feed enters through the ordinary importer; ``columns`` and ``write_columns`` mak
 benchmarks. The same seed and options give the same bytes on every machine.
 """
 
+from sim.synth.cascade import Cascade, Crowd, sizes
 from sim.synth.columns import columns, write_columns
 from sim.synth.files import SyntheticRecording, raw_lines, write_raw, write_session
 from sim.synth.market import BTCUSD_PERP, BTCUSDT, ETHUSDT, SyntheticMarket
@@ -14,11 +15,14 @@ __all__ = [
     "BTCUSDT",
     "BTCUSD_PERP",
     "ETHUSDT",
+    "Cascade",
+    "Crowd",
     "SyntheticMarket",
     "SyntheticRecording",
     "SyntheticSession",
     "columns",
     "raw_lines",
+    "sizes",
     "write_columns",
     "write_raw",
     "write_session",

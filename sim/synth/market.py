@@ -150,7 +150,7 @@ class OrderFlow:
         self.ladders = (Ladder(-1), Ladder(1))
         self._draws = Draws(seed, f"flow/{market.venue}/{market.symbol}")
         self._factor = PriceFactor(seed, market.base, start_ns, market.volatility_e9)
-        self._own_q16 = 0
+        self._own_q16 = self._pushed_q16 = 0
         self.value_q16 = market.start_ticks * TICK_Q16 + TICK_Q16 // 2
         self._fill_book()
 
@@ -175,6 +175,7 @@ class OrderFlow:
         self._own_q16 += self._draws.gauss_q16() // 12 - self._own_q16 // 200
         factor = self.market.start_ticks * self._factor.at(now_ns) * TICK_Q16 // 1_000_000_000
         self.value_q16 = self.market.start_ticks * TICK_Q16 + TICK_Q16 // 2 + factor + self._own_q16
+        self.value_q16 += self._pushed_q16
         action = Action()
         bid, ask = self.ladders[BUY].best, self.ladders[SELL].best
         if self.value_q16 > ask * TICK_Q16 + EDGE_Q16:
@@ -189,11 +190,16 @@ class OrderFlow:
             self._limit_orders(action)
         return action
 
-    def liquidate(self, aggressor: int, lots: int) -> Action:
-        """A forced order of ``lots`` sweeping the book."""
+    def liquidate(self, aggressor: int, lots: int, levels_max: int = 50) -> Action:
+        """A forced order of ``lots`` sweeping the book, at most so many levels of it."""
         action = Action()
-        self._take_lots(action, aggressor, lots, 50)
+        self._take_lots(action, aggressor, lots, levels_max)
         return action
+
+    def push(self, ticks_q16: int) -> None:
+        """Move the value for good."""
+        self._pushed_q16 += ticks_q16
+        self.value_q16 += ticks_q16
 
     def _state(self, action: Action, side: int, tick: int, lots: int) -> None:
         self.ladders[side].set(tick, lots)

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from matching.codes import BUY, SELL
+from sim.synth.cascade import CascadeLog, Crowd, Holders
 from sim.synth.draws import Draws
 from sim.synth.market import TICK_Q16, Action, OrderFlow, SyntheticMarket
 from sim.synth.wire import Wire
@@ -48,7 +49,8 @@ class SyntheticSession:
 
     ``funding_rate_e8`` is the predicted rate at 1e-8 around which the published one moves; ``receive_unit_ns`` the
     unit of the recorder's stamps (1000: microseconds, 1: nanoseconds); ``clock_offset_ns`` an error of the recorder's
-    clock, added to every stamp (negative: behind the venue).
+    clock, added to every stamp (negative: behind the venue). ``crowd``: leveraged holders whose liquidations move the
+    market (``sim.synth.cascade``); ``forced``: forced orders of others, (ns after the start, aggressor side, lots).
     """
 
     start_ns: int = DEFAULT_FUNDING_NS - 480 * SECOND_NS
@@ -61,6 +63,8 @@ class SyntheticSession:
     latency_us: int = 4000
     receive_unit_ns: int = 1000
     clock_offset_ns: int = 0
+    crowd: Crowd | None = None
+    forced: tuple[tuple[int, int, int], ...] = ()
 
     def __post_init__(self) -> None:
         if self.start_ns % SECOND_NS or self.duration_ns < 2 * SECOND_NS:
@@ -69,6 +73,9 @@ class SyntheticSession:
             raise ValueError(f"synthetic session: receive_unit_ns must be 1 or 1000, not {self.receive_unit_ns}")
         if abs(self.funding_rate_e8) > 300_000:
             raise ValueError(f"synthetic session: funding_rate_e8 {self.funding_rate_e8} is beyond the cap of 0.3 %")
+        for after_ns, side, lots in self.forced:
+            if not 0 < after_ns < self.duration_ns or side not in (BUY, SELL) or lots < 1:
+                raise ValueError(f"synthetic session: forced order {(after_ns, side, lots)} is none, or not within it")
         for name in ("gap_after_ns", "liquidation_after_ns"):
             after_ns = getattr(self, name)
             if after_ns is not None and not SECOND_NS <= after_ns < self.duration_ns:
@@ -166,6 +173,10 @@ class SessionWriter:
         self._flush_ns = NEVER
         self._previous_last_id = self._update_id
         self._last_ticks = market.start_ticks
+        self._holders = None if session.crowd is None else Holders(market, session.crowd, seed)
+        self._forced: list[tuple[int, int]] = []  # due, (aggressor side, lots)
+        self._planned = sorted(session.forced)
+        self.cascades = CascadeLog()
         self._snapshots_due = [session.start_ns + SNAPSHOT_AFTER_NS]
         if session.gap_after_ns is not None:
             self._snapshots_due.append(session.start_ns + session.gap_after_ns + session.gap_ns + RESYNC_AFTER_NS)
@@ -189,7 +200,11 @@ class SessionWriter:
                 self._publish_mark(now_ns)
                 mark_ns += SECOND_NS
             else:
-                if act_ns >= liquidation_ns:
+                while self._planned and act_ns >= session.start_ns + self._planned[0][0]:
+                    self._forced.append(self._planned.pop(0)[1:])
+                if self._forced:
+                    self._force(act_ns, *self._forced.pop(0))
+                elif act_ns >= liquidation_ns:
                     self._liquidate(act_ns)
                     liquidation_ns = NEVER
                 elif act_ns >= insurance_ns:
@@ -273,20 +288,44 @@ class SessionWriter:
         mark_e8, index_e8 = self._mark.sample(self._flow.value_q16, bid, ask, self._last_ticks, boundary_ns - now_ns)
         late_ns = (10 if now_ns == boundary_ns else self._draws.below(13)) * MS_NS
         push_ms = self._link.push_ms(MARKET, now_ns + late_ns, 1)
+        self._fall_due(mark_e8)
         self._send(MARKET, self._wire.mark(push_ms, mark_e8, index_e8, self._mark.rate_e8, boundary_ns // MS_NS))
+
+    def _fall_due(self, mark_e8: int) -> None:
+        """Holders whose liquidation price the mark has reached send their forced orders, one an action from now on."""
+        if self._holders is not None:
+            tick_e8 = self.market.tick_units * 10 ** (8 - self.market.price_decimals)
+            self._forced += self._holders.reached(mark_e8 // tick_e8)
+        self.cascades.mark(not self._forced)
+
+    def _force(self, engine_ns: int, aggressor: int, lots: int) -> None:
+        """A forced order consumes the book; a share of what it swept moves the value for good."""
+        ladder = self._flow.ladders[1 - aggressor]
+        before = ladder.best
+        done = self._publish_forced(engine_ns, aggressor, lots, self.market.levels // 2)
+        swept = abs(ladder.best - before)
+        impact = self.session.crowd.impact_per_mille if self.session.crowd is not None else 0
+        self._flow.push((1 if aggressor == BUY else -1) * swept * TICK_Q16 * impact // 1000)
+        self.cascades.executed(engine_ns, done, swept, lots - done)
 
     def _liquidate(self, engine_ns: int) -> None:
         """Somebody's long is closed: a sweep through the bids, then its publication."""
-        lots = self.session.liquidation_touches * self.market.touch_lots
-        action = self._flow.liquidate(SELL, lots)
+        self._publish_forced(engine_ns, SELL, self.session.liquidation_touches * self.market.touch_lots)
+
+    def _publish_forced(self, engine_ns: int, aggressor: int, lots: int, levels_max: int = 50) -> int:
+        """Execute and publish a forced order; returns the lots that found somebody to trade with."""
+        action = self._flow.liquidate(aggressor, lots, levels_max)
+        if not action.prints:
+            return 0
         self._publish_action(engine_ns, action)
         value = sum(ticks * size for _, ticks, size in action.prints)
         done = sum(size for _, _, size in action.prints)
         push_ms = self._link.push_ms(MARKET, engine_ns, 200_000)
-        limit = self._bankruptcy_ticks()
+        limit = self._bankruptcy_ticks() if aggressor == SELL else self._flow.ladders[SELL].best * 1015 // 1000
         last_lots = action.prints[-1][2]
-        text = self._wire.force_order(push_ms, engine_ns // MS_NS, SELL, limit, (value, done), done, last_lots)
+        text = self._wire.force_order(push_ms, engine_ns // MS_NS, aggressor, limit, (value, done), done, last_lots)
         self._send(MARKET, text)
+        return done
 
     def _bankruptcy_ticks(self) -> int:
         return self._flow.ladders[BUY].best * 985 // 1000

@@ -42,7 +42,7 @@ import pyarrow.parquet as pq
 E8, E12 = 10**8, 10**12
 BUY = 0
 MAKER, TAKER = 1, 2
-LIQUIDATION, DELEVERAGED = 6, 7  # causes of a fill
+LIQUIDATION, DELEVERAGED, TAKEN = 6, 7, 8  # causes of a fill
 INVERSE_GRID = 100  # steps of 1e-8
 
 
@@ -173,6 +173,9 @@ class Recomputation:
         """The fee of a fill, checked against the rates that are known."""
         value = instrument.value(row["lots"], row["ticks"] * instrument.tick)
         recorded: int = row["fee_e8"]
+        if row["cause"] == TAKEN:  # a vault keeps all the margin that was left
+            self.counts["fees_as_recorded"] += 1
+            return recorded
         if row["cause"] in (LIQUIDATION, DELEVERAGED):
             rate = instrument.rates.get("liquidation_rate_e12")
             if recorded < 0 or (rate is not None and recorded > self.fee_round(value * rate / E12)):
