@@ -133,17 +133,18 @@ def _instrument(
             return instrument, f"contract: {named}, {instrument.source}"
         except InstrumentError:
             pass
-    coin = rule_card.settles_in.value == "base" if inverse is None else inverse
+    try:
+        base, quote = split_symbol(named)
+    except InstrumentError:
+        base, quote = named, "quote currency"
+    settles = {"base": True, "quote": False, "either": quote == "USD"}[rule_card.settles_in.value]
+    coin = settles if inverse is None else inverse
     if size is None and (rule_card.size_unit.value != "base" or coin):
         raise InputError(
             f"{rule_card.venue} {named} is not documented here (known: {', '.join(known) or 'none'}): "
             "say what one unit of size is worth with --contract-size",
             source=ASKED, field="symbol",
         )  # fmt: skip
-    try:
-        base, quote = split_symbol(named)
-    except InstrumentError:
-        base, quote = named, "quote currency"
     instrument = Instrument(
         rule_card.venue, named, base, quote, base if coin else quote, coin, Decimal("0.01"), Decimal(1),
         Decimal(1) if size is None else size, source="described by the question",

@@ -137,9 +137,11 @@ RESTS_ON: Final = {
 }  # fmt: skip
 
 
-def assumptions(contract: Contract, question: str) -> tuple[str, ...]:
+def assumptions(contract: Contract, question: str, isolated: bool = False) -> tuple[str, ...]:
     """What an answer rests on that is not in the question: the card's terms, and facts that no source proves."""
     found = list(contract.terms(question))
+    if isolated and "isolated" not in contract.card.margin.modes.value:
+        found.append(f"{contract.card.venue} has no isolated margin: an account that holds nothing else is meant")
     for name, fact in contract.card.facts((1 << 63) - 1):
         if name in RESTS_ON[question] and not fact.verified:
             found.append(f"UNVERIFIED {statement(name, fact.value)} ({fact.source})")

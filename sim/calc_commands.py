@@ -68,7 +68,7 @@ def liq(
 
         contract = _contract(venue, symbol, contract_size, brackets, mmr, taker=taker)
         account = _account(contract, position, entry, price, leverage, isolated, wallet)
-        _print("liq", answers.liquidation(account, isolated), contract, json_)
+        _print("liq", answers.liquidation(account, isolated), contract, json_, isolated)
 
 
 @calc_app.command("bankruptcy")
@@ -83,7 +83,7 @@ def bankruptcy(
 
         contract = _contract(venue, symbol, contract_size, brackets, mmr, taker=taker)
         account = _account(contract, position, entry, None, leverage, isolated, wallet)
-        _print("liq", answers.bankruptcy(account), contract, json_)
+        _print("liq", answers.bankruptcy(account), contract, json_, isolated)
 
 
 @calc_app.command("margin")
@@ -179,10 +179,10 @@ def _either(entry: Decimal | None, price: Decimal | None) -> Decimal:
     return found
 
 
-def _print(question: str, found: dict[str, Any], contract: Contract, as_json: bool) -> None:
+def _print(question: str, found: dict[str, Any], contract: Contract, as_json: bool, isolated: bool = False) -> None:
     from sim import calc_answers as answers
 
-    assumptions = answers.assumptions(contract, question)
+    assumptions = answers.assumptions(contract, question, isolated)
     if as_json:
         typer.echo(answers.json_text({**found, "assumptions": list(assumptions)}))
         return

@@ -374,9 +374,13 @@ class Instrument:
 
 
 def split_symbol(symbol: str) -> tuple[str, str]:
-    """Base and quote of a plain perpetual symbol such as BTCUSDT, BTCUSD_PERP or BTC-USDC."""
-    name = symbol.upper().removesuffix("_PERP").removesuffix("-PERPETUAL").replace("-", "").replace("/", "")
+    """Base and quote of a plain perpetual symbol such as BTCUSDT, BTCUSD_PERP, BTC-USDC, BTC-USDT-SWAP or
+    SOL_USDC-PERPETUAL; BTC-PERPETUAL, without a quote, is in USD."""
+    bare = symbol.upper().removesuffix("_PERP").removesuffix("-SWAP").removesuffix("-PERPETUAL")
+    name = bare.replace("-", "").replace("/", "").replace("_", "")
     for quote in ("USDT", "USDC", "FDUSD", "BUSD", "USD", "BTC", "ETH"):
         if name.endswith(quote) and len(name) > len(quote):
             return name[: -len(quote)], quote
+    if symbol.upper().endswith("-PERPETUAL") and name == bare:
+        return name, "USD"
     raise InstrumentError(f"cannot tell base and quote of {symbol!r}: give both")

@@ -9,18 +9,30 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import ROUND_CEILING, ROUND_DOWN, ROUND_HALF_EVEN, Decimal
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final
 
 from matching.brackets import Brackets
+from matching.liquidation import Unit
+from matching.procedures import FillablePrice
 from sim import calc
 from sim.calc import Account, Contract, Position
+from sim.config import VenueConfig
+from sim.liquidations import terms_of
 from sim.units import duration_ns
 from venues.errors import InstrumentError
-from venues.funding import EIGHT_HOURS_NS, impact_notional_e8, impact_price_e8, premium, rate_rule, rounded
+from venues.funding import (
+    EIGHT_HOURS_NS,
+    funding_index_delta_e18,
+    impact_notional_e8,
+    impact_price_e8,
+    premium,
+    rate_rule,
+    rounded,
+)
 from venues.instruments import Instrument
 from venues.rules import ContractTiers, LinearTier, MarginTable, OpenInterestTier
 
@@ -219,7 +231,52 @@ def _equity(case: Case) -> Decimal:
 
 
 def _bankruptcy(case: Case) -> Decimal:
-    return account(case).bankruptcy_price()
+    """Where the venue shares what is left of the account among its positions, as its liquidation does."""
+    held = account(case)
+    if calc.find_card(case.venue).liquidation.procedure.value != "fillable_price":
+        return held.bankruptcy_price()
+    desk, unit = _fillable_price_desk(case, held)
+    return calc.plain(held.instruments[0].price_of(desk._bankruptcy_ticks(unit, 0)))
+
+
+def _fillable_price(case: Case) -> Decimal:
+    """The limit of the venue's liquidation order."""
+    held = account(case)
+    desk, unit = _fillable_price_desk(case, held)
+    return calc.plain(held.instruments[0].price_of(desk._fillable(unit, 0)()))
+
+
+def _fillable_price_desk(case: Case, held: Account) -> tuple[FillablePrice, Unit]:
+    """The venue's liquidation at work on an account, with a case's own ``adjustment`` and ``spread``."""
+    terms = terms_of(calc.find_card(case.venue), VenueConfig(name=case.venue), calc.LATEST_NS)
+    given: dict[str, Any] = {
+        name: calc.rate_e12(case.number(key), key)
+        for key, name in (("adjustment", "fillable_adjustment_e12"), ("spread", "fillable_spread_e12"))
+        if key in case.fields
+    }
+    desk = FillablePrice(_Still(held), 0, replace(terms, **given))
+    return desk, desk.units(0)[0]
+
+
+class _Still:
+    """What a liquidation sees of the kernel, of an account at an instant at which nothing trades."""
+
+    n_lanes, seed = 1, 0
+
+    def __init__(self, held: Account) -> None:
+        self.ledger, self.n_markets = held.ledger, len(held.positions)
+        self.lane_accounts, self.transfers = [[0]], []  # type: ignore[var-annotated]
+        self._instruments = held.instruments
+
+    def markets_of(self, venue: int) -> list[int]:
+        return list(range(self.n_markets))
+
+    def mark_state(self, m: int) -> tuple[int, int, int, int, int]:
+        tick, mark = Fraction(self._instruments[m].tick_size) * 10**8, self.ledger.mark_e8(m)
+        return mark, mark, 0, tick.numerator, tick.denominator
+
+    def __getattr__(self, name: str) -> Any:
+        raise AssertionError(f"nothing trades here, but {name} was asked for")
 
 
 def _funding_rate(case: Case) -> Decimal:
@@ -285,6 +342,15 @@ def _funding_cap(case: Case) -> Decimal:
     return Decimal(rounded(cap * 10**12)).scaleb(-12)
 
 
+def _funding_index(case: Case) -> Decimal:
+    """How far dYdX's index moves in a time, at a rate of eight hours."""
+    return Decimal(
+        funding_index_delta_e18(
+            case["rate_8h_ppm"], case["elapsed_s"], Fraction(case.number("price")), case["base_decimals"]
+        )
+    )
+
+
 def _impact_notional(case: Case) -> Decimal:
     rules = calc.find_card(case.venue).funding
     initial = Fraction(case.number("initial"))
@@ -313,6 +379,8 @@ ASK: Final[dict[str, Callable[[Case], Decimal]]] = {
     "price_grid": _price_grid,
     "initial_fraction": _initial_fraction,
     "funding_cap_8h": _funding_cap,
+    "funding_index": _funding_index,
+    "fillable_price": _fillable_price,
     "impact_notional": _impact_notional,
 }
 

@@ -112,6 +112,35 @@ def test_okx_tiers_go_by_contracts_and_count_the_fee_at_the_mark() -> None:
     assert found["tier"]["number"] == 2 and found["tier"]["deduction"] == 0
 
 
+def test_dydx_asks_its_own_initial_margin_and_leverage_is_what_is_paid_in() -> None:
+    """(1,500 - 30,000) / (0.5 * (0.012 - 1)); 2 % of 30,000 is asked."""
+    found = ask("liq", "dydx_v4", *LONG)
+    assert found["liquidation_price"] == Decimal("57692.30769231")
+    assert (found["initial_margin"], found["maintenance_margin"], found["wallet"]) == (600, 360, 1_500)
+    assert ask("margin", "dydx", "--position", "0.5", "--price", "60000")["leverage"] is None
+    assert "60 leaves less than the initial margin, 600" in refused(
+        "liq", "dydx", "--position", "0.5", "--entry", "60000", "--leverage", "60"
+    )
+
+
+def test_deribits_rates_grow_with_the_size() -> None:
+    """8.33333333 BTC: (1 % + 8.33 * 0.005 %) of it, and a percent more at first."""
+    found = ask("margin", "deribit", "--position", "500000", "--price", "60000")
+    assert (found["asset"], found["notional"]) == ("BTC", Decimal("8.33333333"))
+    assert (found["initial_margin"], found["maintenance_margin"]) == (Decimal("0.17013889"), Decimal("0.08680556"))
+    assert found["tier"]["rate_grows_per_coin"] == Decimal("0.00005")
+    notes = ask("liq", "deribit", "--position", "5000", "--entry", "60000", "--leverage", "10")["assumptions"]
+    assert any("no isolated margin" in note for note in notes)
+
+
+def test_quote_currency_tells_linear_from_inverse_where_a_venue_has_both() -> None:
+    okx = ("--contract-size", "10", "--position", "3", "--entry", "2000", "--exit", "2500")
+    assert ask("pnl", "okx", "--symbol", "LTC-USD-SWAP", *okx)["asset"] == "LTC"
+    assert ask("pnl", "okx", "--symbol", "LTC-USDT-SWAP", *okx)["asset"] == "USDT"
+    assert ask("pnl", "deribit", "--symbol", "XRP-PERPETUAL", *okx)["asset"] == "XRP"
+    assert ask("pnl", "deribit", "--symbol", "XRP_USDC-PERPETUAL", *okx)["asset"] == "USDC"
+
+
 def test_inverse_contracts_answer_in_coin() -> None:
     """1,000 contracts of 100 USD from 50,000 to 40,000, short: 100,000 * (1 / 40,000 - 1 / 50,000)."""
     found = ask("pnl", "binance_coinm", "--position", "-1000", "--entry", "50000", "--exit", "40000")

@@ -324,6 +324,9 @@ def test_unusable_fields_are_named(fields: dict[str, object], message: str) -> N
         ("BTC-USDC", ("BTC", "USDC")),
         ("ETHBTC", ("ETH", "BTC")),
         ("1000PEPEUSDT", ("1000PEPE", "USDT")),
+        ("ADA-USDT-SWAP", ("ADA", "USDT")),
+        ("SOL_USDC-PERPETUAL", ("SOL", "USDC")),
+        ("BTC-PERPETUAL", ("BTC", "USD")),
     ],
 )
 def test_symbols_split(symbol: str, pair: tuple[str, str]) -> None:
