@@ -35,6 +35,8 @@ class OrderForms:
     trigger_protect_e12: int = 0  # widest |last - mark| / mark of protected triggers; 0: no such option
     callback_min_e12: int = 0  # least and most callback rate of trailing stops; 0: no limit
     callback_max_e12: int = 0
+    close_position: bool = True  # orders that are sized when they execute
+    hedge: bool = False  # a long and a short position beside each other
     amend_held: bool = True  # an untriggered order can be amended
     expiry: int = codes.EXPIRY_NONE
     expiry_min_ns: int = 0  # a good-till instant lies further ahead than this ...

@@ -110,6 +110,8 @@ cdef class Market:
     cdef readonly int stp, post_only, reduce_form, amend_priority, amends_per_order
     cdef int stp_modes, stp_exempt
     cdef bint stp_on, stp_lost_by_amend, amend_to_filled_rejects, amend_crossing_rejects, amend_must_rest, resize_due, replaces
+    cdef readonly bint hedge
+    cdef readonly int short_index
     cdef readonly object forms
     cdef object tick_e8
     # held orders: how many, and the windows of watched prices in which none fires
@@ -185,7 +187,7 @@ cdef class Market:
     cdef void _announce(self, long long mark, long long rate, long long next_funding) noexcept nogil
     cdef long long _charged_at(self) noexcept nogil
     cdef void _charge_now(self, long long rate, long long mark, long long boundary) noexcept nogil
-    cdef void _charge(self, int lane, long long lots, long long rate, long long mark, long long boundary) noexcept nogil
+    cdef void _charge(self, int lane, int leg, long long lots, long long rate, long long mark, long long boundary) noexcept nogil
     cdef void _snapshot(self, Py_ssize_t j) noexcept nogil
     cdef void _other(self, Py_ssize_t j, int kind) noexcept nogil
     cdef void _order(self, Py_ssize_t j, int kind) noexcept nogil
@@ -213,6 +215,7 @@ cdef class Market:
     cdef void _drop_taken(self, int side, long long ticks, long long lots) noexcept nogil
     cdef void _remove_taken(self, Py_ssize_t k) noexcept nogil
     cdef long long lane_best(self, int lane, int side) noexcept nogil
+    cdef int _leg(self, int slot) noexcept nogil
     cdef long long _reducible(self, int slot) noexcept nogil
     cdef long long _fill_maker(self, int slot, long long lots, int cause) noexcept nogil
     cdef long long _ask_fee(self, int side, long long ticks, long long lots, int liquidity)
@@ -380,6 +383,7 @@ cdef class Core:
     cdef void emit_refused(self, int lane, int k, int slot, long long order_no, int event, int reason, long long sent, long long ts, int request) noexcept nogil
     cdef void refuse(self, int slot, int event, int reason, long long ts) noexcept nogil
     cdef void emit_account(self, int lane, int k, int event, int reason, long long ts, long long ticks, long long lots, long long amount, long long rate_or_realized, int side, int cause, long long booked) noexcept nogil
+    cdef int _leg_of(self, int slot) noexcept nogil
     cdef Py_ssize_t _record(self) noexcept nogil
     cdef void _deliver(self, Py_ssize_t row, long long ts, int lane) noexcept nogil
     cdef void _grow_log(self)

@@ -539,7 +539,7 @@ class Market:
         self.shared_lots = _view(np.zeros(lanes, dtype=np.int64))
         self.print_no = 0
         self.account = _view(np.array(account, dtype=np.int64))
-        self.boundary_lots = _view(np.zeros(lanes, dtype=np.int64))
+        self.boundary_lots = _view(np.zeros(2 * lanes, dtype=np.int64))  # by leg, then lane
         self.locked = _view(np.zeros(lanes, dtype=np.uint8))
         self.locks = False
         self.prior_mark_e8 = self.mark_ns = 0
@@ -571,6 +571,10 @@ class Market:
         self.amend_must_rest = forms.amend_must_rest
         self.amends_per_order = forms.amends_per_order
         self.resize_due = False
+        self.hedge = forms.hedge
+        self.short_index = self.index + self.core.n_markets if forms.hedge else self.index
+        if self.short_index >= self.core.ledger.n_markets:
+            raise ValueError("hedge mode: the ledger needs a second market for the short leg of each")
         self.forms, self.replaces = forms, forms.expiry == EXPIRY_BLOCK
         self.triggers = Triggers(self.tick_e8)
         self.held = 0
@@ -1546,10 +1550,14 @@ class Market:
 
     # -- own requests at the venue -------------------------------------------------------------------------------
 
+    def _leg(self, slot):
+        """The ledger's market of an order's position: in hedge mode each leg has its own."""
+        return self.short_index if self.core.o_flags[slot] & FLAG_SHORT_LEG else self.index
+
     def _reducible(self, slot):
-        """Lots by which an order can reduce the position."""
+        """Lots by which an order can reduce the position, in hedge mode its leg's."""
         lane: cython.int = self.core.o_lane[slot]
-        position: cython.longlong = self.core.ledger.position(self.account[lane], self.index)
+        position: cython.longlong = self.core.ledger.position(self.account[lane], self._leg(slot))
         if self.core.o_side[slot] == SELL:
             return position if position > 0 else 0
         return -position if position < 0 else 0
@@ -1573,9 +1581,13 @@ class Market:
             return
         account = self.account[self.core.o_lane[slot]]
         if add:
-            self.core.ledger.order_added(account, self.index, self.core.o_side[slot], self.core.o_ticks[slot], lots)
+            self.core.ledger.order_added(
+                account, self._leg(slot), self.core.o_side[slot], self.core.o_ticks[slot], lots
+            )
         else:
-            self.core.ledger.order_removed(account, self.index, self.core.o_side[slot], self.core.o_ticks[slot], lots)
+            self.core.ledger.order_removed(
+                account, self._leg(slot), self.core.o_side[slot], self.core.o_ticks[slot], lots
+            )
 
     def _fill_maker(self, slot, lots, cause):
         """A resting order executes at its own price; what a reduce-only order could not reduce expires.
@@ -1622,10 +1634,10 @@ class Market:
             with cython.gil:
                 self._earn(self.core.o_lane[slot], self.core.ledger.value_e8(self.index, ticks, lots))
         if not self.own_fees:
-            return self.core.ledger.fill(account, self.index, self.core.o_side[slot], ticks, lots, liquidity)
+            return self.core.ledger.fill(account, self._leg(slot), self.core.o_side[slot], ticks, lots, liquidity)
         with cython.gil:
             fee = self._ask_fee(self.core.o_side[slot], ticks, lots, liquidity)
-        self.core.ledger.fill_with_fee(account, self.index, self.core.o_side[slot], ticks, lots, fee)
+        self.core.ledger.fill_with_fee(account, self._leg(slot), self.core.o_side[slot], ticks, lots, fee)
         return fee
 
     def _ask_fee(self, side, ticks, lots, liquidity):
@@ -1653,7 +1665,7 @@ class Market:
     def arrive(self, slot):
         """A new order reaches the venue."""
         reason: cython.int = R_NONE
-        if self.core.o_flags[slot] > FLAG_REDUCE_ONLY or self.core.o_tif[slot] == GTD:
+        if self.core.o_flags[slot] > FLAG_REDUCE_ONLY or self.core.o_tif[slot] == GTD or self.hedge:
             with cython.gil:
                 reason = self._prepare(slot)
             if self.core.o_state[slot] != FLYING:
@@ -1673,7 +1685,11 @@ class Market:
         """The checks that only such orders need; a conditional one is held then. Returns the reject reason."""
         try:
             flags, tif = self.core.o_flags[slot], self.core.o_tif[slot]
-            reason = R_NONE
+            reason = self._choose_leg(slot)
+            if reason == R_NONE and flags & FLAG_CLOSE_POSITION and not self.forms.close_position:
+                reason = R_UNSUPPORTED
+            if reason != R_NONE:
+                return reason
             if flags & FLAG_EXPIRES or tif == GTD:
                 reason = self._set_good_till(slot, self.core.expiries.pop(slot, 0))
             if reason == R_NONE and flags & FLAG_CONDITIONAL:
@@ -1684,6 +1700,20 @@ class Market:
         except BaseException as error:
             self.core.fail(error)
             return R_VENUE
+
+    def _choose_leg(self, slot):
+        """Hedge mode: an order belongs to one leg and reduces it or adds to it; otherwise there are no legs."""
+        flags, side = self.core.o_flags[slot], self.core.o_side[slot]
+        legs = flags & (FLAG_LONG_LEG | FLAG_SHORT_LEG)
+        if not self.hedge:
+            return R_POSITION_SIDE if legs else R_NONE
+        if legs not in (FLAG_LONG_LEG, FLAG_SHORT_LEG) or flags & FLAG_REDUCE_ONLY:
+            return R_POSITION_SIDE  # which it reduces, its leg and side say
+        if (legs == FLAG_LONG_LEG) == (side == SELL):
+            self.core.o_flags[slot] |= FLAG_REDUCE_ONLY
+        elif flags & FLAG_CLOSE_POSITION:
+            return R_POSITION_SIDE
+        return R_NONE
 
     def _size_to_position(self, slot):
         """An order to close a position is as large as that is now."""
@@ -1903,7 +1933,7 @@ class Market:
                 ticks = self.venue.best_ticks(1 - side)
                 if ticks == NO_PRICE:
                     return R_NO_LIQUIDITY
-            return self.core.ledger.check_open(self.account[lane], self.index, side, ticks, lots, False)
+            return self.core.ledger.check_open(self.account[lane], self._leg(slot), side, ticks, lots, False)
         return R_NONE
 
     def _pass_gate(self, slot, ticks, lots):
@@ -2298,7 +2328,7 @@ class Market:
         if reason == R_NONE and self.margin_on and not self.core.o_flags[slot] & FLAG_REDUCE_ONLY:
             self._reserve(slot, False, old_left)
             reason = self.core.ledger.check_open(
-                self.account[self.core.o_lane[slot]], self.index, self.core.o_side[slot], ticks, left, False
+                self.account[self.core.o_lane[slot]], self._leg(slot), self.core.o_side[slot], ticks, left, False
             )
             self._reserve(slot, True, old_left)
         if reason != R_NONE:
@@ -2428,6 +2458,8 @@ class Market:
         self.mark_e8 = mark_e8
         self.mark_ns = self.now
         self.core.ledger.set_mark(self.index, mark_e8)
+        if self.hedge:
+            self.core.ledger.set_mark(self.short_index, mark_e8)
         if self.margin_on:
             self._check_margin()
         if self.held != 0:  # a mark that liquidates cancels what it would trigger
@@ -2436,7 +2468,9 @@ class Market:
     def _check_margin(self):
         lane: cython.int
         for lane in range(self.core.n_lanes):
-            if self.core.ledger.position(self.account[lane], self.index) == 0:
+            if self.core.ledger.position(self.account[lane], self.index) == 0 and (
+                not self.hedge or self.core.ledger.position(self.account[lane], self.short_index) == 0
+            ):
                 continue
             if self.core.warns:
                 with cython.gil:
@@ -2444,6 +2478,8 @@ class Market:
             if self.core.ledger.is_liquidatable(self.account[lane]):
                 with cython.gil:
                     self.core.liquidate(lane, self.venue_index, self.now)
+                if self.reduce_form == REDUCE_RESIZE:
+                    self._resize()
 
     def _mark_message(self, mark, rate, next_funding):
         """A recorded mark. Its rate belongs to the boundary that it names, until a message names a later one."""
@@ -2477,6 +2513,10 @@ class Market:
         self.boundary = boundary
         for lane in range(self.core.n_lanes):
             self.boundary_lots[lane] = self.core.ledger.position(self.account[lane], self.index)
+            if self.hedge:
+                self.boundary_lots[self.core.n_lanes + lane] = self.core.ledger.position(
+                    self.account[lane], self.short_index
+                )
 
     def book_funding(self, rate, mark, boundary):
         """Charge the positions held at ``boundary``; positive rate: longs pay (amount is what the lane receives)."""
@@ -2485,7 +2525,9 @@ class Market:
         self.booked = boundary
         for lane in range(self.core.n_lanes):
             if self.boundary_lots[lane] != 0:
-                self._charge(lane, self.boundary_lots[lane], rate, mark, boundary)
+                self._charge(lane, self.index, self.boundary_lots[lane], rate, mark, boundary)
+            if self.hedge and self.boundary_lots[self.core.n_lanes + lane] != 0:
+                self._charge(lane, self.short_index, self.boundary_lots[self.core.n_lanes + lane], rate, mark, boundary)
 
     def _charged_at(self):
         """The price that payments are computed at, as of now: the mark, or the index where the venue takes that."""
@@ -2498,16 +2540,20 @@ class Market:
         for lane in range(self.core.n_lanes):
             lots = self.core.ledger.position(self.account[lane], self.index)
             if lots != 0:
-                self._charge(lane, lots, rate, mark, boundary)
+                self._charge(lane, self.index, lots, rate, mark, boundary)
+            if self.hedge:
+                lots = self.core.ledger.position(self.account[lane], self.short_index)
+                if lots != 0:
+                    self._charge(lane, self.short_index, lots, rate, mark, boundary)
 
-    def _charge(self, lane, lots, rate, mark, boundary):
+    def _charge(self, lane, leg, lots, rate, mark, boundary):
         amount: cython.longlong
         if mark <= 0:
             with cython.gil:
                 self.core.fail_no_mark(self.index, boundary)
             return
-        amount = self.core.ledger.funding(self.account[lane], self.index, lots, mark, rate)
-        self.core.emit_account(lane, self.index, EV_FUNDING, R_NONE, boundary, mark, lots, amount, rate, 0, 0, self.now)
+        amount = self.core.ledger.funding(self.account[lane], leg, lots, mark, rate)
+        self.core.emit_account(lane, leg, EV_FUNDING, R_NONE, boundary, mark, lots, amount, rate, 0, 0, self.now)
 
     def next_internal(self):
         """The next instant at which something happens here without a message: boundary, table row, mid sample."""
@@ -3076,9 +3122,15 @@ class Core:
         """Let funding accrue on all positions: it counts in equity at once, ``settle`` books it."""
         found: Market = self._market(market)
         for lane in range(self.n_lanes):
-            lots = self.ledger.position(found.account[lane], market)
-            if lots != 0:
-                self.ledger.accrue(found.account[lane], market, lots, price_e8, rate_e12, num, den)
+            for leg in self._legs(market):
+                lots = self.ledger.position(found.account[lane], leg)
+                if lots != 0:
+                    self.ledger.accrue(found.account[lane], leg, lots, price_e8, rate_e12, num, den)
+
+    def _legs(self, market):
+        """The ledger's markets of a market's positions."""
+        found: Market = self._market(market)
+        return (market, found.short_index) if found.hedge else (market,)
 
     def settle(self, market, ts):
         """Book what has accrued in a market, for all lanes."""
@@ -3093,10 +3145,11 @@ class Core:
 
     def _settle_one(self, lane, market, ts):
         found: Market = self._market(market)
-        lots = self.ledger.position(found.account[lane], market)
-        amount = self.ledger.settle(found.account[lane], market)
-        if amount != 0:
-            self.emit_account(lane, market, EV_FUNDING, R_NONE, ts, found._charged_at(), lots, amount, 0, 0, 0, ts)
+        for leg in self._legs(market):
+            lots = self.ledger.position(found.account[lane], leg)
+            amount = self.ledger.settle(found.account[lane], leg)
+            if amount != 0:
+                self.emit_account(lane, leg, EV_FUNDING, R_NONE, ts, found._charged_at(), lots, amount, 0, 0, 0, ts)
 
     def publish(self, market, mark_e8, index_e8, rate_e12, next_funding, ts):
         """The venue's stream says this at ``ts`` (0: nothing of it); clients know a response latency later."""
@@ -3165,7 +3218,8 @@ class Core:
                     ))  # fmt: skip
             for k in range(self.n_markets):
                 market: Market = self._market(k)
-                self.position_samples.append((ts, lane, k, ledger.position(market.account[lane], k), market.mark_e8))
+                lots = sum(ledger.position(market.account[lane], leg) for leg in self._legs(k))
+                self.position_samples.append((ts, lane, k, lots, market.mark_e8))
 
     # -- commands ------------------------------------------------------------------------------------------------
 
@@ -3579,7 +3633,7 @@ class Core:
         return market.mark_e8, market.prior_mark_e8, market.mark_ns, market.tick_e8_num, market.tick_e8_den
 
     def cancel_resting(self, lane, m, reason, ts):
-        """Close every resting order of a lane in a market, best first on each side."""
+        """Close every order of a lane in a market: held ones, then resting ones, best first on each side."""
         market: Market = self._market(m)
         market.now = ts
         market.cancel_lane(lane, reason)
@@ -3607,7 +3661,7 @@ class Core:
     ):  # fmt: skip
         """An event of an order that the venue made (``seq`` counts within it), or of the account (``order_no`` 0).
 
-        Returns when it is delivered, ``earliest`` at least.
+        ``k`` is the ledger's market, of a short leg in hedge mode. Returns when it is delivered, ``earliest`` at least.
         """
         at: cython.Py_ssize_t = self._record()
         c: cython.int
@@ -3615,7 +3669,7 @@ class Core:
         for c in range(L_WIDTH):
             self.log[at + c] = 0
         self.log[at + L_LANE] = lane
-        self.log[at + L_MARKET] = k
+        self.log[at + L_MARKET] = k if k < self.n_markets else k - self.n_markets
         self.log[at + L_ORDER_NO] = order_no
         self.log[at + L_SEQ] = seq if order_no < 0 else account_seq
         self.log[at + L_EVENT] = event
@@ -3689,14 +3743,28 @@ class Core:
         elif event == EV_REJECTED:
             self.rejects += 1
             self.lane_rejects[lane] += 1
+        if self.o_flags[slot] & FLAG_SHORT_LEG:
+            k = self._leg_of(slot)
         self.o_deliver[slot] = self._stamp(at, lane, k, self.o_no[slot], self.o_seq[slot], ts, self.o_deliver[slot])
 
+    def _leg_of(self, slot):
+        """The ledger's market of an order's short leg; its own market while that has none."""
+        k: cython.int = self.o_market[slot]
+        return k + self.n_markets if k + self.n_markets < self.ledger.n_markets else k
+
     def _stamp(self, at, lane, k, order_no, seq, ts, earliest):
-        """Account columns, venue time and delivery (not before ``earliest``) of the record at ``at``; returns when."""
-        account: cython.longlong = self.account_of[lane * self.n_markets + k]
+        """Account columns, venue time and delivery (not before ``earliest``) of the record at ``at``; returns when.
+
+        ``k`` is the ledger's market: a short leg's position is stated where the record is about that.
+        """
+        leg: cython.int = k
+        account: cython.longlong
         deliver: cython.longlong
+        if k >= self.n_markets:
+            k -= self.n_markets
+        account = self.account_of[lane * self.n_markets + k]
         self.log[at + L_ACCOUNT] = account
-        self.log[at + L_POSITION] = self.ledger.position(account, k)
+        self.log[at + L_POSITION] = self.ledger.position(account, leg)
         self.log[at + L_WALLET] = self.ledger.wallet(account, self.ledger.market_asset[k])
         if ts < 0:
             deliver = self.refused_at
@@ -3739,13 +3807,16 @@ class Core:
             self._stamp(at, lane, k, order_no, REFUSED_SEQ + request, ts, 0)  # all else about it has been delivered
 
     def emit_account(self, lane, k, event, reason, ts, ticks, lots, amount, rate_or_realized, side, cause, booked):
-        """Funding, or a forced fill or takeover: an event that belongs to no order of the lane."""
+        """Funding, or a forced fill or takeover: an event that belongs to no order of the lane.
+
+        ``k`` is the ledger's market, of a short leg in hedge mode.
+        """
         at: cython.Py_ssize_t = self._record()
         c: cython.int
         for c in range(L_WIDTH):
             self.log[at + c] = 0
         self.log[at + L_LANE] = lane
-        self.log[at + L_MARKET] = k
+        self.log[at + L_MARKET] = k if k < self.n_markets else k - self.n_markets
         self.log[at + L_SEQ] = self.lane_seq[lane]
         self.log[at + L_EVENT] = event
         self.log[at + L_REASON] = reason

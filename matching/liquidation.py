@@ -106,7 +106,7 @@ class Host(Protocol):
     def new_forced(self, lane: int, /) -> int: ...
     def schedule(self, ts: int, callback: Callable[[int], object], /) -> None: ...
     def emit_forced(
-        self, lane: int, m: int, order_no: int, seq: int, event: int, reason: int, ts: int, ticks: int, lots: int,
+        self, lane: int, leg: int, order_no: int, seq: int, event: int, reason: int, ts: int, ticks: int, lots: int,
         fee_e8: int, realized_e8: int, side: int, cause: int, leaves: int, earliest: int, /,
     ) -> int: ...  # fmt: skip
 
@@ -144,8 +144,8 @@ class Position:
 class ForcedOrder:
     """An order that the venue makes: numbered -1, -2, ... within the lane; its events arrive in their order."""
 
-    def __init__(self, host: Host, lane: int, m: int, number: int, side: int, ts: int) -> None:
-        self.host, self.lane, self.m, self.number, self.side, self.ts = host, lane, m, number, side, ts
+    def __init__(self, host: Host, lane: int, leg: int, number: int, side: int, ts: int) -> None:
+        self.host, self.lane, self.leg, self.number, self.side, self.ts = host, lane, leg, number, side, ts
         self.seq = self.earliest = 0
 
     def emit(
@@ -153,7 +153,7 @@ class ForcedOrder:
     ) -> None:
         cause = CAUSE_LIQUIDATION if event == EV_FILLED else 0
         self.earliest = self.host.emit_forced(
-            self.lane, self.m, self.number, self.seq, event, reason, self.ts, ticks, lots, fee_e8, realized_e8,
+            self.lane, self.leg, self.number, self.seq, event, reason, self.ts, ticks, lots, fee_e8, realized_e8,
             self.side, cause, leaves, self.earliest,
         )  # fmt: skip
         self.seq += 1
@@ -226,7 +226,7 @@ class Desk:
                 leg = self.held(unit)[0]
                 state, held = self.mark(leg), self.position(unit, leg)
                 self.host.emit_forced(
-                    lane, leg % self.host.n_markets, 0, -1, EV_MARGIN_WARNING, R_NONE, ts, state.ticks(state.mark_e8),
+                    lane, leg, 0, -1, EV_MARGIN_WARNING, R_NONE, ts, state.ticks(state.mark_e8),
                     held.size, 0, 0, held.side, 0, 0, 0,
                 )  # fmt: skip
             (self.warned.add if due else self.warned.discard)(unit.key)
@@ -352,7 +352,7 @@ class Desk:
         """
         host, side = self.host, self.position(unit, leg).side
         m, left, bound = leg % host.n_markets, lots, limit()
-        order = self.order(unit, m, side, ts)
+        order = self.order(unit, leg, side, ts)
         order.emit(EV_ACCEPTED, R_NONE, bound, lots, lots)
         for ticks, seen in host.seen_levels(unit.lane, m, 1 - side, bound):
             if left == 0 or (ticks < bound if side == SELL else ticks > bound):
@@ -370,8 +370,8 @@ class Desk:
             order.emit(EV_EXPIRED, R_IOC_REMAINDER, bound, left, left)
         return left
 
-    def order(self, unit: Unit, m: int, side: int, ts: int) -> ForcedOrder:
-        return ForcedOrder(self.host, unit.lane, m, self.host.new_forced(unit.lane), side, ts)
+    def order(self, unit: Unit, leg: int, side: int, ts: int) -> ForcedOrder:
+        return ForcedOrder(self.host, unit.lane, leg, self.host.new_forced(unit.lane), side, ts)
 
     def bearable(self, unit: Unit, leg: int, ticks: int, lots: int) -> int:
         """How many of ``lots`` may execute at ``ticks``."""

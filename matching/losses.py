@@ -215,5 +215,4 @@ class Losses:
         self, lane: int, leg: int, event: int, reason: int, ts: int, ticks: int, lots: int, realized: int, side: int,
         cause: int, price: int, fee: int = 0,
     ) -> None:  # fmt: skip
-        m = leg % self.host.n_markets
-        self.host.emit_forced(lane, m, 0, -1, event, reason, ts, ticks, lots, fee, realized, side, cause, price, 0)
+        self.host.emit_forced(lane, leg, 0, -1, event, reason, ts, ticks, lots, fee, realized, side, cause, price, 0)
