@@ -19,6 +19,7 @@ import numpy.typing as npt
 from matching import codes
 from matching.brackets import Brackets
 from matching.feed import FeedSource
+from matching.forms import OrderForms
 from matching.kernel import Core, LatencyTable
 from matching.ledger import Ledger
 from recorders.lake import Lake
@@ -31,6 +32,7 @@ from sim.liquidations import Traded, install
 from sim.loading import load_class, make
 from sim.marks import resolve_funding, resolve_mark
 from sim.pricing import Pricing, PricingPlan
+from sim.rules import order_forms
 from venues import card, card_names, known_instrument
 from venues.errors import InputError, InstrumentError, RuleCardError
 from venues.instruments import Instrument
@@ -98,6 +100,7 @@ class VenuePlan:
     entry_text: str
     response_text: str
     zero_latency: bool
+    forms: OrderForms
 
 
 @dataclass(slots=True)
@@ -187,6 +190,7 @@ def _venue(
     return VenuePlan(
         venue, rule_card, build_fees(venue.fees, rule_card, first, base, f"{where}: fees"), entry, response, entry_text,
         response_text, "none" in (entry_text, response_text),
+        order_forms(rule_card, first, venue.stp, venue.hedge, where),
     )  # fmt: skip
 
 
@@ -356,12 +360,14 @@ class MarketFees:
 def build_core(plan: Plan, lanes: int) -> Core:
     """The ledger and the kernel of a run, accounts funded and latencies set. Account = lane * venues + venue."""
     venues = len(plan.venues)
-    ledger = Ledger(lanes * venues, len(plan.markets), len(plan.assets))
-    for m, market in enumerate(plan.markets):
+    legs = [*plan.markets] * (2 if any(venue.forms.hedge for venue in plan.venues) else 1)  # short ones come second
+    ledger = Ledger(lanes * venues, len(legs), len(plan.assets))
+    for leg, market in enumerate(legs):
+        m = leg % len(plan.markets)
         instrument, fees = market.instrument, plan.venues[market.venue].fees
         funding = plan.venues[market.venue].card.funding
         ledger.configure_market(
-            m, plan.asset_of(m), instrument.inverse, instrument.value_num, instrument.value_den, instrument.lot_num,
+            leg, plan.asset_of(m), instrument.inverse, instrument.value_num, instrument.value_den, instrument.lot_num,
             instrument.lot_den, fees.maker_e12, fees.taker_e12, market.liquidation_e12, market.brackets,
             fee_rounding=fees.rounding, funding_rounding=ROUNDING[funding.payment_rounding.value],
             funding_unit=funding.payment_unit_e8.value,
@@ -375,9 +381,9 @@ def build_core(plan: Plan, lanes: int) -> Core:
         for place, venue in enumerate(plan.venues):
             for asset, amount in venue.config.deposit.items():
                 ledger.deposit(lane * venues + place, plan.assets.index(asset), money_e8(amount, asset))
-        for m, market in enumerate(plan.markets):
+        for leg, market in enumerate(legs):
             if market.brackets is not None:
-                ledger.set_leverage(lane * venues + market.venue, m, market.leverage)
+                ledger.set_leverage(lane * venues + market.venue, leg, market.leverage)
     for m in range(len(plan.markets)):
         _configure_market(core, plan, m)
     for place, venue in enumerate(plan.venues):
@@ -407,7 +413,7 @@ def _configure_market(core: Core, plan: Plan, m: int) -> None:
         l1_only=one.book == "l1",
         by_order=one.book == "l3",
         mark_source=codes.MARK_MID if market.mark_mid else codes.MARK_RECORDED,
-        post_only_reject=orders.post_only.value == "reject",
+        forms=venue.forms,
         fok_reject=orders.fok_unfilled.value == "reject",
         min_lots=instrument.min_lots,
         max_lots=instrument.max_lots if instrument.max_lots is not None else (1 << 31) - 1,

@@ -20,101 +20,17 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import (
     AfterValidator,
     BaseModel,
-    BeforeValidator,
-    ConfigDict,
     Field,
     GetJsonSchemaHandler,
-    PlainSerializer,
     ValidationError,
-    WithJsonSchema,
     model_validator,
 )
 from pydantic_core import CoreSchema, ErrorDetails, PydanticCustomError
 
-from sim.units import duration_ns, duration_text, instant_ns, instant_text
+from sim.config_parts import Duration, Instant, Money, Params, Part, PositiveDuration, Rate, ShortForm
 from venues.errors import InputError
 
 BASE_KEY: Final = "base_dir"  # context key: the folder that relative paths start from
-
-
-def _duration(value: Any) -> int:
-    return duration_ns(value)
-
-
-def _instant(value: Any) -> int:
-    return instant_ns(value)
-
-
-def _decimal(value: Any) -> Any:
-    """Rates may be written in basis points: ``"2 bps"``."""
-    if isinstance(value, str) and value.strip().endswith("bps"):
-        return Decimal(value.strip().removesuffix("bps").strip()) / 10_000
-    return value
-
-
-def _plain(value: Any) -> Any:
-    """Parameters of user classes are ordinary floats, not the decimals that the file is read with."""
-    if isinstance(value, Decimal):
-        return float(value)
-    if isinstance(value, Mapping):
-        return {key: _plain(inner) for key, inner in value.items()}
-    return [_plain(inner) for inner in value] if isinstance(value, list) else value
-
-
-Params = Annotated[dict[str, Any], BeforeValidator(_plain)]
-Duration = Annotated[
-    int,
-    BeforeValidator(_duration),
-    PlainSerializer(duration_text),
-    WithJsonSchema({"type": ["string", "integer"], "examples": ["100ms", "1.5s"], "description": "a duration"}),
-]
-Instant = Annotated[
-    int,
-    BeforeValidator(_instant),
-    PlainSerializer(instant_text),
-    WithJsonSchema({"type": ["string", "integer"], "examples": ["2023-04-05T00:00:00Z"], "description": "an instant"}),
-]
-_NUMBER_SCHEMA: Final = {"type": ["number", "string"]}
-Money = Annotated[Decimal, PlainSerializer(str), WithJsonSchema(_NUMBER_SCHEMA)]
-Rate = Annotated[
-    Decimal,
-    BeforeValidator(_decimal),
-    PlainSerializer(str),
-    WithJsonSchema(_NUMBER_SCHEMA | {"examples": [0.0002, "2 bps"]}),
-]
-
-
-def _positive(value: int) -> int:
-    if value < 1:
-        raise PydanticCustomError("positive", "must be longer than nothing")
-    return value
-
-
-PositiveDuration = Annotated[Duration, AfterValidator(_positive)]
-
-
-class Part(BaseModel):
-    """A table of the run file: unknown keys are refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
-
-
-class ShortForm(Part):
-    """A table that may be written as one string, the value of its key ``SHORT``."""
-
-    @classmethod
-    def short_key(cls) -> str:
-        raise NotImplementedError
-
-    @model_validator(mode="before")
-    @classmethod
-    def _from_text(cls, value: Any) -> Any:
-        return {cls.short_key(): value} if isinstance(value, str | int) and not isinstance(value, bool) else value
-
-    @classmethod
-    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        table = handler(core_schema)
-        return {"anyOf": [{"type": "string"}, table]}
 
 
 class LegConfig(ShortForm):
@@ -142,7 +58,7 @@ class LegConfig(ShortForm):
     p50: Duration | None = None
     p99: Duration | None = None
     model: str | None = None
-    params: Params = {}
+    params: Params = Field({})
 
     @classmethod
     def short_key(cls) -> str:
@@ -191,7 +107,7 @@ class FeesConfig(ShortForm):
     taker: Rate | None = None
     tier: str = ""
     model: str | None = None
-    params: Params = {}
+    params: Params = Field({})
 
     @classmethod
     def short_key(cls) -> str:
@@ -240,6 +156,8 @@ class VenueConfig(Part):
     deposit: dict[str, Money] = Field({}, description="asset = amount that every lane's account starts with")
     insurance: dict[str, Money] = Field({}, description="asset = balance of the insurance fund; unlimited if not given")
     liquidation: LiquidationConfig = LiquidationConfig()
+    stp: str | None = Field(None, description="self-trade prevention of orders that name none")
+    hedge: bool = Field(False, description="a long and a short position beside each other; orders name their side")
 
 
 class QueueConfig(ShortForm):
@@ -247,7 +165,7 @@ class QueueConfig(ShortForm):
 
     model: str = "power3"
     n: float = Field(3.0, gt=0)
-    params: Params = {}
+    params: Params = Field({})
 
     @classmethod
     def short_key(cls) -> str:
@@ -310,7 +228,7 @@ class StrategyConfig(ShortForm):
     """``class`` is ``module:Class`` or ``file.py:Class``; params go to its constructor by name."""
 
     class_: str = Field(alias="class")
-    params: Params = {}
+    params: Params = Field({})
 
     @classmethod
     def short_key(cls) -> str:
@@ -366,7 +284,7 @@ class RunConfig(Part):
     feed: FeedConfig = FeedConfig()
     venue: list[VenueConfig] = Field(min_length=1)
     instrument: list[InstrumentConfig] = Field(min_length=1)
-    data: list[DataConfig] = []
+    data: list[DataConfig] = Field([])
     adl: list[AdlConfig] = Field([], description="injected auto-deleveraging of our positions")
     compute: ComputeConfig | None = None
     samples: SamplesConfig = SamplesConfig()

@@ -56,12 +56,16 @@ def stp_mode(card: RuleCard, asked: str | None, where: str) -> int:
     return STP_MODES.get(action, codes.STP_NONE)
 
 
-def order_forms(card: RuleCard, ts_ns: int, stp: str | None = None, where: str = "venue") -> OrderForms:
-    """How a venue treats orders at ``ts_ns``. ``stp``: the account's self-trade prevention, as the run file says it.
+def order_forms(
+    card: RuleCard, ts_ns: int, stp: str | None = None, hedge: bool = False, where: str = "venue"
+) -> OrderForms:
+    """How a venue treats orders at ``ts_ns``. ``stp``, ``hedge``: the account's own settings, as the run file has them.
 
     Raises ``InputError`` for a mode that the venue does not have.
     """
     orders = card.orders
+    if hedge and not orders.hedge_mode.value:
+        raise InputError(f"{card.title} has no hedge mode", source=where, field="hedge")
     mode = stp_mode(card, stp, where)
     modes = [STP_MODES[action] for action in card.stp.actions.value]
     by_order = card.stp.decided_by.value == "taker"
@@ -89,6 +93,8 @@ def order_forms(card: RuleCard, ts_ns: int, stp: str | None = None, where: str =
         trigger_protect_e12=orders.trigger_protect_e12.value or 0,
         callback_min_e12=orders.trailing_min_e12.value or 0,
         callback_max_e12=orders.trailing_max_e12.at(ts_ns).value or 0,
+        close_position=orders.close_position.value,
+        hedge=hedge,
         amend_held=orders.amend_held.value,
         expiry=EXPIRY[orders.expiry.value],
         expiry_min_ns=orders.expiry_min_ns.value or 0,

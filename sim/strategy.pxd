@@ -29,7 +29,10 @@ cdef class Order:
     cdef readonly long long number, lane, instrument, side, ticks, lots, filled_lots, tif, type
     cdef readonly long long status, pending, reason
     cdef readonly long long sent_ns, acked_ns, acked_venue_ns, closed_ns, value_ticks_lots
-    cdef readonly bint reduce_only, external, is_open, is_closed, is_cancelable
+    cdef readonly bint reduce_only, external, is_open, is_closed, is_cancelable, close_position
+    cdef readonly object trigger, stp
+    cdef readonly long long expires_ns, leg
+    cdef bint special
     cdef public long long tag
     cdef long long slot, row
     cdef void _become(self, long long row) noexcept
@@ -95,19 +98,26 @@ cdef class Context:
     cdef bint deferring
     cdef long long numbers
     cdef long long[::1] position_lots
+    cdef dict moved
     cdef long long[::1] wallet_of
     cdef long long[::1] wallet_e8
     cdef double[::1] tick_num
     cdef double[::1] tick_den
     cpdef Book book(self, long long i)
-    cpdef long long position(self, long long i)
+    cpdef long long position(self, long long i, object leg=*)
     # Py_ssize_t, as wide as long long, refuses a float where long long would cut it
     cpdef Order submit(self, Py_ssize_t i, Py_ssize_t side, Py_ssize_t ticks, Py_ssize_t lots,
-                       Py_ssize_t tif=*, Py_ssize_t type=*, bint reduce_only=*)
+                       Py_ssize_t tif=*, Py_ssize_t type=*, bint reduce_only=*, object trigger=*,
+                       Py_ssize_t trigger_ticks=*, object watch=*, object callback=*, Py_ssize_t callback_ticks=*,
+                       bint protect=*, long long expires_ns=*, object stp=*, object position_side=*,
+                       bint close_position=*)
     cpdef Order buy(self, Py_ssize_t i, Py_ssize_t ticks, Py_ssize_t lots, Py_ssize_t tif=*)
     cpdef Order sell(self, Py_ssize_t i, Py_ssize_t ticks, Py_ssize_t lots, Py_ssize_t tif=*)
     cpdef bint cancel(self, Order order) except? -1
-    cpdef bint amend(self, Order order, Py_ssize_t ticks, Py_ssize_t lots) except? -1
+    cpdef bint amend(self, Order order, Py_ssize_t ticks, Py_ssize_t lots, Py_ssize_t trigger_ticks=*) except? -1
+    cdef _send_amend(self, Order order, long long ticks, long long lots, long long trigger_ticks)
+    cdef _move_trigger(self, Order order, long long kind)
+    cdef long long _forced_leg(self, long long market, long long side)
     cpdef Order apply_private(self)
     cdef Order find(self, long long slot, long long number)
     cdef Order adopt(self)

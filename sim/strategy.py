@@ -8,9 +8,12 @@ This file runs compiled (the types are in strategy.pxd) and uncompiled with the 
 reference of the public names. Event objects are small and new each time, so a strategy may keep them.
 """
 
+from dataclasses import replace
+
 import cython
 import numpy as np
 
+from sim import requests
 from sim.bars import Bar
 from sim.units import duration_ns
 from venues import lifecycle
@@ -43,7 +46,7 @@ class Order:
         self.status = row if row < CLOSED else CLOSED
         self.is_open = row == OPEN
         self.is_closed = row >= CLOSED
-        self.is_cancelable = row == OPEN and self.pending == 0
+        self.is_cancelable = row in (OPEN, HELD) and self.pending == 0
 
     @property
     def leaves_lots(self):
@@ -61,11 +64,22 @@ class Order:
     def status_name(self):
         return lifecycle.Status(self.status).name
 
+    @property
+    def position_side(self):
+        """ "long" or "short" in hedge mode, else None."""
+        return {FLAG_LONG_LEG: "long", FLAG_SHORT_LEG: "short"}.get(self.leg)
+
     def __repr__(self):
         return (
             f"<Order {self.number} instrument {self.instrument} {SIDE_NAMES[self.side]} {self.lots} lots at "
             f"{self.ticks} ticks, {self.status_name}, filled {self.filled_lots}>"
         )
+
+
+if not cython.compiled:  # what few orders have; compiled these are fields that begin so
+    Order.trigger = Order.stp = None
+    Order.expires_ns = Order.leg = 0
+    Order.close_position = Order.special = False
 
 
 class OrderEvent:
@@ -234,7 +248,8 @@ class Context:
         self.books = [Book(core, i, scale[0], scale[1]) for i, scale in enumerate(scales)]
         self.tick_num = memoryview(np.array([scale[0] for scale in scales], np.float64))
         self.tick_den = memoryview(np.array([scale[1] for scale in scales], np.float64))
-        self.position_lots = memoryview(np.zeros(self.count, np.int64))
+        self.position_lots = memoryview(np.zeros(2 * self.count, np.int64))  # in hedge mode short legs come second
+        self.moved = {}
         self.wallet_of = memoryview(np.array(wallet_of, np.int64))
         self.wallet_e8 = memoryview(np.array(deposits_e8, np.int64))
 
@@ -246,11 +261,13 @@ class Context:
             raise IndexError(self._no_instrument(i))
         return self.books[i]
 
-    def position(self, i):
-        """Position in lots (negative: short) as delivered fills say."""
+    def position(self, i, leg=None):
+        """Position in lots (negative: short) as delivered fills say; ``leg`` "long" or "short" of it in hedge mode."""
         if i < 0 or i >= self.count:
             raise IndexError(self._no_instrument(i))
-        return self.position_lots[i]
+        if leg is not None:
+            return self.position_lots[i if requests.leg_of(leg) == FLAG_LONG_LEG else self.count + i]
+        return self.position_lots[i] + self.position_lots[self.count + i]
 
     def balance_e8(self, i=0):
         """Wallet balance, at 1e-8 of the asset that instrument i settles in, as delivered events say."""
@@ -291,15 +308,19 @@ class Context:
 
     # -- acting
 
-    def submit(self, i, side, ticks, lots, tif=GTC, type=LIMIT, reduce_only=False):
-        """Send an order. Returns at once with its object; everything about it arrives as events."""
+    def submit(
+        self, i, side, ticks, lots, tif=GTC, type=LIMIT, reduce_only=False, trigger=None, trigger_ticks=0, watch=None,
+        callback=None, callback_ticks=0, protect=False, expires_ns=0, stp=None, position_side=None,
+        close_position=False,
+    ):  # fmt: skip
+        """Send an order. Returns at once with its object; everything about it arrives as events. See strategy.pyi."""
         if not cython.compiled:
             ticks, lots = index(ticks), index(lots)  # as compiled: a float is refused, not cut
-        if i < 0 or i >= self.count or lots <= 0 or (side != BUY and side != SELL) or ticks > MAX_TICKS or ticks < 0:
-            self._refuse(i, side, ticks, lots)
+        if (lots <= 0) != close_position or lots < 0:  # the venue sizes what closes a position
+            self._refuse_size(i, lots, close_position)
+        if i < 0 or i >= self.count or (side != BUY and side != SELL) or ticks > MAX_TICKS or ticks < 0:
+            self._refuse(i, side, ticks, 1)
         order: Order = Order.__new__(Order)
-        self.numbers += 1
-        order.number = self.numbers
         order.lane = self.lane
         order.instrument = i
         order.side = side
@@ -316,13 +337,45 @@ class Context:
         order.sent_ns = self.now_ns
         order.acked_ns = order.acked_venue_ns = order.closed_ns = order.value_ticks_lots = order.tag = 0
         order.slot = -1
+        if (
+            trigger is not None or trigger_ticks != 0 or watch is not None or callback is not None
+            or callback_ticks != 0 or protect or expires_ns != 0 or stp is not None or position_side is not None
+            or close_position
+        ):  # fmt: skip
+            self._make_special(
+                order, trigger, (trigger_ticks, watch, callback, callback_ticks, protect), expires_ns, stp,
+                position_side, close_position,
+            )  # fmt: skip
+        self.numbers += 1
+        order.number = self.numbers
         if self.deferring:
-            self.commands.append((0, order, 0, 0))
+            self.commands.append((0, order, 0, 0, 0))
         else:
             self.send(order)
         return order
 
+    def _make_special(self, order, trigger, terms, expires_ns, stp, position_side, close_position):
+        """Take in the further arguments of ``submit``; ValueError for what cannot be."""
+        made: Order = order
+        if trigger is not None:
+            made.trigger = requests.trigger_of(trigger, *terms)
+        elif terms != (0, None, None, 0, False):
+            raise ValueError("trigger_ticks, watch, callback and protect belong to a trigger: say which")
+        if expires_ns < 0:
+            raise ValueError(f"expires_ns {expires_ns}: must be an instant in ns")
+        made.expires_ns = expires_ns
+        if stp is not None:
+            requests.stp_of(stp)
+            made.stp = stp
+        if position_side is not None:
+            made.leg = requests.leg_of(position_side)
+        made.close_position = close_position
+        made.special = True
+
     def send(self, order):
+        flags: cython.int = FLAG_REDUCE_ONLY if order.reduce_only else 0
+        if order.special:
+            flags |= order.leg | (FLAG_CLOSE_POSITION if order.close_position else 0)
         slot: cython.int = self.core.submit(
             self.lane,
             order.instrument,
@@ -332,9 +385,16 @@ class Context:
             order.lots,
             order.tif,
             order.type,
-            FLAG_REDUCE_ONLY if order.reduce_only else 0,
+            flags,
         )
         order.slot = slot
+        if order.special:
+            if order.trigger is not None:
+                self.core.set_trigger(slot, order.trigger)
+            if order.expires_ns:
+                self.core.set_expiry(slot, order.expires_ns)
+            if order.stp is not None:
+                self.core.set_stp(slot, requests.stp_of(order.stp))
         self.keep(order)
 
     def keep(self, order):
@@ -348,8 +408,10 @@ class Context:
     def sell(self, i, ticks, lots, tif=GTC):
         return self.submit(i, SELL, ticks, lots, tif)
 
-    def market(self, i, side, lots, reduce_only=False):
-        """A market order."""
+    def market(self, i, side, lots, reduce_only=False, **more):
+        """A market order; ``more`` as in ``submit``, so that a trigger makes it a stop."""
+        if more:
+            return self.submit(i, side, 0, lots, IOC, MARKET, reduce_only, **more)
         return self.submit(i, side, 0, lots, IOC, MARKET, reduce_only)
 
     def cancel(self, order):
@@ -359,13 +421,15 @@ class Context:
         order.pending |= PENDING_CANCEL
         order.is_cancelable = False
         if self.deferring:
-            self.commands.append((1, order, 0, 0))
+            self.commands.append((1, order, 0, 0, 0))
         else:
             self.core.cancel(self.lane, order.slot, order.number)
         return True
 
-    def amend(self, order, ticks, lots):
+    def amend(self, order, ticks, lots, trigger_ticks=0):
         """Ask the venue for a new price and total size (filled part included); priority is lost by the venue's rules.
+
+        ``trigger_ticks``: also a new trigger price, of an order that is held.
 
         False, and nothing is sent, if the order is closed or a request about it is under way.
         """
@@ -373,15 +437,24 @@ class Context:
             ticks, lots = index(ticks), index(lots)
         if ticks < 0 or ticks > MAX_TICKS or lots <= 0:
             self._refuse(order.instrument, order.side, ticks, lots)
+        if trigger_ticks != 0 and (order.trigger is None or trigger_ticks < 0):
+            raise ValueError(f"trigger_ticks {trigger_ticks}: must be positive, and the order have a trigger")
         if order.is_closed or order.pending:
             return False
         order.pending |= PENDING_AMEND
         order.is_cancelable = False
         if self.deferring:
-            self.commands.append((2, order, ticks, lots))
+            self.commands.append((2, order, ticks, lots, trigger_ticks))
+        else:
+            self._send_amend(order, ticks, lots, trigger_ticks)
+        return True
+
+    def _send_amend(self, order, ticks, lots, trigger_ticks):
+        if trigger_ticks != 0:
+            self.moved[order.number] = trigger_ticks
+            self.core.amend_trigger(self.lane, order.slot, order.number, ticks, lots, trigger_ticks)
         else:
             self.core.amend(self.lane, order.slot, order.number, ticks, lots)
-        return True
 
     def cancel_all(self, i=-1):
         """Cancel every order of ours that is not closed: of one instrument, or of all. Returns how many were sent."""
@@ -390,7 +463,7 @@ class Context:
     def flush(self):
         """Send what was decided during a compute delay, in order (called by the run)."""
         waiting, self.commands = self.commands, []
-        for kind, item, ticks, lots in waiting:
+        for kind, item, ticks, lots, trigger_ticks in waiting:
             order: Order = item
             if kind == 0:
                 self.send(order)
@@ -401,7 +474,7 @@ class Context:
             elif kind == 1:
                 self.core.cancel(self.lane, order.slot, order.number)
             else:
-                self.core.amend(self.lane, order.slot, order.number, ticks, lots)
+                self._send_amend(order, ticks, lots, trigger_ticks)
 
     def defer(self, on):
         """Hold commands back until ``flush`` (called by the run, which models the time that computing takes)."""
@@ -472,8 +545,11 @@ class Context:
         elif kind == EV_AMENDED:
             order.ticks = core.ev_ticks
             order.lots = core.ev_lots
-        elif kind == EV_ACCEPTED and order.reduce_only:
-            order.lots = core.ev_lots  # the venue has cut it to the position
+        elif kind in (EV_ACCEPTED, EV_TRIGGERED):
+            order.ticks = core.ev_ticks  # the venue may have moved a post-only order to where it rests,
+            order.lots = core.ev_lots  # cut one to the position, or sized one that closes it
+        if self.moved and (kind in (EV_AMENDED, EV_AMEND_REJECTED)):
+            self._move_trigger(order, kind)
         asked: cython.longlong = order.pending
         entry: cython.longlong = TRANSITIONS[(order.row * 4 + order.pending) * TRIGGERS + trigger]
         if entry < 0:
@@ -491,7 +567,7 @@ class Context:
         elif kind == EV_CANCEL_REJECTED and not asked & PENDING_CANCEL:
             order.pending = 0  # the amendment had closed it, the cancel came second
         order._become(entry & 15)
-        if kind == EV_ACCEPTED:
+        if (kind in (EV_ACCEPTED, EV_HELD)) and order.acked_ns == 0:
             order.acked_ns = core.ev_deliver
             order.acked_venue_ns = core.ev_ts
         elif order.is_closed and not was_closed:
@@ -504,13 +580,24 @@ class Context:
     def _apply_fill(self, order):
         core: Core = self.core
         market: cython.longlong = core.ev_market
+        leg: cython.longlong = market + self.count if order.leg == FLAG_SHORT_LEG else market
         order.filled_lots += core.ev_lots
         order.value_ticks_lots += core.ev_ticks * core.ev_lots
         self.wallet_e8[self.wallet_of[market]] += core.ev_realized_e8 - core.ev_fee_e8
         if order.side == BUY:
-            self.position_lots[market] += core.ev_lots
+            self.position_lots[leg] += core.ev_lots
         else:
-            self.position_lots[market] -= core.ev_lots
+            self.position_lots[leg] -= core.ev_lots
+
+    def _move_trigger(self, order, kind):
+        """A held order's trigger price was amended, or not."""
+        ticks = self.moved.pop(order.number, 0)
+        if ticks and kind == EV_AMENDED:
+            order.trigger = replace(order.trigger, ticks=ticks)
+
+    def _forced_leg(self, market, side):
+        """The leg that a forced order of a side reduces: a buy can only reduce a short one."""
+        return FLAG_SHORT_LEG if side == BUY and self.position_lots[self.count + market] != 0 else 0
 
     def _apply_account(self, kind, market):
         core: Core = self.core
@@ -519,13 +606,17 @@ class Context:
             self.wallet_e8[wallet] += core.ev_fee_e8
         elif kind in (EV_LIQUIDATED, EV_ADL):
             self.wallet_e8[wallet] = core.ev_wallet_e8  # as stated: the insurance fund may have covered a deficit
-            if core.ev_side == BUY:
+            if self._forced_leg(market, core.ev_side):
+                self.position_lots[self.count + market] += core.ev_lots
+            elif core.ev_side == BUY:
                 self.position_lots[market] += core.ev_lots
             else:
                 self.position_lots[market] -= core.ev_lots
 
     def _close(self, order, ts_ns):
         order.closed_ns = ts_ns
+        if self.moved:
+            self.moved.pop(order.number, None)
         if order.slot >= 0:
             self.slots[order.slot] = None
         else:
@@ -559,6 +650,7 @@ class Context:
         order.tif = IOC
         order.type = LIMIT
         order.reduce_only = True
+        order.leg = self._forced_leg(order.instrument, order.side)
         order.external = True
         order.pending = order.reason = 0
         order._become(OPEN)
@@ -572,13 +664,21 @@ class Context:
             self.forced[order.number] = order
         return order
 
+    def _refuse_size(self, i, lots, close_position):
+        if i < 0 or i >= self.count:
+            raise IndexError(self._no_instrument(i))
+        symbol = self.instruments[i].symbol
+        if close_position:
+            raise ValueError(f"{symbol}: close_position leaves the size to the venue, give 0 lots and not {lots}")
+        raise ValueError(f"{symbol}: an order needs a positive number of lots, got {lots}")
+
     def _refuse(self, i, side, ticks, lots):
         if i < 0 or i >= self.count:
             raise IndexError(self._no_instrument(i))
         if side not in (BUY, SELL):
             raise ValueError(f"side {side}: must be BUY (0) or SELL (1)")
         if lots <= 0:
-            raise ValueError(f"{self.instruments[i].symbol}: an order needs a positive number of lots, got {lots}")
+            self._refuse_size(i, lots, False)
         raise ValueError(f"{self.instruments[i].symbol}: price of {ticks} ticks must lie between 0 and {MAX_TICKS}")
 
     def _no_instrument(self, i):

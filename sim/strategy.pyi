@@ -5,11 +5,13 @@ Times are int nanoseconds UTC, prices int ticks, sizes int lots, money int at 1e
 """
 
 from collections.abc import Callable, Sequence
+from decimal import Decimal
 from typing import Any, Final
 
 import polars as pl
 
 from matching.kernel import Core
+from matching.triggers import Trigger
 from sim.bars import Bar as Bar
 from venues.instruments import Instrument
 
@@ -33,7 +35,9 @@ class Order:
     codes). ``is_open``: the venue has accepted it and it may execute. ``is_cancelable``: open with no request under
     way. ``sent_ns`` and ``acked_ns``, ``closed_ns`` are instants on our side, ``acked_venue_ns`` is the venue's; 0 if
     not yet. ``value_ticks_lots`` is the sum of ticks * lots executed. ``external``: made by the venue (a
-    liquidation), not by us. ``tag`` is an int of the strategy's own.
+    liquidation), not by us. ``tag`` is an int of the strategy's own. ``trigger``, ``expires_ns``, ``stp``,
+    ``position_side`` and ``close_position`` are those given to ``submit``; ``lots`` of an order that closes a
+    position is 0 until the venue has sized it; otherwise ``ticks`` and ``lots`` are what the venue confirmed last.
     """
 
     number: Final[int]
@@ -54,11 +58,18 @@ class Order:
     closed_ns: Final[int]
     value_ticks_lots: Final[int]
     reduce_only: Final[bool]
+    close_position: Final[bool]
+    trigger: Final[Trigger | None]
+    stp: Final[str | None]
+    expires_ns: Final[int]
     external: Final[bool]
     is_open: Final[bool]
     is_closed: Final[bool]
     is_cancelable: Final[bool]
     tag: int
+    @property
+    def position_side(self) -> str | None:
+        """ "long" or "short" in hedge mode, else None."""
     @property
     def leaves_lots(self) -> int: ...
     @property
@@ -223,8 +234,8 @@ class Context:
     ) -> None: ...
     # looking
     def book(self, i: int) -> Book: ...
-    def position(self, i: int) -> int:
-        """Position in lots (negative: short) as delivered fills say."""
+    def position(self, i: int, leg: str | None = None) -> int:
+        """Position in lots (negative: short) as delivered fills say; ``leg`` "long" or "short" of it in hedge mode."""
     def balance_e8(self, i: int = 0) -> int:
         """Wallet balance of the asset that instrument i settles in, at 1e-8."""
     @property
@@ -245,13 +256,42 @@ class Context:
         """
     # acting
     def submit(
-        self, i: int, side: int, ticks: int, lots: int, tif: int = 0, type: int = 0, reduce_only: bool = False
-    ) -> Order: ...
+        self,
+        i: int,
+        side: int,
+        ticks: int,
+        lots: int,
+        tif: int = 0,
+        type: int = 0,
+        reduce_only: bool = False,
+        *,
+        trigger: str | Trigger | None = None,
+        trigger_ticks: int = 0,
+        watch: str | None = None,
+        callback: float | str | Decimal | None = None,
+        callback_ticks: int = 0,
+        protect: bool = False,
+        expires_ns: int = 0,
+        stp: str | None = None,
+        position_side: str | None = None,
+        close_position: bool = False,
+    ) -> Order:
+        """Send an order; returns at once. What the venue does not have it refuses (an event); ValueError for no order.
+
+        ``trigger`` "stop", "take_profit" or "trailing" makes it conditional: the venue holds it until the price that
+        it watches (``watch`` "last", "mark" or "index"; None: the venue's default) is at ``trigger_ticks``; a
+        trailing stop then follows by ``callback`` (a rate such as 0.01) or ``callback_ticks``. ``protect``: only
+        while last trade and mark are near each other. ``expires_ns``: until when it is good (tif GTD, or any).
+        ``stp``: self-trade prevention of its own: "none", "cancel_taker", "cancel_maker", "cancel_both" or
+        "reject_taker".
+        ``position_side`` "long" or "short": the leg it belongs to, in hedge mode. ``close_position``: give 0 lots, the
+        venue sizes it when it executes.
+        """
     def buy(self, i: int, ticks: int, lots: int, tif: int = 0) -> Order: ...
     def sell(self, i: int, ticks: int, lots: int, tif: int = 0) -> Order: ...
-    def market(self, i: int, side: int, lots: int, reduce_only: bool = False) -> Order: ...
+    def market(self, i: int, side: int, lots: int, reduce_only: bool = False, **more: Any) -> Order: ...
     def cancel(self, order: Order) -> bool: ...
-    def amend(self, order: Order, ticks: int, lots: int) -> bool: ...
+    def amend(self, order: Order, ticks: int, lots: int, trigger_ticks: int = 0) -> bool: ...
     def cancel_all(self, i: int = -1) -> int: ...
     # time and records
     def every(self, interval: int | str, callback: Callable[[], object] | None = None) -> int:

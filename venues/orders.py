@@ -15,11 +15,14 @@ from typing import ClassVar, TypeAlias
 import msgspec
 
 from matching import codes
+from matching.triggers import Trigger
 from venues import lifecycle
 from venues.errors import InstrumentError
 from venues.instruments import Instrument
 
-TIME_IN_FORCE_NAMES = {codes.GTC: "GTC", codes.IOC: "IOC", codes.FOK: "FOK", codes.GTX: "GTX"}
+TIME_IN_FORCE_NAMES = {
+    codes.GTC: "GTC", codes.IOC: "IOC", codes.FOK: "FOK", codes.GTX: "GTX", codes.GTD: "GTD",
+}  # fmt: skip
 TYPE_NAMES = {codes.LIMIT: "LIMIT", codes.MARKET: "MARKET"}
 
 
@@ -27,7 +30,12 @@ TYPE_NAMES = {codes.LIMIT: "LIMIT", codes.MARKET: "MARKET"}
 
 
 class OrderRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """A new order. ``side`` BUY or SELL, ``tif`` GTC, IOC, FOK or GTX (post-only), ``type`` LIMIT or MARKET."""
+    """A new order. ``side`` BUY or SELL, ``tif`` GTC, IOC, FOK, GTX (post-only) or GTD, ``type`` LIMIT or MARKET.
+
+    ``trigger`` makes it conditional. ``expires_ns`` is its good-till instant (0: none). ``stp`` is a self-trade
+    prevention of its own (STP_*; None: the account's or the venue's). ``leg`` is FLAG_LONG_LEG or FLAG_SHORT_LEG in
+    hedge mode. ``close_position``: ``lots`` is 0, the venue sizes it when it executes.
+    """
 
     account: int
     instrument: int
@@ -38,6 +46,11 @@ class OrderRequest(msgspec.Struct, frozen=True, kw_only=True):
     tif: int = codes.GTC
     type: int = codes.LIMIT
     reduce_only: bool = False
+    trigger: Trigger | None = None
+    expires_ns: int = 0
+    stp: int | None = None
+    leg: int = 0
+    close_position: bool = False
 
     def checked(self, instrument: Instrument) -> OrderRequest:
         """This request, if the venue could take it at all; else ``InstrumentError`` naming the field.
@@ -52,24 +65,37 @@ class OrderRequest(msgspec.Struct, frozen=True, kw_only=True):
             raise InstrumentError(f"{who}: no such order type {self.type} or time in force {self.tif}")
         if self.type == codes.MARKET and self.tif == codes.GTX:
             raise InstrumentError(f"{who}: tif GTX (post-only) contradicts type MARKET")
+        self._check_rarer(who)
         most = instrument.max_market_lots if self.type == codes.MARKET else instrument.max_lots
-        if self.lots < instrument.min_lots or (most is not None and self.lots > most):
-            raise InstrumentError(f"{who}: lots {self.lots} outside {instrument.min_lots}..{most or 'unlimited'}")
+        least = 0 if self.close_position else instrument.min_lots
+        if self.lots < least or (most is not None and self.lots > most):
+            raise InstrumentError(f"{who}: lots {self.lots} outside {least}..{most or 'unlimited'}")
         if self.type == codes.LIMIT:
             low, high = instrument.min_ticks or 1, instrument.max_ticks
             if self.ticks < low or (high is not None and self.ticks > high):
                 raise InstrumentError(f"{who}: ticks {self.ticks} outside {low}..{high or 'unlimited'}")
         return self
 
+    def _check_rarer(self, who: str) -> None:
+        if self.expires_ns < 0:
+            raise InstrumentError(f"{who}: expires_ns {self.expires_ns} is no instant")
+        if self.stp is not None and not codes.STP_NONE <= self.stp <= codes.STP_REJECT_TAKER:
+            raise InstrumentError(f"{who}: no such self-trade prevention {self.stp}")
+        if self.leg not in (0, codes.FLAG_LONG_LEG, codes.FLAG_SHORT_LEG):
+            raise InstrumentError(f"{who}: leg is {self.leg}, wanted FLAG_LONG_LEG, FLAG_SHORT_LEG or 0")
+        if self.close_position and self.lots:
+            raise InstrumentError(f"{who}: close_position leaves the size to the venue, lots is {self.lots}")
+
 
 class AmendRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """A new price and a new total size for an open order."""
+    """A new price and a new total size for an open order; of a held one also a new trigger price (0: as it is)."""
 
     account: int
     instrument: int
     order_no: int
     ticks: int
     lots: int
+    trigger_ticks: int = 0
 
 
 class CancelRequest(msgspec.Struct, frozen=True, kw_only=True):

@@ -48,6 +48,10 @@ _UNROUNDED: Final[Fact[int]] = Fact(0, "samples are kept as they are")
 _HALF_EVEN: Final[Fact[Rounding]] = assumed("half_even", "the direction of rounding of rates is not documented")
 _UNIT: Final[Fact[int]] = assumed(1, "published rates taken to be multiples of 1e-12")
 _OF_INTERVAL: Final[Fact[Literal["interval", "rolling"]]] = assumed("interval", "forecasts taken to start anew")
+_NO_PROTECTION: Final[Fact[int | None]] = Fact(None, "not among the parameters of an order")
+_EXPIRES: Final[Fact[Literal["reject", "expire"]]] = assumed("expire", "how a refused trigger is reported: closed")
+_AMENDABLE: Final[Fact[bool]] = assumed(True, "untriggered orders taken to be amendable like others")
+_MAY_TAKE: Final[Fact[bool]] = Fact(False, "an amended order may take")
 _EACH_SAMPLE: Final[Fact[int]] = assumed(0, "the forecast is taken to change with each premium sample")
 
 
@@ -273,6 +277,10 @@ class OrderRules:
     max_batch_cancel: Fact[int]
     client_id_form: Fact[str]  # a regular expression; "": anything
     client_id_unique: Fact[Literal["none", "open", "always"]]
+    trigger_protect_e12: Fact[int | None] = _NO_PROTECTION  # widest |last - mark| / mark of triggers that ask for it
+    trigger_refused: Fact[Literal["reject", "expire"]] = _EXPIRES  # what the engine refuses when it fires
+    amend_held: Fact[bool] = _AMENDABLE  # untriggered orders can be amended
+    amend_must_rest: Fact[bool] = _MAY_TAKE  # amended orders are treated as post-only
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Hedge mode: a long and a short position in one market, each with its own orders (docs/fills.md, section 12)."""
+"""Hedge mode: a long and a short position in one market, each with its own orders (docs/fills.md, section 13)."""
 
 from __future__ import annotations
 

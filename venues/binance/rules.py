@@ -365,6 +365,9 @@ _ORDERS: Final = OrderRules(
     max_batch_cancel=Fact(10, "USDM/trade/rest-api/Cancel-Multiple-Orders"),
     client_id_form=Fact(r"^[\.A-Z\:/a-z0-9_-]{1,36}$", _PLACE),
     client_id_unique=Fact("open", _PLACE),
+    trigger_protect_e12=Fact(5 * E12 // 100, _INFO + ": triggerProtect, BTCUSDT, captured 2026-09-15"),
+    trigger_refused=Fact("reject", "USDM/user-data-streams/Event-Algo-Order-Update"),
+    amend_held=Fact(False, "CHANGELOG, 2025-12-09: an untriggered algo order cannot be modified"),
 )  # fmt: skip
 
 _FEED: Final = FeedRules(

@@ -214,6 +214,7 @@ HYPERLIQUID: Final = RuleCard(
         max_batch_cancel=Fact(200, "TW: measured"),
         client_id_form=Fact(r"^0x[0-9a-fA-F]{32}$", _EXCHANGE),
         client_id_unique=assumed("open", "not documented"),
+        amend_must_rest=Fact(True, _EXCHANGE + ": a modified order is ALO, or a GTC that does not cross"),
     ),
     batching=group(
         BatchingRules, _BOOK,

@@ -112,6 +112,7 @@ NEUTRAL: Final = RuleCard(
         max_limit_value=(), max_market_value=(), max_open_orders=None, open_orders_scope="none",
         open_orders_per_volume_e8=None, open_orders_most=None, open_orders_by_equity=(), max_stop_orders=None,
         stop_orders_scope="none", max_batch=1, max_batch_cancel=1, client_id_form="", client_id_unique="none",
+        trigger_protect_e12=None, trigger_refused="expire", amend_held=True, amend_must_rest=False,
     ),
     batching=group(
         BatchingRules, SOURCE,
