@@ -1070,7 +1070,7 @@ class Market:
             old_lots = self.orders.n_lots[node]
             old_stamp = self.orders.n_stamp[node]
         if kind == ORDER_FILL and self.resting[side] > 0:
-            self._execute(side, ticks, lots, old_stamp)
+            self._execute(side, ticks, lots, old_stamp if old_side == side and old_ticks == ticks else NEVER)
         self.orders.apply(kind, self.ref[j], side, ticks, lots)
         node = self.orders.find(self.ref[j])
         if old_lots > 0:

@@ -124,7 +124,7 @@ class Twin:
         for mine in self._own_by_priority(side):
             if not self.reaches(side, mine.ticks, ticks):
                 continue
-            if mine.ticks == ticks and maker is not None:
+            if mine.ticks == ticks and maker is not None and (maker.side, maker.ticks) == (side, ticks):
                 queue = self.queues[side, ticks]
                 if queue.index(maker) < queue.index(mine):
                     continue

@@ -183,12 +183,16 @@ def test_own_orders_at_one_price_share_an_execution_in_queue_order() -> None:
 
 def test_the_named_maker_decides_who_was_reached() -> None:
     """An execution of an order behind ours proves that ours was reached, whatever the feed still shows ahead."""
-    scene = Scene((ORDER_ADD, 6, BUY, 99, 9), (ORDER_FILL, 6, BUY, 99, 2), (ORDER_FILL, 777, BUY, 99, 1))
+    scene = Scene(
+        (ORDER_ADD, 6, BUY, 99, 9), (ORDER_FILL, 6, BUY, 99, 2), (ORDER_FILL, 777, BUY, 99, 1),
+        (ORDER_FILL, 3, BUY, 99, 1),
+    )  # fmt: skip
     scene.send(1, BUY, 99, 6)
     scene.advance(2)
     assert (scene.ahead(1), scene.left(1)) == (8, 4)
     scene.advance(3)  # an order that nobody has seen was not ahead of us
-    assert fills(scene.core) == [(1, 99, 2, 8), (1, 99, 1, 8)]
+    scene.advance(4)  # nor was one that rests at another price
+    assert fills(scene.core) == [(1, 99, 2, 8), (1, 99, 1, 8), (1, 99, 1, 8)]
 
 
 def test_lanes_do_not_share_executions() -> None:
