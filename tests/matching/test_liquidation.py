@@ -19,9 +19,11 @@ from matching.codes import (
     EV_LIQUIDATED,
     EV_MARGIN_WARNING,
     EV_REJECTED,
+    MODE_ISOLATED,
     R_IN_LIQUIDATION,
     R_LIQUIDATION,
     R_MARGIN,
+    R_NONE,
     SELL,
 )
 from tests.matching.liquidations import E8, TERMS, Scene
@@ -263,6 +265,36 @@ def test_a_warning_comes_once_until_the_ratio_has_fallen_again(venue: str) -> No
     assert [event for _, event, _, _ in scene.events()] == [EV_MARGIN_WARNING, EV_MARGIN_WARNING]
 
 
+@pytest.mark.parametrize("price", [958, 900])
+@pytest.mark.parametrize("venue", VENUES)
+def test_an_isolated_position_is_liquidated_alone(venue: str, price: int) -> None:
+    """500 of 10,000 stand behind ten coins: no more than that is lost, just below maintenance or far beyond it."""
+    tape = book().depth(2 * S, *[(BUY, 10_000 - k, 0) for k in range(10)], (BUY, 9_570, 100_000))
+    tape = mark(tape, 3 * S, price)
+    for k in range(20):
+        mark(tape, (4 + k) * S, price)
+    scene = Scene(TERMS[venue], tape.depth(60 * S, (BUY, 1, 1)), (10_000,))
+    assert scene.ledger.set_mode(0, 0, MODE_ISOLATED) == R_NONE
+    scene.order(10 * MS, BUY, 10_000)
+    scene.end()
+    assert forced(scene) and not scene.ledger.is_liquidatable(0)
+    assert scene.ledger.wallet(0, 0) >= 9_499 * E8, "the rest of the wallet was never behind it"
+    assert scene.ledger.equity_e8(0, 0) >= 9_499 * E8
+
+
+def test_bybit_has_one_procedure_for_the_account_and_one_for_an_isolated_position() -> None:
+    """In the lowest tier: a ladder of quarters on the account, taken over whole when isolated."""
+    terms = replace(TERMS["bybit_cross"], isolated_procedure="tier_step_down")
+    for isolated, price in ((False, 942), (True, 958)):
+        scene = Scene(terms, mark(book(), 3 * S, price).depth(9 * S, (BUY, 1, 1)), (10_000 if isolated else 650,))
+        if isolated:
+            assert scene.ledger.set_mode(0, 0, MODE_ISOLATED) == R_NONE
+        scene.order(10 * MS, BUY, 10_000)
+        scene.end()
+        kinds = {event for event, _, _ in forced(scene)}
+        assert kinds == ({EV_LIQUIDATED} if isolated else {EV_FILLED})
+
+
 @st.composite
 def sessions(draw: st.DrawFn) -> tuple[int, list[tuple[int, ...]], tuple[int, ...], int | None, bool]:
     """Deposit, then steps: a mark in 0.1, a bid or ask level, or an order of a lane."""
@@ -305,6 +337,8 @@ def test_books_balance_and_nobody_is_left_below_zero(
     tape.mark((5 + 3 * len(steps)) * S, last * 10**7).depth((10 + 3 * len(steps)) * S, (BUY, 1, 1))
     terms = replace(TERMS[venue], lanes_share=share, warning_ratio_e12=8 * 10**11)
     scene = Scene(terms, tape, deposits, fund=fund, taker_e12=fee * 250_000_000)
+    if fee == 1:
+        assert scene.ledger.set_mode(0, 0, MODE_ISOLATED) == R_NONE
     for at, lane, side, lots in orders:
         scene.order(at, side, lots, lane=lane)
     scene.end()
