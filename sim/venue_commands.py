@@ -186,6 +186,12 @@ def show_lines(found: dict[str, Any], width: int) -> list[str]:
     return [*lines, "", f"{len(found['errors'])} error codes (--json lists them), {count} assumptions"]
 
 
+def is_absent(fact: dict[str, Any]) -> bool:
+    """Whether a fact says that the venue has no such rule, for certain and at all times."""
+    known = fact["verified"] and "history" not in fact
+    return known and fact["value"] in ABSENT and not fact.get("name", "").endswith("rate_e12")
+
+
 def _group_lines(facts: list[dict[str, Any]], width: int) -> list[str]:
     """A group's facts, and in one paragraph the names of the rules that the venue does not have."""
     from venues.rule_text import stem
@@ -193,7 +199,7 @@ def _group_lines(facts: list[dict[str, Any]], width: int) -> list[str]:
     lines, absent = [], []
     for fact in facts:
         rest = fact["name"].rpartition(".")[2]
-        if fact["value"] in ABSENT and fact["verified"] and "history" not in fact and not rest.endswith("rate_e12"):
+        if is_absent(fact):
             absent.append(stem(rest))
             continue
         lines += _row(rest, fact, width)

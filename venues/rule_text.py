@@ -34,7 +34,7 @@ def span(value_ns: int) -> str:
             return f"{value_ns // unit_ns} {unit}"
     if value_ns and value_ns % 1_000_000 == 0 and value_ns < 1_000_000_000:
         return f"{value_ns // 1_000_000} ms"
-    return f"{plain(value_ns, 9)} s"
+    return f"{value_ns} ns" if 0 < value_ns < 1_000_000 else f"{plain(value_ns, 9)} s"
 
 
 def stem(name: str) -> str:
