@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from matching.brackets import Brackets
-from matching.liquidation import Unit
-from matching.procedures import FillablePrice
+from matching.liquidation import Terms, Unit
+from matching.procedures import FillablePrice, make
 from sim import calc
 from sim.calc import Account, Contract, Position
 from sim.config import VenueConfig
@@ -34,6 +34,7 @@ from venues.funding import (
     rounded,
 )
 from venues.instruments import Instrument
+from venues.marks import Mark, MarkInputs, mark_rule
 from venues.rules import ContractTiers, LinearTier, MarginTable, OpenInterestTier
 
 FOLDER: Final = Path(__file__).resolve().parent
@@ -248,14 +249,17 @@ def _fillable_price(case: Case) -> Decimal:
 
 def _fillable_price_desk(case: Case, held: Account) -> tuple[FillablePrice, Unit]:
     """The venue's liquidation at work on an account, with a case's own ``adjustment`` and ``spread``."""
-    terms = terms_of(calc.find_card(case.venue), VenueConfig(name=case.venue), calc.LATEST_NS)
     given: dict[str, Any] = {
         name: calc.rate_e12(case.number(key), key)
         for key, name in (("adjustment", "fillable_adjustment_e12"), ("spread", "fillable_spread_e12"))
         if key in case.fields
     }
-    desk = FillablePrice(_Still(held), 0, replace(terms, **given))
+    desk = FillablePrice(_Still(held), 0, replace(_terms(case), **given))
     return desk, desk.units(0)[0]
+
+
+def _terms(case: Case) -> Terms:
+    return terms_of(calc.find_card(case.venue), VenueConfig(name=case.venue), calc.LATEST_NS)
 
 
 class _Still:
@@ -342,6 +346,47 @@ def _funding_cap(case: Case) -> Decimal:
     return Decimal(rounded(cap * 10**12)).scaleb(-12)
 
 
+def _mark(case: Case) -> Decimal:
+    """After the last of ``samples``, each (seconds, index, bid, ask, last trade); rates as of ``until_funding``."""
+    mark = Mark(mark_rule(calc.find_card(case.venue), calc.LATEST_NS))
+    until = duration_ns(case["until_funding"]) if "rate" in case.fields else 0
+    found = None
+    perps = tuple((calc.money_e8(Decimal(price), "price"), weight) for price, weight in case.get("perps", []))
+    rate = calc.rate_e12(case.number("rate"), "rate") if "rate" in case.fields else None
+    interval = duration_ns(case.get("interval", "8h"))
+    for at, *prices in case["samples"]:
+        now, (index, bid, ask, last) = duration_ns(f"{at}s"), (calc.money_e8(Decimal(one), "price") for one in prices)
+        found = mark.sample(MarkInputs(now, index, bid, ask, last, rate, now + until, interval, perps))
+    assert found is not None
+    return calc.decimal_e8(found)
+
+
+def _adl_rank(case: Case) -> Decimal:
+    """What the venue deleverages by: the highest goes first."""
+    held = account(case)
+    desk = make(_Still(held), 0, _terms(case))
+    return Decimal(round(desk.losses.score(0, 0, 0) * 10**12)).scaleb(-12)
+
+
+def _funding_accrued(case: Case) -> Decimal:
+    """Continuous funding of a time at a rate of eight hours, as it is booked."""
+    held = account(case)
+    lots, mark = held.ledger.position(0, 0), held.ledger.mark_e8(0)
+    rate = calc.rate_e12(case.number("rate"), "rate")
+    held.ledger.accrue(
+        0,
+        0,
+        lots,
+        mark,
+        rate,
+        duration_ns(case["time"]),
+        calc.funding_interval_ns(contract(case, case.get("contract") or case.get("symbol"))),
+    )
+    paid = held.ledger.settle(0, 0)
+    held.check()
+    return calc.decimal_e8(paid)
+
+
 def _funding_index(case: Case) -> Decimal:
     """How far dYdX's index moves in a time, at a rate of eight hours."""
     return Decimal(
@@ -381,6 +426,9 @@ ASK: Final[dict[str, Callable[[Case], Decimal]]] = {
     "funding_cap_8h": _funding_cap,
     "funding_index": _funding_index,
     "fillable_price": _fillable_price,
+    "mark": _mark,
+    "adl_rank": _adl_rank,
+    "funding_accrued": _funding_accrued,
     "impact_notional": _impact_notional,
 }
 
