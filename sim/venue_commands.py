@@ -28,15 +28,23 @@ Venue = Annotated[str, typer.Argument(help="rule card, e.g. binance_usdm", show_
 At = Annotated[str | None, typer.Option("--at", metavar="DATE", help="rules as of a day, e.g. 2025-04-01")]
 
 
+Symbol = Annotated[str | None, typer.Option("--symbol", help="one instrument instead: grids, filters, margin, funding")]
+
+
 @venue_app.command("show")
-def venue_show(venue: Venue, at: At = None, json_: Json = False) -> None:
+def venue_show(venue: Venue, at: At = None, symbol: Symbol = None, json_: Json = False) -> None:
     """Print a rule card: every rule with its value and source; ? marks what no source proves."""
     with errors():
-        found = card_facts(venue, _at_ns(at))
+        if symbol is not None:
+            one = symbol_facts(venue, symbol, _at_ns(at))
+            lines = symbol_lines(one, _width())
+        else:
+            one = card_facts(venue, _at_ns(at))
+            lines = show_lines(one, _width())
         if json_:
-            show(found)
+            show(one)
             return
-        for line in show_lines(found, _width()):
+        for line in lines:
             typer.echo(line)
 
 
@@ -100,6 +108,37 @@ def card_facts(venue: str, at_ns: int = LATEST_NS) -> dict[str, Any]:
         "reasons": [_reason(row) for row in rules.reasons.rows],
         "errors": [{"code": row.code, "text": row.text, "hint": row.hint.value} for row in rules.errors],
         "assumptions": list(rules.assumptions(at_ns, tuple(symbol for symbol, _ in rules.margin.tables))),
+    }
+
+
+def symbol_facts(venue: str, symbol: str, at_ns: int = LATEST_NS) -> dict[str, Any]:
+    """What is documented of one instrument: ``instrument`` and ``margin`` are None where nothing is.
+
+    Raises ``InstrumentError`` when the venue's card and instruments know nothing of the symbol.
+    """
+    from venues import card, known_instrument
+    from venues.errors import InstrumentError
+    from venues.rule_text import table_rows, value_text
+
+    rules = card(venue)
+    tables = dict(rules.margin.tables)
+    try:
+        instrument = known_instrument(venue, symbol)
+    except InstrumentError:
+        if symbol not in tables and symbol not in dict(rules.funding.tables):
+            raise
+        instrument = None
+    margin = tables[symbol].at(at_ns) if symbol in tables else None
+    terms = rules.funding_terms(symbol, at_ns)
+    columns, rows = ((), []) if margin is None else table_rows(margin.value)
+    held = [] if instrument is None else [(f.name, getattr(instrument, f.name)) for f in fields(instrument) if f.init]
+    return {
+        "venue": venue,
+        "symbol": symbol,
+        "at": _date(at_ns),
+        "instrument": {name: _plain(value) for name, value in held if value not in (None, (), "")} or None,
+        "margin": None if margin is None else _known(margin) | {"columns": list(columns), "rows": rows},
+        "funding": _known(terms) | {"text": value_text("terms", terms.value)},
     }
 
 
@@ -184,6 +223,45 @@ def show_lines(found: dict[str, Any], width: int) -> list[str]:
             lines += textwrap.wrap(named, width, initial_indent="  ", subsequent_indent=" " * 14)
     count = len(found["assumptions"])
     return [*lines, "", f"{len(found['errors'])} error codes (--json lists them), {count} assumptions"]
+
+
+def symbol_lines(found: dict[str, Any], width: int) -> list[str]:
+    """One instrument as text of at most ``width`` columns."""
+    from venues.rule_text import stem, value_text
+
+    as_of = f"as of {found['at']}" if found["at"] else "as of the latest known change"
+    lines = [f"{found['symbol']} at {found['venue']}, {as_of}", "? = no source proves it: an assumption", ""]
+    if found["instrument"] is not None:
+        lines.append("instrument")
+        unverified = found["instrument"].get("unverified", ())
+        for name, value in found["instrument"].items():
+            if name not in ("venue", "symbol", "unverified", "source"):
+                mark = "?" if name in unverified else " "
+                lines.append(f"  {stem(name):<29.29} {mark} {value_text(name, value)}")
+        lines += [
+            *textwrap.wrap(
+                "source: " + found["instrument"]["source"], width, initial_indent="  ", subsequent_indent="    "
+            ),
+            "",
+        ]
+    if found["margin"] is not None:
+        lines.append("margin" if found["margin"]["verified"] else "margin ?")
+        cells = [found["margin"]["columns"], *found["margin"]["rows"]]
+        wide = [max(len(row[k]) for row in cells) for k in range(len(cells[0]))]
+        lines += ["  " + "  ".join(f"{cell:>{size}}" for cell, size in zip(row, wide, strict=True)) for row in cells]
+        lines += [
+            *textwrap.wrap(
+                "source: " + found["margin"]["source"], width, initial_indent="  ", subsequent_indent="    "
+            ),
+            "",
+        ]
+    lines.append("funding" if found["funding"]["verified"] else "funding ?")
+    lines += textwrap.wrap(found["funding"]["text"], width, initial_indent="  ", subsequent_indent="    ")
+    return [*lines, *_source_lines(found["funding"]["source"], width)]
+
+
+def _source_lines(source: str, width: int) -> list[str]:
+    return textwrap.wrap(f"source: {source}", width, initial_indent="  ", subsequent_indent="    ")
 
 
 def is_absent(fact: dict[str, Any]) -> bool:

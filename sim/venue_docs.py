@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import itertools
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from sim.venue_commands import card_differences, card_facts, is_absent
+from sim.venue_commands import card_differences, card_facts, is_absent, symbol_facts
 from venues import card_names
 from venues.rule_text import stem
 
@@ -120,11 +121,18 @@ def _exceptions(first: str, second: str) -> list[str]:
 
 def _tables(found: dict[str, Any]) -> list[str]:
     lines = []
-    for key, title in (("margin_tables", "Margin tables"), ("funding_tables", "Funding terms by symbol")):
-        if found[key]:
-            lines += [f"### {title}", "", _table_row(["symbol", "terms", "source"]), _table_row(["---"] * 3)]
-            lines += [_table_row([row["symbol"], _cell(row), row["source"]]) for row in found[key]]
-            lines.append("")
+    if found["funding_tables"]:
+        lines += ["### Funding terms by symbol", "", _table_row(["symbol", "terms", "source"]), _table_row(["---"] * 3)]
+        lines += [_table_row([row["symbol"], _cell(row), row["source"]]) for row in found["funding_tables"]] + [""]
+    if found["margin_tables"]:
+        lines += ["### Margin tables", ""]
+    alike = itertools.groupby(found["margin_tables"], key=lambda row: (row["value"], row["source"], row["verified"]))
+    for (_, source, verified), group in alike:
+        symbols = [row["symbol"] for row in group]
+        margin = symbol_facts(found["venue"], symbols[0])["margin"]
+        lines += [f"{', '.join(symbols)} ({'' if verified else '**?** '}{_plain(source)}):", ""]
+        lines += [_table_row(margin["columns"]), _table_row(["---"] * len(margin["columns"]))]
+        lines += [*(_table_row(row) for row in margin["rows"]), ""]
     return lines
 
 
@@ -133,7 +141,7 @@ def _cell(fact: dict[str, Any]) -> str:
     return mark + ("-" if is_absent(fact) else fact["text"])
 
 
-def _table_row(cells: list[str]) -> str:
+def _table_row(cells: Sequence[str]) -> str:
     return "| " + " | ".join(_plain(cell) for cell in cells) + " |"
 
 

@@ -6,7 +6,7 @@ from dataclasses import fields, is_dataclass
 from decimal import Decimal
 from typing import Final
 
-from matching.brackets import Brackets
+from matching.brackets import INT64_MAX, Brackets
 from venues.facts import E12
 from venues.rule_groups import RateLimit
 from venues.tiers import ContractTiers, FeeTier, LinearTier, MarginTable, OpenInterestTier
@@ -129,3 +129,30 @@ def leverage_of(table: MarginTable) -> int:
         return table.max_leverage_e2[0] // 100
     initial = table.initial_base_e12 if isinstance(table, LinearTier) else table.initial_e12
     return E12 // initial
+
+
+def table_rows(table: MarginTable) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """A margin table whole: the names of its columns, and its rows as text."""
+    if isinstance(table, Brackets):
+        columns = zip(table.cap_e8, table.max_leverage, table.rate_e12, table.cum_e8, strict=True)
+        brackets: list[tuple[str, ...]] = [
+            ("no end" if cap >= INT64_MAX else money(cap), f"{leverage}x", f"{plain(rate, 10)} %", money(cum))
+            for cap, leverage, rate, cum in columns
+        ]
+        return ("notional up to", "highest leverage", "maintenance", "deduction"), brackets
+    if isinstance(table, ContractTiers):
+        tiers = zip(
+            table.cap_contracts_e8, table.max_leverage_e2, table.maintenance_e12, table.initial_e12, strict=True
+        )
+        return ("contracts up to", "highest leverage", "maintenance", "initial"), [
+            (money(cap), f"{plain(leverage, 2)}x", f"{plain(maintenance, 10)} %", f"{plain(initial, 10)} %")
+            for cap, leverage, maintenance, initial in tiers
+        ]
+    if isinstance(table, OpenInterestTier):
+        caps = (money(table.lower_cap_e8), money(table.upper_cap_e8)) if table.upper_cap_e8 else ("none", "none")
+        rates = (f"{plain(table.maintenance_e12, 10)} %", f"{plain(table.initial_e12, 10)} %")
+        return ("maintenance", "initial", "open interest from", "to 100 % at"), [(*rates, *caps)]
+    return ("rate", "base", "more for each coin"), [
+        ("maintenance", f"{plain(table.maintenance_base_e12, 10)} %", f"{plain(table.maintenance_slope_e12, 10)} %"),
+        ("initial", f"{plain(table.initial_base_e12, 10)} %", f"{plain(table.initial_slope_e12, 10)} %"),
+    ]

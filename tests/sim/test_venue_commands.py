@@ -53,6 +53,28 @@ def test_json_of_a_card() -> None:
     assert {"code": -5022, "text": "post-only order would take and is rejected", "hint": "halt"} in found["errors"]
 
 
+@pytest.mark.parametrize(
+    ("venue", "symbol", "expected"),
+    [
+        ("binance_usdm", "BTCUSDT", "600,000,000 4x 12.5 % 26,482,000"),
+        ("bybit_linear", "BTCUSDT", "1,200,000,000 1x 60 % 226,382,510"),
+        ("okx", "ADA-USDT-SWAP", "1,500 75x 0.5 % 1.33 %"),
+        ("hyperliquid", "ETH", "no end 15x 3.3333333333 %"),
+        ("dydx", "SOL-USD", "3 % 5 % 40,000,000 100,000,000"),
+        ("deribit", "BTC-PERPETUAL", "initial 2 % 0.005 %"),
+        ("hyperliquid", "BTC", "impact_notional = 20,000"),
+        ("binance_usdm", "DOGEUSDT", "cap = 0.4875 %"),
+    ],
+)
+def test_one_symbol(venue: str, symbol: str, expected: str) -> None:
+    shown = runner.invoke(app, ["venue", "show", venue, "--symbol", symbol])
+    assert shown.exit_code == 0
+    assert expected in " ".join(shown.output.split())
+    assert max(map(len, shown.output.splitlines())) <= 100
+    found = json.loads(runner.invoke(app, ["venue", "show", venue, "--symbol", symbol, "--json"]).output)
+    assert found["symbol"] == symbol
+
+
 def test_differences_of_two_cards() -> None:
     found = card_differences("binance_usdm", "binance_coinm")
     names = [row["name"] for row in found["different"]]
@@ -75,6 +97,7 @@ def test_differences_fit_the_terminal(width: int) -> None:
     [
         (["show", "mtgox"], "no rule card 'mtgox'; known are binance_usdm"),
         (["diff", "binance_usdm", "mtgox"], "no rule card 'mtgox'"),
+        (["show", "okx", "--symbol", "XRP-USDT-SWAP"], "okx XRP-USDT-SWAP is not documented here"),
         (["show", "neutral", "--at", "2025-13-01"], "'2025-13-01' is no day such as 2025-04-01"),
     ],
 )
