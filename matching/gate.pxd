@@ -39,7 +39,7 @@ cdef class Gate:
     cdef public int exempt, band, bound, unique
     cdef public bint band_on_index, toward_index, both_sides, premium_one_sided, band_market
     cdef public long long up_e12, down_e12, outer_e12, bound_e12
-    cdef public long long max_open, max_open_account, max_stops, max_loose
+    cdef public long long max_open, max_open_account, max_stops, max_stops_account, max_loose, open_tifs
     cdef public long long open_per_e8, most_by_volume
     cdef long long[::1] equity_e8, equity_open
     cdef readonly Py_ssize_t equity_steps

@@ -64,7 +64,8 @@ class Gate:
         self.up_e12 = self.down_e12 = self.outer_e12 = 0
         self.bound = BOUND_NONE
         self.bound_e12 = 0
-        self.max_open = self.max_open_account = self.max_stops = self.max_loose = 0
+        self.max_open = self.max_open_account = self.max_stops = self.max_stops_account = self.max_loose = 0
+        self.open_tifs = 31
         self.open_per_e8 = self.most_by_volume = 0
         self.equity_e8 = self.equity_open = _column(())
         self.equity_steps = 0
@@ -83,9 +84,10 @@ class Gate:
         max_limit_value_e8, max_market_value_e8. band BAND_*, band_on_index, up_e12, down_e12, outer_e12, toward_index,
         both_sides (buys have a floor and sells a cap too), band_market (a market order is refused when the best price
         lies outside), premium_samples, premium_one_sided. bound BOUND_* with bound_e12: how far a market order walks.
-        max_open, max_stops of a market, max_open_account, and one more for each open_per_e8 traded up to
-        most_by_volume; max_loose: with so many open, no reduce-only or conditional order; open_by_equity: ((equity_e8,
-        max), ...) rising. unique: 1 client ids among open orders, 2 for ever. Zero is no limit.
+        max_open, max_stops of a market; max_stops_account; max_open_account of orders whose tif is in open_tifs, and
+        one more for each open_per_e8 traded up to most_by_volume; max_loose: with so many open, no reduce-only or
+        conditional order; open_by_equity: ((equity_e8, max), ...) rising. unique: 1 client ids among open orders, 2
+        for ever. Zero is no limit.
         """
         for name, value in options.items():
             if name in ("tick_e8", "value", "lot"):

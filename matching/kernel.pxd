@@ -125,7 +125,7 @@ cdef class Market:
     cdef object limits
     cdef bint gated, limited, earns
     cdef long long walk_ticks, block_ns, bump_ns
-    cdef int rank_post, rank_cancel, rank_take
+    cdef int rank_post, rank_cancel, rank_take, held_tifs
     # columns of the current window
     cdef const long long[::1] ts_event, ts_recv, row_start, ref
     cdef const unsigned char[::1] kind, side

@@ -526,7 +526,7 @@ class Market:
         self.gated = self.limited = self.earns = False
         self.walk_ticks = 0
         self.block_ns = self.bump_ns = 0
-        self.rank_post = self.rank_cancel = self.rank_take = 0
+        self.rank_post = self.rank_cancel = self.rank_take = self.held_tifs = 0
         self._set_ladder_arrays(width)
         lanes = core.n_lanes
         self.taken_lane = _view(np.zeros(64, dtype=np.int32))
@@ -1967,11 +1967,15 @@ class Market:
         if held:
             if 0 < self.gate.max_stops < live and self._count_open(lane, True, False) >= self.gate.max_stops:
                 return R_MAX_STOPS
+            if 0 < self.gate.max_stops_account < live and (
+                self._count_open(lane, True, True) >= self.gate.max_stops_account
+            ):
+                return R_MAX_STOPS
         elif self.core.o_type[slot] == MARKET or tif == IOC or tif == FOK:
             return R_NONE
         elif 0 < self.gate.max_open < live and self._count_open(lane, False, False) >= self.gate.max_open:
             return R_MAX_ORDERS
-        if fires:
+        if fires or not (self.gate.open_tifs >> tif) & 1:
             return R_NONE
         most = self.gate.max_open_account
         if self.gate.equity_steps > 0 or self.gate.open_per_e8 > 0:
@@ -1995,7 +1999,9 @@ class Market:
         state: cython.int = HELD if held else RESTING
         for slot in range(self.core.slots):
             if self.core.o_state[slot] == state and self.core.o_lane[slot] == lane:
-                if self.core.o_market[slot] == self.index or (everywhere and self._is_here(self.core.o_market[slot])):
+                if not everywhere:
+                    count += self.core.o_market[slot] == self.index
+                elif self._is_here(self.core.o_market[slot]) and (self.gate.open_tifs >> self.core.o_tif[slot]) & 1:
                     count += 1
         return count
 
@@ -2783,15 +2789,17 @@ class Core:
         found.limited = limits is not None and any(limits)
         found.earns = found.limited and any(isinstance(limit, VolumeBudget) for mine in limits for limit in mine)
 
-    def set_blocks(self, market, block_ns, ranks=(0, 0, 0)):
+    def set_blocks(self, market, block_ns, ranks=(0, 0, 0), held_tifs=0):
         """An on-chain market: requests take effect at the next whole multiple of ``block_ns`` after they arrive.
 
         Inside a block they go by rank, then by arrival. ``ranks``: of post-only orders (and what is neither), of
         cancels, and of orders that may take; an amendment has its order's rank, a batch that of its last member.
+        ``held_tifs``: bits of the times in force whose new orders meet the book a block later than they are in one.
         """
         found: Market = self._market(market)
         found.block_ns = block_ns
         found.rank_post, found.rank_cancel, found.rank_take = ranks
+        found.held_tifs = held_tifs
         self.blocks = self.blocks or block_ns > 0
 
     def set_speed_bump(self, market, bump_ns):
@@ -3410,6 +3418,8 @@ class Core:
         self.rq_rank[i] = 0
         if market.block_ns > 0:
             self.rq_ts[i] = (mul_div(ts, 1, market.block_ns, FLOOR) + 1) * market.block_ns
+            if self.rq_kind[i] == SUBMIT and (market.held_tifs >> self.o_tif[self.rq_slot[i]]) & 1:
+                self.rq_ts[i] += market.block_ns
             self.rq_rank[i] = max(self._rank(self.rq_kind[i], self.rq_slot[i]), self.next_rank)
         self.next_rank = 0
         self.rq_end += 1

@@ -24,6 +24,7 @@ from matching.kernel import Core, LatencyTable
 from matching.ledger import Ledger
 from recorders.lake import Lake
 from recorders.tables import load_brackets
+from sim import gates
 from sim.config import InstrumentConfig, QueueConfig, RunConfig, VenueConfig
 from sim.feeds import BoundedSource, RecordedMarks, feed_latency_series, plan_rows
 from sim.fees import ROUNDING, Fees, build_fees
@@ -394,6 +395,12 @@ def build_core(plan: Plan, lanes: int) -> Core:
         core, [venue.card for venue in plan.venues], [venue.config for venue in plan.venues], traded, plan.config.adl,
         plan.first_ns, plan.last_ns,
     )  # fmt: skip
+    gates.install(
+        core,
+        [gates.VenueGate(v.card, v.config.rate_limits != "none", int(v.config.traded * E8)) for v in plan.venues],
+        [gates.Checked(m.venue, m.instrument, m.brackets.max_leverage[0] if m.brackets else 1) for m in plan.markets],
+        plan.first_ns,
+    )
     return core
 
 

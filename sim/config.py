@@ -158,6 +158,10 @@ class VenueConfig(Part):
     liquidation: LiquidationConfig = LiquidationConfig()
     stp: str | None = Field(None, description="self-trade prevention of orders that name none")
     hedge: bool = Field(False, description="a long and a short position beside each other; orders name their side")
+    rate_limits: Literal["card", "none"] = Field("card", description='"none" lifts the venue\'s limits of requests')
+    traded: Money = Field(
+        Decimal(0), ge=0, description="value the account traded before the run, where that earns requests"
+    )
 
 
 class QueueConfig(ShortForm):

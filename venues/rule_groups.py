@@ -325,14 +325,20 @@ class FeedRules:
 class RateLimit:
     """So many units per window. ``unit`` says what is counted, ``scope`` against whom.
 
-    ``burst`` is the size of a leaky bucket that refills at ``units`` per window (0: the window itself is the limit).
+    ``orders`` are new ones, with amendments unless the same scope lists ``amends``; ``stateful_orders`` are those that
+    the chain itself keeps. ``burst`` is the size of a leaky bucket that refills at ``units`` per window (0: the window
+    itself is the limit), ``batch`` what a batch costs here whatever its size (None: as ``batch_counts`` says).
     """
 
-    unit: Literal["weight", "orders", "amends", "cancels", "batch_orders", "requests", "messages", "credits"]
+    unit: Literal[
+        "weight", "orders", "amends", "cancels", "orders_and_cancels", "stateful_orders", "batch_orders", "requests",
+        "messages", "credits",
+    ]  # fmt: skip
     scope: Literal["ip", "account", "instrument", "connection"]
     units: int
     window_ns: int
     burst: int = 0
+    batch: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

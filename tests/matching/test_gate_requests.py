@@ -105,6 +105,16 @@ def test_requests_take_effect_at_the_next_block_and_are_stamped_with_it() -> Non
     assert venue_times(core) == [(1, EV_ACCEPTED, 100 * MS), (2, EV_ACCEPTED, 200 * MS)]
 
 
+def test_stateful_orders_meet_the_book_a_block_later() -> None:
+    core = core_of(window(DEEP, END))
+    core.set_blocks(0, 100 * MS, (0, 0, 0), 1 << GTC)
+    core.advance(50 * MS)
+    core.submit(0, 0, 1, BUY, 990, 1, GTC, LIMIT, 0)
+    core.submit(0, 0, 2, BUY, 990, 1, IOC, LIMIT, 0)
+    core.advance(S)
+    assert [row[0::2] for row in venue_times(core) if row[1] == EV_ACCEPTED] == [(2, 100 * MS), (1, 200 * MS)]
+
+
 def test_inside_a_block_post_only_orders_go_first_then_cancels_then_takers() -> None:
     core = chain()
     core.advance(50 * MS)

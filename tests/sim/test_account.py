@@ -52,6 +52,7 @@ def market(bracket_file: Path, deposit: str) -> dict[str, Any]:
         "instrument": [
             {
                 "symbol": "BTCUSDT", "mark": "recorded", "funding": "none", "margin": str(bracket_file), "leverage": 20,
+                "tick_size": "0.1", "lot_size": "0.001",  # grids of its own, without the filters of the real contract
             }
         ],
     }  # fmt: skip

@@ -205,8 +205,13 @@ def test_a_funding_table_is_charged_at_its_boundary(tmp_path: Path) -> None:
         tape.depth(tape.messages[0][0] - T0 + 100 * MS * (k + 1), (BUY, 991, 5 + k))
     document = config(
         venue=[{"name": "binance_usdm", "latency": "5ms", "deposit": {"USDT": 1000}}],
-        instrument=[{"symbol": "BTCUSDT", "mark": "mid", "funding": str(table), "margin": str(brackets)}],
-    )
+        instrument=[
+            {
+                "symbol": "BTCUSDT", "mark": "mid", "funding": str(table), "margin": str(brackets), "tick_size": "0.1",
+                "lot_size": "0.001",
+            }
+        ],
+    )  # fmt: skip
     result = go(document, tmp_path / "runs", feeds={0: tape.source()})
     (row,) = result.funding.rows(named=True)
     assert (row["boundary_ns"], row["rate_e12"], row["position_lots"]) == (1_750_003_200 * S, 10**8, 10)
@@ -349,8 +354,8 @@ def test_strategies_by_class_object_file_and_list(lake: Path, tmp_path: Path) ->
     )
     by_object = go(usdm(lake), tmp_path, Buyer(7))
     assert by_class.hash == by_file.hash == by_object.hash
-    lanes = go(usdm(lake), tmp_path, [Buyer(1), Buyer(2), Buyer(7)])
-    assert [account["positions"][0]["position_lots"] for account in lanes.summary["accounts"]] == [1, 2, 7]
+    lanes = go(usdm(lake), tmp_path, [Buyer(2), Buyer(3), Buyer(7)])
+    assert [account["positions"][0]["position_lots"] for account in lanes.summary["accounts"]] == [2, 3, 7]
     assert (
         lanes.summary["wallet_e8"] is None
         and lanes.summary["accounts"][2]["wallet_e8"] == by_class.summary["wallet_e8"]

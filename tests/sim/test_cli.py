@@ -28,7 +28,7 @@ from perpsim import BUY, Strategy
 
 
 class Buyer(Strategy):
-    def __init__(self, lots: int = 1, fail: bool = False) -> None:
+    def __init__(self, lots: int = 2, fail: bool = False) -> None:
         self.lots = lots
         self.fail = fail
 
@@ -84,7 +84,7 @@ def test_backtest_prints_json_and_nothing_else(folder: Path) -> None:
         "events wall_s events_per_s fills orders rejects position wallet_e8 equity_e8 fees_e8 realized_e8 funding_e8"
     )
     assert set(wanted.split()) | {"hash", "accounts"} <= set(found)
-    assert (found["fills"], found["orders"], found["position"], found["seed"]) == (1, 1, 1, 5)
+    assert (found["fills"], found["orders"], found["position"], found["seed"]) == (1, 1, 2, 5)
     assert done.stderr == "" and Path(found["path"]).parent == folder / "runs"
     again = as_json(perpsim("backtest", folder / "run.toml", "--json", "--no-report"))
     assert again["hash"] == found["hash"], "nothing is drawn in this run"

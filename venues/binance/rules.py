@@ -391,8 +391,8 @@ _LIMITS: Final = LimitRules(
     limits=always(
         (
             RateLimit("weight", "ip", 2400, 60 * SECOND_NS),
-            RateLimit("orders", "account", 1200, 60 * SECOND_NS),
-            RateLimit("orders", "account", 300, 10 * SECOND_NS),
+            RateLimit("orders", "account", 1200, 60 * SECOND_NS, batch=1),
+            RateLimit("orders", "account", 300, 10 * SECOND_NS, batch=5),
         ),
         "USDM/general-info; shared by USD-M and COIN-M since 2026-06-30 (MERGE)",
     ),

@@ -203,7 +203,7 @@ DERIBIT: Final = RuleCard(
     limits=group(
         LimitRules, "DRB rate limits",
         limits=(
-            RateLimit("orders", "account", 5, SECOND_NS, burst=20),
+            RateLimit("orders_and_cancels", "account", 5, SECOND_NS, burst=20),
             RateLimit("credits", "account", 10_000, SECOND_NS, burst=50_000),
             RateLimit("messages", "connection", 200, SECOND_NS, burst=300),
         ),

@@ -231,7 +231,9 @@ DYDX: Final = RuleCard(
     limits=group(
         LimitRules, "DYD limits",
         limits=(
-            RateLimit("orders", "account", 4000, 5 * _BLOCK_NS),
+            RateLimit("orders_and_cancels", "account", 4000, 5 * _BLOCK_NS),
+            RateLimit("stateful_orders", "account", 2, _BLOCK_NS),
+            RateLimit("stateful_orders", "account", 20, 100 * _BLOCK_NS),
             RateLimit("requests", "ip", 100, 10 * SECOND_NS),
         ),
         windows=Fact("blocks", "DYD limits: short-term orders 4000 in 5 blocks; stateful 2 in 1, 20 in 100"),
