@@ -63,6 +63,7 @@ class Terms:
     fillable_adjustment_e12: int = E12
     fillable_spread_e12: int = 0
     takeover_ratio_e12: int = 0
+    nets_legs: bool = False  # long and short legs of a contract are closed against each other first, at the mark
     fee_form: str = "own_rate"  # "none", "own_rate" (into the fund), "taker" (a trade's), "excess_up_to" (of the fund)
     fee_rate_e12: int = 0  # of "excess_up_to"
     adl_rank: str = "profit_times_margin_ratio"
@@ -369,6 +370,18 @@ class Desk:
         if left:
             order.emit(EV_EXPIRED, R_IOC_REMAINDER, bound, left, left)
         return left
+
+    def close_at(self, unit: Unit, leg: int, lots: int, ticks: int, ts: int) -> None:
+        """A forced order that executes off the book, whole, at a price and without a fee."""
+        side = self.position(unit, leg).side
+        order = self.order(unit, leg, side, ts)
+        order.emit(EV_ACCEPTED, R_NONE, ticks, lots, lots)
+        signed = lots if side == BUY else -lots
+        self.books.book(
+            "net", unit, leg, ts, ticks, {"account": signed, "market": -signed},
+            lambda: self.ledger.fill(unit.account, leg, side, ticks, lots, LIQ_NONE),
+        )  # fmt: skip
+        order.emit(EV_FILLED, R_LIQUIDATION, ticks, lots, 0, 0, int(self.ledger.last_realized_e8))
 
     def order(self, unit: Unit, leg: int, side: int, ts: int) -> ForcedOrder:
         return ForcedOrder(self.host, unit.lane, leg, self.host.new_forced(unit.lane), side, ts)

@@ -46,6 +46,7 @@ class Holder:
 
     lane: int
     account: int
+    leg: int  # in hedge mode, of either leg of the market
     lots: int  # size
 
 
@@ -124,11 +125,11 @@ class Losses:
             name = f"lane {holder.lane}"
             gains = self.desk.books.book(
                 "adl", unit, leg, ts, ticks, {"account": -sign * size, name: sign * size},
-                partial(self._close_both, unit.account, holder.account, leg, held.side, ticks, size),
+                partial(self._close_both, unit.account, holder, leg, held.side, ticks, size),
                 (name, holder.account),
             )  # fmt: skip
             realized += gains[1]
-            self._tell_holder(holder.lane, leg, 1 - held.side, ticks, size, gains[0], price, ts)
+            self._tell_holder(holder.lane, holder.leg, 1 - held.side, ticks, size, gains[0], price, ts)
             left -= size
         if left:
             realized += self.desk.books.book(
@@ -157,11 +158,13 @@ class Losses:
         if not self.terms.lanes_share:
             return []
         found: list[tuple[Fraction, Holder]] = []
+        n, m = self.host.n_markets, leg % self.host.n_markets
         for lane in range(self.host.n_lanes):
             account = self.host.lane_accounts[lane][self.desk.venue]
-            lots = int(self.ledger.position(account, leg))
-            if account != unit.account and lots * sign < 0:
-                found.append((self.score(lane, leg, ts), Holder(lane, account, abs(lots))))
+            for theirs in range(m, self.ledger.n_markets, n):
+                lots = int(self.ledger.position(account, theirs))
+                if account != unit.account and lots * sign < 0:
+                    found.append((self.score(lane, theirs, ts), Holder(lane, account, theirs, abs(lots))))
         found.sort(key=lambda row: (-row[0], row[1].lane))
         return [holder for _, holder in found]
 
@@ -199,9 +202,9 @@ class Losses:
             self.ledger.raise_if_failed()
         return int(self.ledger.last_realized_e8)
 
-    def _close_both(self, bankrupt: int, other: int, leg: int, side: int, ticks: int, lots: int) -> tuple[int, int]:
-        """Both halves; returns the other's profit and the bankrupt account's."""
-        gained = self._close(-1, other, leg, side, ticks, lots)
+    def _close_both(self, bankrupt: int, holder: Holder, leg: int, side: int, ticks: int, lots: int) -> tuple[int, int]:
+        """Both halves; returns the holder's profit and the bankrupt account's."""
+        gained = self._close(-1, holder.account, holder.leg, side, ticks, lots)
         return gained, self._close(bankrupt, -1, leg, side, ticks, lots)
 
     def _tell_holder(

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from matching.codes import SELL
+from matching.codes import PRICE_MARK, SELL
 from matching.liquidation import E12, MAX_TICKS, Desk, Host, Terms, Unit
 from matching.losses import Losses
 
@@ -61,6 +61,8 @@ class TierStepDown(Takers):
 
     def step(self, unit: Unit, ts: int) -> None:
         self.cancel(unit, ts)
+        if self.terms.nets_legs:
+            self._net_legs(unit, ts)
         while self.is_due(unit):
             legs = [leg for leg in self.held(unit) if self._tier(unit, leg) > self.terms.whole_up_to_tier]
             if not legs or self._is_hopeless(unit):
@@ -71,6 +73,17 @@ class TierStepDown(Takers):
             if self.execute(unit, leg, lots, ts, self.bankruptcy(unit, leg)):
                 break
         self.settle(unit, ts)
+
+    def _net_legs(self, unit: Unit, ts: int) -> None:
+        """Hedge mode: what both legs of a contract hold is closed against each other at the mark, without a fee."""
+        n = self.host.n_markets
+        for leg in unit.legs:
+            if leg >= n or leg + n not in unit.legs or not self.is_due(unit):
+                continue
+            size = min(self.position(unit, leg).size, self.position(unit, leg + n).size)
+            ticks = self.losses.ticks_of(leg, PRICE_MARK)
+            for half in (leg, leg + n) if size else ():
+                self.close_at(unit, half, size, ticks, ts)
 
     def _tier(self, unit: Unit, leg: int) -> int:
         return self.tier(leg, self.position(unit, leg).size)

@@ -42,6 +42,7 @@ def terms_of(rule_card: RuleCard, venue: VenueConfig, ts_ns: int) -> Terms:
         fillable_adjustment_e12=rules.fillable_adjustment_e12.value,
         fillable_spread_e12=rules.fillable_spread_e12.value,
         takeover_ratio_e12=rules.takeover_ratio_e12.value,
+        nets_legs=rules.nets_legs.value,
         fee_form=rules.fee_form.value,
         fee_rate_e12=rules.fee_rate_e12.at(ts_ns).value,
         adl_rank=loss.adl_rank.value,

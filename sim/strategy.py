@@ -583,7 +583,10 @@ class Context:
         leg: cython.longlong = market + self.count if order.leg == FLAG_SHORT_LEG else market
         order.filled_lots += core.ev_lots
         order.value_ticks_lots += core.ev_ticks * core.ev_lots
-        self.wallet_e8[self.wallet_of[market]] += core.ev_realized_e8 - core.ev_fee_e8
+        if order.external:
+            self.wallet_e8[self.wallet_of[market]] = core.ev_wallet_e8  # the fund may have covered what it left
+        else:
+            self.wallet_e8[self.wallet_of[market]] += core.ev_realized_e8 - core.ev_fee_e8
         if order.side == BUY:
             self.position_lots[leg] += core.ev_lots
         else:

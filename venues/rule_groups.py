@@ -176,6 +176,7 @@ class LiquidationRules:
     fillable_spread_e12: Fact[int]  # spread to maintenance margin ratio
     takeover_ratio_e12: Fact[int]  # equity / maintenance at which the backstop takes over; 0: what the book leaves
     takeover_price: Fact[Literal["none", "bankruptcy", "mark"]]
+    nets_legs: Fact[bool]  # whether long and short legs of a contract are closed against each other first
     keeps_margin: Fact[bool]  # whether the backstop keeps the account's remaining margin
     fee_form: Fact[Literal["none", "own_rate", "taker", "excess_up_to"]]
     fee_rate_e12: Dated[int]  # of the liquidated value; an instrument's own rate goes first

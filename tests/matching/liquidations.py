@@ -22,6 +22,7 @@ from matching.codes import (
     NEED_DATA,
     SELL,
 )
+from matching.forms import OrderForms
 from matching.kernel import LOG_COLUMNS, Core, LatencyTable
 from matching.ledger import Ledger
 from matching.liquidation import Terms
@@ -76,18 +77,23 @@ class Scene:
 
     def __init__(
         self, terms: Terms, tape: Tape, deposits: tuple[int, ...] = (1000,), fund: int | None = None,
-        taker_e12: int = 0, l1_only: bool = False, seed: int = 1,
+        taker_e12: int = 0, hedge: bool = False, seed: int = 1,
     ) -> None:  # fmt: skip
-        self.ledger = Ledger(len(deposits), 1, 1)
-        self.ledger.configure_market(0, 0, False, 10_000, 1, 1, 1000, 0, taker_e12, 12_500_000_000, TIERS)
+        self.ledger = Ledger(len(deposits), 2 if hedge else 1, 1)
+        for leg in range(2 if hedge else 1):
+            self.ledger.configure_market(leg, 0, False, 10_000, 1, 1, 1000, 0, taker_e12, 12_500_000_000, TIERS)
+        if hedge:
+            self.ledger.set_legs(0, 1)
         self.core = Core(1, len(deposits), self.ledger, seed)
         for lane, deposit in enumerate(deposits):
             self.core.configure_lane(lane, [lane])
             self.ledger.deposit(lane, 0, deposit * E8)
-            self.ledger.set_leverage(lane, 0, 20)
+            for leg in range(self.ledger.n_markets):
+                self.ledger.set_leverage(lane, leg, 20)
         if fund is not None:
             self.ledger.limit_insurance(0, fund * E8)
-        self.core.configure_market(0, margin=True, tick_e8=(TICK_E8, 1), l1_only=l1_only, window_ticks=1 << 14)
+        forms = OrderForms(hedge=True) if hedge else None
+        self.core.configure_market(0, margin=True, tick_e8=(TICK_E8, 1), window_ticks=1 << 14, forms=forms)
         self.core.set_latency(0, LatencyTable.constant(0), LatencyTable.constant(MS))
         self.desk: Takers = make(self.core, 0, terms)
         self.core.set_liquidation(0, self.desk)
@@ -95,12 +101,12 @@ class Scene:
         self.rows: list[dict[str, int]] = []
         self.numbers = 0
 
-    def order(self, at_ns: int, side: int, lots: int, ticks: int = 0, lane: int = 0) -> None:
-        """A market order, or with ``ticks`` one that rests, sent at ``at_ns`` after the tape's start."""
+    def order(self, at_ns: int, side: int, lots: int, ticks: int = 0, lane: int = 0, leg: int = 0) -> None:
+        """A market order, or with ``ticks`` one that rests, sent ``at_ns`` after the start; ``leg``: its flag."""
         self.to(at_ns)
         self.numbers += 1
         kind, tif = (LIMIT, GTC) if ticks else (MARKET, IOC)
-        self.core.submit(lane, 0, self.numbers, side, ticks, lots, tif, kind, 0)
+        self.core.submit(lane, 0, self.numbers, side, ticks, lots, tif, kind, leg)
 
     def to(self, at_ns: int) -> Scene:
         assert self.core.advance(T0 + at_ns) != NEED_DATA
@@ -148,5 +154,5 @@ class Scene:
                 wallets[row["lane"]] += row["fee_e8"]
         for lane in range(self.core.n_lanes):
             deposit = int(ledger.arrays["deposits"][lane])
-            assert ledger.position(lane, 0) == positions[lane]
+            assert sum(ledger.position(lane, leg) for leg in range(ledger.n_markets)) == positions[lane]
             assert ledger.wallet(lane, 0) == deposit + wallets[lane] + ledger.covered_e8(lane, 0), lane

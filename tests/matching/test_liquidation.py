@@ -19,6 +19,8 @@ from matching.codes import (
     EV_LIQUIDATED,
     EV_MARGIN_WARNING,
     EV_REJECTED,
+    FLAG_LONG_LEG,
+    FLAG_SHORT_LEG,
     MODE_ISOLATED,
     R_IN_LIQUIDATION,
     R_LIQUIDATION,
@@ -293,6 +295,31 @@ def test_bybit_has_one_procedure_for_the_account_and_one_for_an_isolated_positio
         scene.end()
         kinds = {event for event, _, _ in forced(scene)}
         assert kinds == ({EV_LIQUIDATED} if isolated else {EV_FILLED})
+
+
+def hedged(venue: str, price: float, deposit: int, **terms: bool) -> Scene:
+    """Long 12 coins and short 4 of the same contract; the mark falls."""
+    tape = mark(book().depth(2 * S, *[(BUY, 10_000 - k, 0) for k in range(10)], (BUY, 9_300, 50_000)), 3 * S, price)
+    scene = Scene(replace(TERMS[venue], **terms), tape.depth(9 * S, (BUY, 1, 1)), (deposit, 50_000), hedge=True)
+    scene.order(10 * MS, BUY, 12_000, leg=FLAG_LONG_LEG)
+    scene.order(11 * MS, SELL, 4_000, leg=FLAG_SHORT_LEG)
+    scene.order(12 * MS, SELL, 12_000, lane=1, leg=FLAG_SHORT_LEG)
+    return scene.end()
+
+
+def test_okx_nets_both_legs_first() -> None:
+    """Closing 4 of each at the mark sets their margin free, which is enough."""
+    scene = hedged("okx", 915, 830, nets_legs=True)
+    assert forced(scene) == [(EV_FILLED, 9_150, 4_000)] * 2 and set(scene.kinds()) == {"net"}
+    assert (scene.ledger.position(0, 0), scene.ledger.position(0, 1)) == (8_000, 0)
+    kept = hedged("okx", 915, 830)
+    assert "takeover" in kept.kinds(), "without it the whole is taken over"
+
+
+def test_holders_of_the_other_leg_are_deleveraged() -> None:
+    scene = hedged("hyperliquid", 880, 830, lanes_share=True)
+    assert scene.ledger.position(0, 0) == scene.ledger.position(0, 1) == 0
+    assert scene.moved("adl", "lane 1")[0] > 0 and scene.ledger.position(1, 1) > -12_000
 
 
 @st.composite

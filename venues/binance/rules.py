@@ -268,6 +268,7 @@ _LIQUIDATION: Final = LiquidationRules(
     fillable_spread_e12=Fact(0, _LIQUIDATION_FAQ),
     takeover_ratio_e12=Fact(0, _LIQUIDATION_FAQ),
     takeover_price=Fact("bankruptcy", _LIQUIDATION_FAQ),
+    nets_legs=assumed(False, "what becomes of both legs in hedge mode is not stated"),
     keeps_margin=Fact(True, _LIQUIDATION_FAQ),
     fee_form=Fact("own_rate", _LIQUIDATION_FAQ),
     fee_rate_e12=always(125 * BPS_E12, _INFO + ", BTCUSDT, captured 2026-09-15"),

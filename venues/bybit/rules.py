@@ -240,6 +240,7 @@ LINEAR: Final = RuleCard(
         tiers_per_step=1, whole_up_to_tier=1, block_fraction_e12=0, block_least_e8=0, block_most_e8=0,
         block_loss_most_e8=0, order=Fact("ioc_to_bankruptcy", _UTA + "; FOK in an older text"),
         fillable_adjustment_e12=0, fillable_spread_e12=0, takeover_ratio_e12=0, takeover_price="bankruptcy",
+        nets_legs=assumed(False, "what becomes of both legs in hedge mode is not stated"),
         keeps_margin=True, fee_form="taker",
         fee_rate_e12=always(55 * BPS_E12 // 10, "the taker's; a rate of its own is not documented", verified=False),
         fee_to="none", surplus_to="insurance_fund", order_id_prefix="",

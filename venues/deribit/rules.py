@@ -128,7 +128,7 @@ DERIBIT: Final = RuleCard(
         chunk_fraction_e12=assumed(E12 // 10, "small chunks; how small is not documented"), tiers_per_step=0,
         whole_up_to_tier=0, block_fraction_e12=0, block_least_e8=0, block_most_e8=0, block_loss_most_e8=0,
         order="market", fillable_adjustment_e12=0, fillable_spread_e12=0, takeover_ratio_e12=0, takeover_price="none",
-        keeps_margin=False, fee_form="own_rate",
+        nets_legs=False, keeps_margin=False, fee_form="own_rate",
         fee_rate_e12=Dated(
             (
                 (START_NS, Fact(75 * BPS_E12, _LIQUIDATION + ", BTC; ETH 0.9 %")),

@@ -160,8 +160,8 @@ DYDX: Final = RuleCard(
         block_fraction_e12=E12 // 10, block_least_e8=1_000 * E8, block_most_e8=100_000 * E8,
         block_loss_most_e8=_MILLION_E8, order="ioc_at_fillable_price", fillable_adjustment_e12=E12,
         fillable_spread_e12=3 * E12 // 2, takeover_ratio_e12=0, takeover_price=Fact("bankruptcy", _LOSS),
-        keeps_margin=False, fee_form="excess_up_to", fee_rate_e12=15 * BPS_E12 * 10, fee_to="insurance_fund",
-        surplus_to="account", order_id_prefix="",
+        nets_legs=False, keeps_margin=False, fee_form="excess_up_to", fee_rate_e12=15 * BPS_E12 * 10,
+        fee_to="insurance_fund", surplus_to="account", order_id_prefix="",
     ),
     loss=group(
         LossRules, _LOSS,

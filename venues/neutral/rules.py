@@ -81,7 +81,8 @@ NEUTRAL: Final = RuleCard(
         cancels="none", first_fraction_e12=0, first_fraction_above_e8=0, cooldown_ns=0, chunk_fraction_e12=0,
         tiers_per_step=0, whole_up_to_tier=0, block_fraction_e12=0, block_least_e8=0, block_most_e8=0,
         block_loss_most_e8=0, order="none", fillable_adjustment_e12=0, fillable_spread_e12=0, takeover_ratio_e12=0,
-        takeover_price="none", keeps_margin=False, fee_form="none", fee_rate_e12=0, fee_to="none", surplus_to="none",
+        takeover_price="none", nets_legs=False, keeps_margin=False, fee_form="none", fee_rate_e12=0, fee_to="none",
+        surplus_to="none",
         order_id_prefix="",
     ),
     loss=group(

@@ -169,8 +169,8 @@ OKX: Final = RuleCard(
         block_most_e8=0, block_loss_most_e8=0,
         order=assumed("ioc_to_bankruptcy", "the kind of order is not documented"),
         fillable_adjustment_e12=0, fillable_spread_e12=0, takeover_ratio_e12=0, takeover_price="bankruptcy",
-        keeps_margin=True, fee_form="taker", fee_rate_e12=5 * BPS_E12, fee_to="none", surplus_to="insurance_fund",
-        order_id_prefix="",
+        nets_legs=True, keeps_margin=True, fee_form="taker", fee_rate_e12=5 * BPS_E12, fee_to="none",
+        surplus_to="insurance_fund", order_id_prefix="",
     ),
     loss=group(
         LossRules, _ADL,
