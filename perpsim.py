@@ -46,6 +46,7 @@ _HOME = {
     "PerpsimError": "venues.errors",
     "Result": "sim.backtest",
     "RunConfig": "sim.config",
+    "Setting": "sim.strategy",
     "Strategy": "sim.strategy",
     "Trade": "sim.strategy",
     "VenueError": "venues.errors",
@@ -81,6 +82,7 @@ if TYPE_CHECKING:
     from sim.strategy import Liquidation as Liquidation
     from sim.strategy import Order as Order
     from sim.strategy import OrderEvent as OrderEvent
+    from sim.strategy import Setting as Setting
     from sim.strategy import Strategy as Strategy
     from sim.strategy import Trade as Trade
     from venues import Instrument as Instrument
@@ -117,6 +119,7 @@ __all__ = [
     "PerpsimError",
     "Result",
     "RunConfig",
+    "Setting",
     "Strategy",
     "Trade",
     "VenueError",

@@ -78,6 +78,10 @@ EXPIRY_BLOCK = 2
 EXPIRY_DAY = 3  # the end of the venue's day
 MODE_CROSS = 0
 MODE_ISOLATED = 1
+SETTING_LEVERAGE = 1  # what a request changes; value = whole times
+SETTING_MODE = 2  # value = MODE_*
+SETTING_MARGIN = 3  # value = money at 1e-8 into an isolated position (negative: out of it)
+SETTING_SHORT_MARGIN = 4  # the same of the short leg
 
 # -- order events, as they arrive from a venue
 EV_ACCEPTED = 1
@@ -95,7 +99,7 @@ EV_FUNDING = 20  # lots = position charged, amount = payment, rate and mark in t
 EV_MARGIN_WARNING = 21
 EV_LIQUIDATED = 22  # the position was taken over; ticks = bankruptcy price (rounded), lots = taken
 EV_ADL = 23
-EV_SETTING = 24  # a leverage, margin mode or position mode was changed as asked
+EV_SETTING = 24  # a leverage, margin mode or isolated margin was changed as asked; ticks = SETTING_*, lots = value
 EV_SETTING_REJECTED = 25
 
 # -- reasons (close and reject reasons as the wire carries them)

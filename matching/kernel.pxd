@@ -286,6 +286,7 @@ cdef class Core:
     cdef long long horizon
     cdef long long agenda_next
     cdef list agenda, stream
+    cdef dict settings_sent
     cdef long long stream_next
     cdef dict procedures
     cdef list lane_forced
@@ -358,6 +359,7 @@ cdef class Core:
     cpdef int submit(self, int lane, int market, long long order_no, int side, long long ticks, long long lots, int tif, int type, int flags) except -1
     cpdef set_stp(self, int slot, int mode)
     cpdef cancel(self, int lane, int slot, long long order_no)
+    cpdef change_setting(self, int lane, int market, long long kind, long long value)
     cpdef amend(self, int lane, int slot, long long order_no, long long ticks, long long lots)
     cdef void _queue_request(self, long long ts, int kind, int slot, long long order_no, long long ticks, long long lots)
     cdef void _queue_ask(self, long long ts, int kind, int lane, int market, long long value)

@@ -27,6 +27,7 @@ import hashlib
 import heapq
 import math
 from dataclasses import replace
+from functools import partial
 
 import cython
 import numpy as np
@@ -2689,6 +2690,7 @@ class Core:
         self.only = None
         self.now = self.horizon = 0
         self.agenda, self.agenda_no, self.agenda_next = [], 0, NEVER
+        self.settings_sent = {}
         self.stream, self.stream_next = [], NEVER
         self.procedures, self.transfers, self.warns = {}, [], False
         self.lane_forced = [0] * n_lanes
@@ -3363,6 +3365,26 @@ class Core:
         self._follow_up(AMEND, lane, slot, order_no, ticks, lots)
         self.new_triggers[lane, order_no, self.o_requests[slot]] = trigger_ticks
 
+    def change_setting(self, lane, market, kind, value):
+        """Ask the venue to change a setting of the lane's account in a market (SETTING_*, value as codes.py says).
+
+        The request takes as long as an order and is on the venue's agenda for its arrival; the answer is EV_SETTING or
+        EV_SETTING_REJECTED with the reason.
+        """
+        found: Market = self._market(market)
+        number = self.settings_sent[lane] = self.settings_sent.get(lane, 0) + 1
+        delay: cython.longlong = found.entry.get(self.now, self.seed, market, 0, 2 * number)
+        refused: cython.bint = delay < 0
+        arrive = partial(self._answer_setting, lane, market, kind, value, refused)
+        self.schedule(self.now + (-delay if refused else delay), arrive)
+
+    def _answer_setting(self, lane, market, kind, value, refused, ts):
+        found: Market = self._market(market)
+        found.now = ts
+        reason = R_LATENCY if refused else self.ledger.request(found.account[lane], market, kind, value)
+        event = EV_SETTING if reason == R_NONE else EV_SETTING_REJECTED
+        self.emit_account(lane, market, event, reason, ts, kind, value, 0, 0, 0, 0, ts)
+
     def _follow_up(self, kind, lane, slot, order_no, ticks, lots):
         delay: cython.longlong
         if self.o_no[slot] != order_no or self.o_lane[slot] != lane or self.o_state[slot] == FREE:
@@ -3817,7 +3839,7 @@ class Core:
             self._stamp(at, lane, k, order_no, REFUSED_SEQ + request, ts, 0)  # all else about it has been delivered
 
     def emit_account(self, lane, k, event, reason, ts, ticks, lots, amount, rate_or_realized, side, cause, booked):
-        """Funding, or a forced fill or takeover: an event that belongs to no order of the lane.
+        """Funding, a forced fill or takeover, a setting: an event that belongs to no order of the lane.
 
         ``k`` is the ledger's market, of a short leg in hedge mode.
         """
@@ -3839,7 +3861,7 @@ class Core:
         self.log[at + L_SLOT] = -1
         if event == EV_FUNDING:
             self.log[at + L_FRONT] = rate_or_realized
-        else:
+        elif event != EV_SETTING and event != EV_SETTING_REJECTED:
             self.log[at + L_REALIZED] = rate_or_realized
             self.log[at + L_LIQUIDITY] = LIQ_TAKER
             if event == EV_FILLED:

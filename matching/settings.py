@@ -5,7 +5,7 @@ is said once per market (``configure_settings``): Binance refuses a margin mode 
 open orders (-4047) or a position (-4048), a lower leverage of an isolated position (-4161), isolated margin in
 multi-assets mode (-4168), leverage that its brackets do not have (-4028), that the position exceeds (-2027) or that
 the wallet cannot carry (-2028). Bybit refuses what is set already (110026, 110043), moves isolated margin with the
-leverage, and lets the mode change with a position where the margin is there.
+leverage, and lets the mode, which is the account's, change with a position where the margin is there.
 """
 
 from collections.abc import Sequence
@@ -30,7 +30,9 @@ RULES = {
     "no_isolated": 64,
     "no_cross": 128,
     "leverage_needs_no_orders": 256,
+    "mode_of_account": 512,
 }
+MODE_COLUMNS = ("modes", "isolated", "isolated_sums", "isolated_markets")  # what a change of mode moves
 
 
 class Settings(Bookings):
@@ -157,10 +159,27 @@ class Settings(Bookings):
         R_OPEN_POSITION, R_MARGIN.
 
         A position that changes with its market takes its initial margin at entry value along, from the cross wallet
-        or back to it, all there is.
+        or back to it, all there is. Where the mode is the account's it changes in all such markets or in none.
         """
         if self._slot(account, m) < 0 or mode not in (MODE_CROSS, MODE_ISOLATED) or self.bracket_count[m] == 0:
             return R_UNSUPPORTED
+        if not self.setting_rules[m] & RULES["mode_of_account"]:
+            return self._set_mode(account, m, mode)
+        alike = [m] + [k for k in range(self.n_markets) if k != m and self._shares_mode(account, m, k)]
+        before = {name: self.arrays[name].copy() for name in MODE_COLUMNS}
+        for k in alike:
+            reason = R_NONE if k != m and self.mode(account, k) == mode else self._set_mode(account, k, mode)
+            if reason != R_NONE:
+                for name, column in before.items():
+                    self.arrays[name][:] = column
+                return reason
+        return R_NONE
+
+    def _shares_mode(self, account, m, k):
+        other_leg = self.legs[k] >= 0 and self.legs[k] < k
+        return bool(self.setting_rules[k] & RULES["mode_of_account"]) and not other_leg and k != self.legs[m]
+
+    def _set_mode(self, account, m, mode):
         rules, old = self.setting_rules[m], self.modes[account * self.n_markets + m]
         if mode == MODE_ISOLATED and self._pooled(account, self.market_asset[m]):
             return R_MULTI_ASSETS
@@ -231,6 +250,18 @@ class Settings(Bookings):
         if not allowed or not self._keep_isolated(account, m, self.isolated[i] + amount_e8):
             return R_MARGIN
         return R_NONE
+
+    def request(self, account: int, m: int, kind: int, value: int) -> int:
+        """Answer a request as it arrives at the venue: SETTING_*, value as codes.py says."""
+        if kind == SETTING_LEVERAGE:
+            return self.change_leverage(account, m, value)
+        if kind == SETTING_MODE:
+            return self.set_mode(account, m, value)
+        if kind == SETTING_MARGIN:
+            return self.add_margin(account, m, value)
+        if kind == SETTING_SHORT_MARGIN and 0 <= m < self.n_markets and self.legs[m] >= 0:
+            return self.add_margin(account, int(self.legs[m]), value)
+        return R_UNSUPPORTED
 
     # -- multi-assets mode
 

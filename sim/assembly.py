@@ -24,7 +24,7 @@ from matching.kernel import Core, LatencyTable
 from matching.ledger import Ledger
 from recorders.lake import Lake
 from recorders.tables import load_brackets
-from sim import gates
+from sim import gates, margins, settings
 from sim.config import InstrumentConfig, QueueConfig, RunConfig, VenueConfig
 from sim.feeds import BoundedSource, RecordedMarks, feed_latency_series, plan_rows
 from sim.fees import ROUNDING, Fees, build_fees
@@ -77,6 +77,8 @@ class MarketPlan:
     margin: str = ""
     margin_exact: bool = True
     brackets: Brackets | None = None
+    margin_options: dict[str, Any] = field(default_factory=dict)  # of ``Ledger.configure_margin``
+    margin_mode: int = codes.MODE_CROSS
     leverage: int = 1
     liquidation_e12: int = 0
     queue: str = ""
@@ -141,7 +143,7 @@ def assemble(config: RunConfig, base: Path, feeds: Mapping[str | int, FeedSource
         named = _recorded(market, first_ns, last_ns)
         market.has_index = market.config.index is not None or named is None or named.indexed > 0
         resolve_mark(market, rule_card, named, base, first_ns)
-        _resolve_margin(market, rule_card, base, first_ns)
+        _resolve_margin(market, config.venue[market.venue], rule_card, base, first_ns)
         resolve_funding(market, rule_card, named, base, first_ns, last_ns)
         if market.config.book == "l3":
             market.queue = "exact FIFO, newcomers that reach an own order execute with it"
@@ -150,7 +152,8 @@ def assemble(config: RunConfig, base: Path, feeds: Mapping[str | int, FeedSource
     venues = [
         _venue(config, place, rule_card, base, markets, first_ns, last_ns) for place, rule_card in enumerate(cards)
     ]
-    assets = list(dict.fromkeys(market.instrument.settle for market in markets))
+    settled = [market.instrument.settle for market in markets]
+    assets = list(dict.fromkeys([*settled, *(asset for venue in config.venue for asset in venue.collateral)]))
     plan = Plan(config, base, venues, markets, first_ns, last_ns, assets)
     _check_deposits(plan)
     return plan
@@ -199,15 +202,20 @@ def _check_deposits(plan: Plan) -> None:
     for place, venue in enumerate(plan.venues):
         mine = [market for market in plan.markets if market.venue == place]
         settled = {market.instrument.settle for market in mine}
+        settings.check_collateral(
+            venue.config.multi_assets, venue.config.collateral, venue.card, venue.config.name, sorted(settled)
+        )
+        pooled = set(venue.config.collateral) if venue.config.multi_assets else set()
         for asset in [*venue.config.deposit, *venue.config.insurance]:
-            if asset not in settled:
+            if asset not in settled | pooled:
                 raise InputError(
                     f"{asset} is the settlement asset of none of its instruments ({', '.join(sorted(settled))})",
                     source=f"venue {venue.config.name}", field="deposit",
                 )  # fmt: skip
         for market in mine:
             asset = market.instrument.settle
-            if market.brackets is not None and not venue.config.deposit.get(asset):
+            funded = venue.config.deposit.get(asset) or (asset in pooled and any(venue.config.deposit.values()))
+            if market.brackets is not None and not funded:
                 raise InputError(
                     f"{market.name} checks margin in {asset}: give deposit = {{{asset} = ...}}, or margin = \"none\"",
                     source=f"venue {venue.config.name}", field="deposit",
@@ -293,7 +301,7 @@ def _recorded(market: MarketPlan, first_ns: int, last_ns: int) -> RecordedMarks 
     return RecordedMarks(market.paths, first_ns, last_ns) if market.paths else None
 
 
-def _resolve_margin(market: MarketPlan, rule_card: RuleCard, base: Path, first_ns: int) -> None:
+def _resolve_margin(market: MarketPlan, venue: VenueConfig, rule_card: RuleCard, base: Path, first_ns: int) -> None:
     named = market.config.margin
     if named is None:
         named = "card" if rule_card.margin.enabled.value else "none"
@@ -302,16 +310,19 @@ def _resolve_margin(market: MarketPlan, rule_card: RuleCard, base: Path, first_n
         by_card = ", switched off"
     if named == "none":
         market.margin, market.margin_exact = f"none{by_card}", by_card != ", switched off"
+        settings.resolve_mode(market.config.margin_mode, rule_card, market.name, has_margin=False, pooled=False)
         if market.config.leverage is not None:
             raise InputError("has no effect without margin", source=f"instrument {market.name}", field="leverage")
         return
     if named == "card":
-        fact = rule_card.brackets(market.name, first_ns)
-        market.brackets = fact.value
+        fact = rule_card.margin_table(market.name, first_ns)
+        market.brackets = margins.ledger_table(fact.value, market.instrument)
+        market.margin_options = margins.margin_words(rule_card, fact.value)
         market.margin, market.margin_exact = f"brackets of the rule card ({fact.source})", fact.verified
     else:
         table = load_brackets(base / named, market.name)
         market.brackets = table.table
+        market.margin_options = margins.margin_words(rule_card, table.table)
         market.margin = f"brackets {Path(named).name}" + (
             f" of {table.file.as_of}" if table.file.as_of else ", undated"
         )
@@ -323,7 +334,13 @@ def _resolve_margin(market: MarketPlan, rule_card: RuleCard, base: Path, first_n
             f"{wanted} is above the brackets' {highest}", source=f"instrument {market.name}", field="leverage"
         )
     market.leverage = wanted
-    market.margin += f", leverage {wanted}x"
+    market.margin_mode = settings.resolve_mode(
+        market.config.margin_mode, rule_card, market.name, has_margin=True, pooled=venue.multi_assets
+    )
+    market.margin += f", leverage {wanted}x" + (", isolated" if market.margin_mode else "")
+    if venue.multi_assets:
+        market.margin += f", {settings.collateral_text(venue.collateral)}"
+        market.margin_exact = False
     own = market.instrument.liquidation_fee_e12
     market.liquidation_e12 = rule_card.liquidation.fee_rate_e12.at(first_ns).value if own is None else own
 
@@ -370,9 +387,14 @@ def build_core(plan: Plan, lanes: int) -> Core:
         ledger.configure_market(
             leg, plan.asset_of(m), instrument.inverse, instrument.value_num, instrument.value_den, instrument.lot_num,
             instrument.lot_den, fees.maker_e12, fees.taker_e12, market.liquidation_e12, market.brackets,
-            fee_rounding=fees.rounding, funding_rounding=ROUNDING[funding.payment_rounding.value],
-            funding_unit=funding.payment_unit_e8.value,
+            fee_rounding=fees.rounding, fee_unit=fees.unit_e8,
+            funding_rounding=ROUNDING[funding.payment_rounding.value], funding_unit=funding.payment_unit_e8.value,
         )  # fmt: skip
+        if market.brackets is not None:
+            ledger.configure_margin(leg, **market.margin_options)
+            settings.configure_settings(ledger, leg, plan.venues[market.venue].card)
+        if leg != m and plan.venues[market.venue].forms.hedge:
+            ledger.set_legs(m, leg)
     for asset in {asset for venue in plan.venues for asset in venue.config.insurance}:
         total = sum(money_e8(venue.config.insurance.get(asset, Decimal(0)), asset) for venue in plan.venues)
         ledger.limit_insurance(plan.assets.index(asset), total)
@@ -385,6 +407,12 @@ def build_core(plan: Plan, lanes: int) -> Core:
         for leg, market in enumerate(legs):
             if market.brackets is not None:
                 ledger.set_leverage(lane * venues + market.venue, leg, market.leverage)
+        for m, market in enumerate(plan.markets):
+            if market.brackets is not None:
+                ledger.set_mode(lane * venues + market.venue, m, market.margin_mode)
+        for place, venue in enumerate(plan.venues):
+            if venue.config.multi_assets:
+                ledger.pool_assets(lane * venues + place, *settings.rates_e8(venue.config.collateral, plan.assets))
     for m in range(len(plan.markets)):
         _configure_market(core, plan, m)
     for place, venue in enumerate(plan.venues):

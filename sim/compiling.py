@@ -41,7 +41,8 @@ from matching import build_info
 from venues.errors import InputError
 
 TYPES: Final = (
-    "Bar", "Book", "Context", "Fill", "Funding", "Gap", "Liquidation", "Order", "OrderEvent", "Strategy", "Trade",
+    "Bar", "Book", "Context", "Fill", "Funding", "Gap", "Liquidation", "Order", "OrderEvent", "Setting", "Strategy",
+    "Trade",
 )  # fmt: skip
 FLAGS: Final = ("-O3", "-ffp-contract=off", "-fwrapv", "-g0", "-Wno-unused-function")
 # The callbacks of Strategy with the types of their arguments; strategy.pxd declares the same.
@@ -58,6 +59,7 @@ CALLBACKS: Final[dict[str, tuple[str, ...]]] = {
     "on_mark": ("cython.longlong",),
     "on_gap": ("cython.longlong", "Gap"),
     "on_liquidation": ("cython.longlong", "Liquidation"),
+    "on_setting": ("cython.longlong", "Setting"),
     "on_force_order": ("cython.longlong", "Trade"),
     "on_timer": (),
 }

@@ -146,6 +146,14 @@ class AdlConfig(Part):
         return self
 
 
+class CollateralConfig(Part):
+    """What one of an asset counts in the pool of a multi-assets account, for the whole run."""
+
+    index: Money
+    bid_buffer: Money = Field(Decimal(0), lt=1, description="balances count at index * (1 - bid_buffer)")
+    ask_buffer: Money = Field(Decimal(0), description="debts and margins count at index * (1 + ask_buffer)")
+
+
 class VenueConfig(Part):
     """One venue of the run; every lane has an account of its own there."""
 
@@ -162,6 +170,8 @@ class VenueConfig(Part):
     traded: Money = Field(
         Decimal(0), ge=0, description="value the account traded before the run, where that earns requests"
     )
+    multi_assets: bool = Field(False, description="all assets of the account carry its cross positions together")
+    collateral: dict[str, CollateralConfig] = Field({}, description="asset = its rates in multi-assets mode")
 
 
 class QueueConfig(ShortForm):
@@ -209,6 +219,7 @@ class InstrumentConfig(Part):
     funding_holes: Literal["refuse", "skip"] = Field("refuse", description="boundaries that a history leaves out")
     margin: str | None = Field(None, description='"card", "none", or a bracket file')
     leverage: int | None = Field(None, ge=1)
+    margin_mode: Literal["cross", "isolated"] | None = Field(None, description="of the account at the start")
     window_ticks: Annotated[int, AfterValidator(_ladder)] = Field(
         1 << 18, description="ladder size in ticks, a power of two; it follows the price"
     )

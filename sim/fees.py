@@ -38,23 +38,24 @@ class Fees:
     taker_e12: int
     tier: str
     rounding: int
+    unit_e8: int = 1
     model: FeeModel | None = None
 
 
 def build_fees(fees: FeesConfig | None, card: RuleCard, at_ns: int, base: Path, what: str) -> Fees:
     """The fees of a venue. Raises ``InputError`` naming ``what``."""
-    rounding = ROUNDING[card.fees.rounding.value]
+    rounding, unit = ROUNDING[card.fees.rounding.value], card.fees.rounding_e8.value
     if fees is None:
         maker, taker = card.fees.maker_rate_e12.at(at_ns), card.fees.taker_rate_e12.at(at_ns)
-        return Fees(maker.value, taker.value, f"base tier of {card.venue} as of {date_of_ns(at_ns)}", rounding)
+        return Fees(maker.value, taker.value, f"base tier of {card.venue} as of {date_of_ns(at_ns)}", rounding, unit)
     if fees.model is not None:
         model: FeeModel = make(load_class(fees.model, base, what), fees.params, what)
         if not callable(getattr(model, "fee_e8", None)):
             raise InputError(f"{fees.model} needs a method fee_e8(...) -> int, see sim/fees.py", source=what)
-        return Fees(0, 0, f"model {fees.model}", rounding, model)
+        return Fees(0, 0, f"model {fees.model}", rounding, unit, model)
     assert fees.maker is not None and fees.taker is not None
     maker_e12, taker_e12 = _rate_e12(fees.maker, f"{what}.maker"), _rate_e12(fees.taker, f"{what}.taker")
-    return Fees(maker_e12, taker_e12, fees.tier or "run file", rounding)
+    return Fees(maker_e12, taker_e12, fees.tier or "run file", rounding, unit)
 
 
 def _rate_e12(rate: Decimal, what: str) -> int:

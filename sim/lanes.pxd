@@ -15,7 +15,8 @@ cdef enum:
     HEARS_GAP = 256
     HEARS_LIQUIDATION = 512
     HEARS_FORCE = 1024
-    HEARS_PRIVATE = 624  # ORDER | FILL | FUNDING | LIQUIDATION
+    HEARS_SETTING = 2048
+    HEARS_PRIVATE = 2672  # ORDER | FILL | FUNDING | LIQUIDATION | SETTING
 
 @cython.final
 cdef class Lane:
@@ -23,7 +24,7 @@ cdef class Lane:
     cdef Strategy strategy
     cdef long long number, hears
     cdef object call_book, call_trade, call_bar, call_data, call_order, call_fill, call_funding, call_mark, call_gap
-    cdef object call_liquidation, call_force, call_timer
+    cdef object call_liquidation, call_force, call_setting, call_timer
     # compute delay
     cdef object delay, waiting
     cdef long long busy_until, inputs

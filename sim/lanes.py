@@ -9,7 +9,8 @@ from sim.strategy import Strategy
 if not cython.compiled:
     HEARS_BOOK, HEARS_TRADE, HEARS_BAR, HEARS_DATA, HEARS_ORDER, HEARS_FILL = 1, 2, 4, 8, 16, 32
     HEARS_FUNDING, HEARS_MARK, HEARS_GAP, HEARS_LIQUIDATION, HEARS_FORCE = 64, 128, 256, 512, 1024
-    HEARS_PRIVATE = 624
+    HEARS_SETTING = 2048
+    HEARS_PRIVATE = 2672
 
 MAX_WAITING = 1 << 16  # inputs that may wait for one computing lane
 HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE: a class made by a class statement at run time
@@ -26,6 +27,7 @@ CALLBACKS = (
     ("on_gap", HEARS_GAP),
     ("on_liquidation", HEARS_LIQUIDATION),
     ("on_force_order", HEARS_FORCE),
+    ("on_setting", HEARS_SETTING),
 )
 
 
@@ -72,6 +74,7 @@ class Lane:
         self.call_gap = self._bound("on_gap", interpreted)
         self.call_liquidation = self._bound("on_liquidation", interpreted)
         self.call_force = self._bound("on_force_order", interpreted)
+        self.call_setting = self._bound("on_setting", interpreted)
         self.call_timer = self._bound("on_timer", interpreted)
 
     def _bound(self, name, interpreted):

@@ -4,7 +4,7 @@ from matching.codes cimport *
 from matching.kernel cimport Core
 from sim.bars cimport Bar, BarSeries
 from sim.lanes cimport *
-from sim.strategy cimport Context, Fill, Funding, Gap, Liquidation, Order, OrderEvent, Strategy, Trade
+from sim.strategy cimport Context, Fill, Funding, Gap, Liquidation, Order, OrderEvent, Setting, Strategy, Trade
 
 @cython.final
 cdef class Loop:
@@ -26,6 +26,7 @@ cdef class Loop:
     cdef _private(self)
     cdef _order_callbacks(self, Lane lane, Order order)
     cdef _account_callbacks(self, Lane lane)
+    cdef _setting_callback(self, Lane lane)
     cdef _message(self)
     cdef _trade_message(self, long long m, bint force)
     cdef _book_message(self, long long m)

@@ -31,7 +31,7 @@ if not cython.compiled:
     from matching.codes import *
     from sim.bars import Bar, BarSeries
     from sim.lanes import *
-    from sim.strategy import Fill, Funding, Gap, Liquidation, OrderEvent, Trade
+    from sim.strategy import Fill, Funding, Gap, Liquidation, OrderEvent, Setting, Trade
 
 EMPTY = messages_from_rows(*[np.zeros(0, kind) for kind in ("i8", "i8", "u1", "u1", "i4", "i4")])
 DRAIN_EVERY = 16_384  # private events between two drains of the log
@@ -319,6 +319,9 @@ class Loop:
                 lane.call_funding(funding.instrument, funding)
             else:
                 lane.strategy.on_funding(funding.instrument, funding)
+        elif core.ev_kind == EV_SETTING or core.ev_kind == EV_SETTING_REJECTED:
+            if lane.hears & HEARS_SETTING:
+                self._setting_callback(lane)
         elif lane.hears & HEARS_LIQUIDATION:
             event: Liquidation = Liquidation.__new__(Liquidation)
             event.instrument = core.ev_market
@@ -340,6 +343,15 @@ class Loop:
                 lane.call_liquidation(event.instrument, event)
             else:
                 lane.strategy.on_liquidation(event.instrument, event)
+
+    def _setting_callback(self, lane):
+        setting: Setting = lane.ctx.setting()
+        if not self._enter(lane):
+            self._input(lane, lane.call_setting, (setting.instrument, setting))
+        elif lane.call_setting is not None:
+            lane.call_setting(setting.instrument, setting)
+        else:
+            lane.strategy.on_setting(setting.instrument, setting)
 
     # -- market events --------------------------------------------------------------------------------------------
 

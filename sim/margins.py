@@ -57,6 +57,7 @@ def margin_words(rule_card: RuleCard, table: MarginTable) -> dict[str, Any]:
         "initial_from": "tier" if rules.initial_from.value == "tier" and own_rates else "leverage",
         "close_fee": rules.close_fee.value,
         "liquidation_price": SHOWN.get(rules.liquidation_price.value, "exact"),
+        "isolated_funding": rules.isolated_funding.value,
         "settle_on_touch": rule_card.funding.accrual.value == "lazy_index",
     }
     if isinstance(table, OpenInterestTier):

@@ -74,6 +74,12 @@ cdef class Liquidation:
     cdef readonly long long cause, price_kind, fee_e8, realized_e8
 
 @cython.final
+@cython.freelist(16)
+cdef class Setting:
+    cdef readonly long long instrument, kind, value, reason, ts_event_ns, ts_ns
+    cdef readonly bint is_accepted
+
+@cython.final
 cdef class Book:
     cdef Core core
     cdef readonly long long instrument
@@ -123,6 +129,7 @@ cdef class Context:
     cdef Order adopt(self)
     cdef keep(self, Order order)
     cdef send(self, Order order)
+    cdef Setting setting(self)
     cdef _close(self, Order order, long long ts_ns)
     cdef _apply_fill(self, Order order)
     cdef _apply_account(self, long long kind, long long market)
@@ -141,5 +148,6 @@ cdef class Strategy:
     cpdef object on_mark(self, long long i)
     cpdef object on_gap(self, long long i, Gap gap)
     cpdef object on_liquidation(self, long long i, Liquidation event)
+    cpdef object on_setting(self, long long i, Setting setting)
     cpdef object on_force_order(self, long long i, Trade trade)
     cpdef object on_timer(self)

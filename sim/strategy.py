@@ -9,6 +9,7 @@ reference of the public names. Event objects are small and new each time, so a s
 """
 
 from dataclasses import replace
+from operator import index
 
 import cython
 import numpy as np
@@ -20,8 +21,6 @@ from venues import lifecycle
 from venues.errors import LifecycleDefect
 
 if not cython.compiled:
-    from operator import index
-
     from matching.codes import *
 
     INTENT, SENT, UNKNOWN, HELD, OPEN, CLOSED = range(6)
@@ -34,6 +33,8 @@ SIDE_NAMES = ("BUY", "SELL")
 MAX_TICKS = (1 << 31) - 1
 NEVER_NS = (1 << 63) - 1
 ABSENT = -(1 << 62)  # codes.NO_PRICE
+ASK_SETTING = 9  # a command that is no order's
+MARGIN_MODES = {"cross": MODE_CROSS, "isolated": MODE_ISOLATED}
 MAX_LATE = 4096  # closed orders of which a request may still be answered
 
 
@@ -125,6 +126,10 @@ class Gap:
 
 class Liquidation:
     """The venue closed (part of) our position, or warns that it is about to."""
+
+
+class Setting:
+    """The venue's answer to ``ctx.set_leverage``, ``set_margin_mode`` or ``add_margin``."""
 
 
 class Book:
@@ -456,6 +461,26 @@ class Context:
         else:
             self.core.amend(self.lane, order.slot, order.number, ticks, lots)
 
+    def set_leverage(self, i, leverage):
+        """Ask the venue for a leverage (whole times) on instrument i; ``on_setting`` brings the answer."""
+        self._change(i, SETTING_LEVERAGE, leverage)
+
+    def set_margin_mode(self, i, mode):
+        """Ask for MODE_CROSS or MODE_ISOLATED (or ``"cross"``, ``"isolated"``) on instrument i."""
+        self._change(i, SETTING_MODE, MARGIN_MODES.get(mode, mode))
+
+    def add_margin(self, i, amount_e8, short_leg=False):
+        """Ask to move money (1e-8; negative: out of it) into the isolated position of instrument i."""
+        self._change(i, SETTING_SHORT_MARGIN if short_leg else SETTING_MARGIN, amount_e8)
+
+    def _change(self, i, setting, value):
+        if i < 0 or i >= self.count:
+            raise IndexError(self._no_instrument(i))
+        if self.deferring:
+            self.commands.append((ASK_SETTING, (i, setting), index(value), 0, 0))
+        else:
+            self.core.change_setting(self.lane, i, setting, index(value))
+
     def cancel_all(self, i=-1):
         """Cancel every order of ours that is not closed: of one instrument, or of all. Returns how many were sent."""
         return sum([self.cancel(order) for order in self.orders(i)])
@@ -464,6 +489,9 @@ class Context:
         """Send what was decided during a compute delay, in order (called by the run)."""
         waiting, self.commands = self.commands, []
         for kind, item, ticks, lots, trigger_ticks in waiting:
+            if kind == ASK_SETTING:
+                self.core.change_setting(self.lane, item[0], item[1], ticks)
+                continue
             order: Order = item
             if kind == 0:
                 self.send(order)
@@ -616,6 +644,19 @@ class Context:
             else:
                 self.position_lots[market] -= core.ev_lots
 
+    def setting(self):
+        """The answer to a request for a setting that was just popped from the core (called by the run)."""
+        core: Core = self.core
+        setting: Setting = Setting.__new__(Setting)
+        setting.instrument = core.ev_market
+        setting.kind = core.ev_ticks
+        setting.value = core.ev_lots
+        setting.is_accepted = core.ev_kind == EV_SETTING
+        setting.reason = core.ev_reason
+        setting.ts_event_ns = core.ev_ts
+        setting.ts_ns = core.now
+        return setting
+
     def _close(self, order, ts_ns):
         order.closed_ns = ts_ns
         if self.moved:
@@ -744,6 +785,9 @@ class Strategy:
 
     def on_liquidation(self, i, event):
         """The venue warned of, or carried out, a liquidation of our position."""
+
+    def on_setting(self, i, setting):
+        """The venue changed a setting as we asked, or refused to."""
 
     def on_force_order(self, i, trade):
         """The feed reported somebody else's liquidation order (information only, and lossy at the venue)."""

@@ -172,6 +172,17 @@ class Liquidation:
     ts_event_ns: Final[int]
     ts_ns: Final[int]
 
+class Setting:
+    """``kind`` SETTING_*, the ``value`` asked for, and why it was refused: ``reason`` R_NONE where ``is_accepted``."""
+
+    instrument: Final[int]
+    kind: Final[int]
+    value: Final[int]
+    is_accepted: Final[bool]
+    reason: Final[int]
+    ts_event_ns: Final[int]
+    ts_ns: Final[int]
+
 class Book:
     """The local order book of one instrument, as of ``ctx.now_ns``. An empty side's best price is NO_PRICE.
 
@@ -293,6 +304,12 @@ class Context:
     def cancel(self, order: Order) -> bool: ...
     def amend(self, order: Order, ticks: int, lots: int, trigger_ticks: int = 0) -> bool: ...
     def cancel_all(self, i: int = -1) -> int: ...
+    def set_leverage(self, i: int, leverage: int) -> None:
+        """Ask the venue for a leverage (whole times). Travels as an order does; ``on_setting`` brings the answer."""
+    def set_margin_mode(self, i: int, mode: int | str) -> None:
+        """Ask for MODE_CROSS or MODE_ISOLATED, or by their names ``"cross"``, ``"isolated"``."""
+    def add_margin(self, i: int, amount_e8: int, short_leg: bool = False) -> None:
+        """Ask to move money at 1e-8 from the cross wallet into the isolated position (negative: out of it)."""
     # time and records
     def every(self, interval: int | str, callback: Callable[[], object] | None = None) -> int:
         """Call back at whole multiples of ``interval`` since the epoch, from the next one on; default ``on_timer``."""
@@ -329,5 +346,6 @@ class Strategy:
     def on_mark(self, i: int) -> None: ...
     def on_gap(self, i: int, gap: Gap) -> None: ...
     def on_liquidation(self, i: int, event: Liquidation) -> None: ...
+    def on_setting(self, i: int, setting: Setting) -> None: ...
     def on_force_order(self, i: int, trade: Trade) -> None: ...
     def on_timer(self) -> None: ...

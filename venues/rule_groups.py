@@ -52,6 +52,13 @@ _NO_PROTECTION: Final[Fact[int | None]] = Fact(None, "not among the parameters o
 _EXPIRES: Final[Fact[Literal["reject", "expire"]]] = assumed("expire", "how a refused trigger is reported: closed")
 _AMENDABLE: Final[Fact[bool]] = assumed(True, "untriggered orders taken to be amendable like others")
 _MAY_TAKE: Final[Fact[bool]] = Fact(False, "an amended order may take")
+_UNCHANGED: Final[Fact[tuple[Literal["mode", "leverage"], ...]]] = assumed((), "setting what is set taken to succeed")
+_KEEPS_MARGIN: Final[Fact[Literal["keeps_margin", "moves_margin"]]] = assumed(
+    "keeps_margin", "a change of leverage is taken to leave the margin of an isolated position as it is"
+)
+_FROM_POSITION: Final[Fact[Literal["isolated", "available"]]] = assumed(
+    "isolated", "funding of an isolated position is taken to be paid from its margin"
+)
 _EACH_SAMPLE: Final[Fact[int]] = assumed(0, "the forecast is taken to change with each premium sample")
 
 
@@ -149,6 +156,9 @@ class MarginRules:
     removal_floor_e12: Fact[int]  # withdrawals and margin cuts must leave this share of notional
     liquidation_price: Fact[Literal["none", "at_maintenance", "entry_margin"]]  # how the shown price is computed
     tables: tuple[tuple[str, Dated[MarginTable]], ...] = ()
+    unchanged_refused: Fact[tuple[Literal["mode", "leverage"], ...]] = _UNCHANGED  # asking for what is set already
+    isolated_leverage: Fact[Literal["keeps_margin", "moves_margin"]] = _KEEPS_MARGIN  # of a position, when changed
+    isolated_funding: Fact[Literal["isolated", "available"]] = _FROM_POSITION  # who pays an isolated position's first
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,7 +61,7 @@ def make(*arithmetic: dict[str, object], leverage: int = 20, taker: int = 0, dep
     for m, numbers in enumerate(arithmetic):
         brackets = COINS if numbers["inverse"] else BTCUSDT
         rates = {"maker_rate_e12": 0, "taker_rate_e12": taker, "liquidation_rate_e12": 12_500_000_000}
-        ledger.configure_market(m, 0, **numbers, **rates, brackets=brackets)  # type: ignore[arg-type]
+        ledger.configure_market(m, 0, **numbers, **rates, brackets=brackets)
         ledger.set_leverage(0, m, leverage)
         if m == 0 or m < len(arithmetic) - 1:
             assert ledger.set_mode(0, m, MODE_ISOLATED) == R_NONE

@@ -244,6 +244,9 @@ _MARGIN: Final = MarginRules(
     removal_floor_e12=Fact(0, "USDM/trade/rest-api/Modify-Isolated-Position-Margin"),
     liquidation_price=Fact("at_maintenance", "FAQ/b3c689c1f50a44cabb3a84e663b81d93"),
     tables=_USDM_TABLES,
+    unchanged_refused=Fact(("mode",), _CODES + ", text of -4046"),
+    isolated_leverage=assumed("keeps_margin", "whether a higher leverage frees isolated margin is not documented"),
+    isolated_funding=Fact("isolated", "USDM/user-data-streams/Event-Balance-and-Position-Update: pushes the position"),
 )
 
 _LIQUIDATION: Final = LiquidationRules(

@@ -229,6 +229,9 @@ LINEAR: Final = RuleCard(
         mode_change=assumed("flat_no_orders", "what blocks a change of mode is not documented"),
         collateral=assumed("settle_asset", "the unified account's pool of coins with haircuts is not modelled"),
         removal_floor_e12=0, liquidation_price=Fact("entry_margin", _UTA), tables=_LINEAR_TABLES,
+        unchanged_refused=Fact(("mode", "leverage"), _ERRORS + ", of 110026 and 110043"),
+        isolated_leverage=assumed("moves_margin", "110044 refuses a change that the margin does not cover"),
+        isolated_funding=Fact("available", "YH/Funding-fee-calculation"),
     ),
     liquidation=group(
         LiquidationRules, _UTA,

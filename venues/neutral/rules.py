@@ -73,7 +73,8 @@ NEUTRAL: Final = RuleCard(
         enabled=False, tier_key="none", form="none", initial_from="none", open_interest_scaled=False,
         open_order_form="none", close_fee="none", default_leverage=1, leverage_step_e12=E12, leverage_change="free",
         modes=("cross",), default_mode="cross", mode_scope="none", mode_change="none", collateral="settle_asset",
-        removal_floor_e12=0, liquidation_price="none",
+        removal_floor_e12=0, liquidation_price="none", unchanged_refused=(), isolated_leverage="keeps_margin",
+        isolated_funding="isolated",
     ),
     liquidation=group(
         LiquidationRules, SOURCE,
