@@ -15,12 +15,15 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final
 
+from matching import codes
 from matching.brackets import Brackets
+from matching.gate import Gate
 from matching.liquidation import Terms, Unit
 from matching.procedures import FillablePrice, make
 from sim import calc
 from sim.calc import Account, Contract, Position
 from sim.config import VenueConfig
+from sim.gates import gate_of
 from sim.liquidations import terms_of
 from sim.units import duration_ns
 from venues.errors import InstrumentError
@@ -346,6 +349,52 @@ def _funding_cap(case: Case) -> Decimal:
     return Decimal(rounded(cap * 10**12)).scaleb(-12)
 
 
+def _order_check(case: Case) -> Decimal:
+    """0 where the venue's gate takes the order, else the venue's code for the refusal, 1 if it answers in words."""
+    instrument, gate, side = _gate(case)
+    type_ = codes.MARKET if case.get("type") == "market" else codes.LIMIT
+    flags = codes.FLAG_REDUCE_ONLY if case.get("reduce_only") else 0
+    ticks = codes.NO_PRICE if type_ == codes.MARKET else calc.ticks_of(instrument, case.number("price"))
+    lots, held = (calc.lots_of(instrument, Decimal(case.get(key, "0"))) for key in ("size", "held"))
+    mark, best = calc.money_e8(case.number("mark"), "mark"), calc.ticks_of(instrument, case.number("mark"))
+    tif = codes.IOC if type_ == codes.MARKET else codes.GTC
+    reason = gate.check(side, type_, tif, flags, ticks, lots, held, mark, _index_e8(case), best)
+    if reason == codes.R_NONE:
+        return Decimal(0)
+    row = calc.find_card(case.venue).reasons.find(reason)
+    assert row is not None
+    code = row.code if row.low_code is None or side == codes.BUY else row.low_code
+    return Decimal(1 if code is None else code)
+
+
+def _price_limit(case: Case) -> Decimal:
+    """The highest price of a buy or the lowest of a sell that the venue takes now."""
+    instrument, gate, side = _gate(case)
+    for _ in range(_gate_samples(case)):
+        gate.add_premium(calc.money_e8(case.number("premium"), "premium"))
+    return calc.plain(
+        instrument.price_of(gate.band_edge(side, calc.money_e8(case.number("mark"), "mark"), _index_e8(case)))
+    )
+
+
+def _gate_samples(case: Case) -> int:
+    """How many seconds of premium the venue averages; 0 where the case names none."""
+    window_ns = calc.find_card(case.venue).orders.price_band_window_ns.value
+    return window_ns // 10**9 if "premium" in case.fields else 0
+
+
+def _index_e8(case: Case) -> int:
+    return calc.money_e8(Decimal(case.get("index", case["mark"])), "index")
+
+
+def _gate(case: Case) -> tuple[Instrument, Gate, int]:
+    terms = contract(case, case.get("contract") or case.get("symbol"))
+    table = calc.table_of(terms, terms.instrument)
+    gate = gate_of(terms.card, terms.instrument, 1 if table is None else table.max_leverage[0], calc.LATEST_NS)
+    assert gate is not None
+    return terms.instrument, gate, codes.BUY if case["side"] == "buy" else codes.SELL
+
+
 def _mark(case: Case) -> Decimal:
     """After the last of ``samples``, each (seconds, index, bid, ask, last trade); rates as of ``until_funding``."""
     mark = Mark(mark_rule(calc.find_card(case.venue), calc.LATEST_NS))
@@ -427,6 +476,8 @@ ASK: Final[dict[str, Callable[[Case], Decimal]]] = {
     "funding_index": _funding_index,
     "fillable_price": _fillable_price,
     "mark": _mark,
+    "order_check": _order_check,
+    "price_limit": _price_limit,
     "adl_rank": _adl_rank,
     "funding_accrued": _funding_accrued,
     "impact_notional": _impact_notional,
@@ -434,8 +485,8 @@ ASK: Final[dict[str, Callable[[Case], Decimal]]] = {
 
 
 def number_of(text: str) -> Decimal:
-    """A figure of the table; yes and no are 1 and 0."""
-    return Decimal({"true": "1", "false": "0"}.get(text, text))
+    """A figure of the table; yes and no are 1 and 0, an order that is taken or refused in words 0 and 1."""
+    return Decimal({"true": "1", "false": "0", "refused": "1", "taken": "0"}.get(text, text))
 
 
 def answer(case: Case) -> Decimal:
