@@ -2492,6 +2492,9 @@ class Market:
         """A recorded mark. Its rate belongs to the boundary that it names, until a message names a later one."""
         if self.funding_from_marks and next_funding > 0:
             self._announce(self.index_price_e8 if self.charges_index else mark, rate, next_funding)
+        elif self.computed_mark and next_funding > 0:  # nobody is charged at it, but the mark's formula takes it
+            self.kept_rate = rate
+            self.next_funding = next_funding
         if mark != 0 and not self.mid_mark and not self.computed_mark:
             self.set_mark(mark)  # after the charge, which belongs to an earlier instant and counts in the margin
 

@@ -10,7 +10,6 @@ from matching.codes import EV_CANCELED, EV_EXPIRED, EV_FILLED, EV_REJECTED
 from matching.kernel import Core
 from sim.assembly import MarketPlan, Plan, VenuePlan
 from sim.feeds import WatchedSource
-from sim.liquidations import stress_notes
 from sim.pricing import Settled
 from sim.report import BannerFacts, InstrumentFacts, VenueFacts
 from sim.units import duration_text, instant_text
@@ -164,4 +163,4 @@ def _notes(plan: Plan, core: Core) -> list[str]:
             else f"{duration_text(compute.min or 0)} to {duration_text(compute.max or 0)}"
         )
         notes.append(f"computing takes {text} a callback")
-    return notes + stress_notes(plan.config)
+    return notes

@@ -6,6 +6,7 @@ the instrument and the boundary, before the first event.
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -14,7 +15,7 @@ from sim.feeds import RecordedMarks
 from sim.pricing import PricingPlan
 from sim.units import duration_text
 from venues.errors import InputError, RuleCardError
-from venues.funding import impact_notional_e8, initial_rate, maintenance_rate, rounded, terms
+from venues.funding import impact_notional_e8, initial_rate, maintenance_rate, rounded
 from venues.marks import mark_rule
 from venues.rules import MarginTable, RuleCard
 from venues.schedule import boundaries, missing, settlements
@@ -106,7 +107,7 @@ def _pricing(market: MarketPlan, rule_card: RuleCard, first_ns: int) -> PricingP
 
 def interval_of(market: MarketPlan, rule_card: RuleCard, ts_ns: int) -> int:
     """The market's funding interval as a run begins: named, the symbol's in the card, or the venue's usual one."""
-    own = terms(rule_card, market.name, ts_ns).interval_ns
+    own = rule_card.funding_terms(market.name, ts_ns).value.interval_ns
     return market.config.funding_interval or own or rule_card.funding.interval_ns.value
 
 
@@ -134,6 +135,9 @@ def resolve_funding(
         _recorded(market, due, recorded, bool(named), first_ns, last_ns)
     else:
         _from_table(market, base / named, rule_card, interval, first_ns, last_ns)
+    by_rate = market.pricing is not None and market.pricing.mark is not None
+    if by_rate and market.covered == 0 and "index_and_last_funding" in rule_card.mark.components.value:
+        market.assumptions.append("mark: no rate is given, so that only recorded mark messages may tell the last one")
     if market.config.funding_drift:
         market.funding += f", charged {duration_text(market.config.funding_drift)} after its boundary"
 
@@ -166,19 +170,19 @@ def _computed(market: MarketPlan, rule_card: RuleCard, recorded: RecordedMarks |
         raise InputError("cannot be computed of best quotes alone: impact prices need a book", source=where)
     plan = _pricing(market, rule_card, first_ns)
     plan.funding = True
-    try:
-        table = market.brackets or rule_card.brackets(market.name, first_ns).value
+    table: MarginTable | None = market.brackets
+    if table is None:
+        with contextlib.suppress(RuleCardError):  # needed only where the card's rules say so: they refuse below
+            table = rule_card.margin_table(market.name, first_ns).value
+    if table is not None:
         plan.initial_e12, plan.maintenance_e12 = _margin_rates(table)
-    except RuleCardError:
-        table = None  # only needed where the card's rules say so: they refuse below
     rules = rule_card.funding
     try:
         rule = plan.rule(first_ns, plan.interval_ns)
         if rule.premium != "mark":
+            amount = rule_card.funding_terms(market.name, first_ns).value.impact_notional_e8
             of_initial = None if table is None else initial_rate(table)
-            own = terms(rule_card, market.name, first_ns).impact_notional_e8
-            form = "fixed" if own is not None else rules.impact_form.value
-            plan.notional_e8 = impact_notional_e8(form, own or rules.impact_notional_e8.value, of_initial)
+            plan.notional_e8 = impact_notional_e8(rules.impact_form.value, amount or 0, of_initial)
     except ValueError as error:  # RuleCardError too
         raise InputError(f"cannot be computed: {error}", source=where, field="funding") from None
     market.funding = f"computed by the venue's formula, premiums each {duration_text(rule.sample_ns)} of the book"

@@ -131,7 +131,7 @@ class Pricing:
         if self._interval is None:
             self._core.publish(self._m, mark_e8, index_e8, 0, 0, ts_ns)
             return
-        every = self._plan.card.funding.forecast_ns.value
+        every = self._plan.card.funding.forecast_step_ns.value
         forecast = self._interval.rate_e12(ts_ns)
         if forecast is not None and (not every or ts_ns % every == 0):
             self._shown = forecast

@@ -34,7 +34,7 @@ from typing import Final, Literal, Protocol
 
 from matching.brackets import Brackets
 from venues.errors import RuleCardError
-from venues.rules import ContractTiers, FundingTerms, LinearTier, MarginTable, RuleCard
+from venues.rules import ContractTiers, LinearTier, MarginTable, RuleCard
 
 E8: Final = 10**8
 E12: Final = 10**12
@@ -141,23 +141,20 @@ def rate_rule(
 
     The margin rates of the lowest tier are needed where the cap follows from them (dYdX). Raises ``RuleCardError``.
     """
-    rules, own = card.funding, terms(card, symbol, ts_ns)
+    rules, own = card.funding, card.funding_terms(symbol, ts_ns).value
     interval = interval_ns or own.interval_ns or rules.interval_ns.value
-    interest = rules.interest_e12.value if own.interest_e12 is None else own.interest_e12
+    interest, cap, floor = own.interest_e12 or 0, own.cap_e12, own.floor_e12
     if rules.interest_scaling.value == "per_interval":
         interest = rounded(Fraction(interest * interval, EIGHT_HOURS_NS))
-    cap = rules.cap_e12.at(ts_ns).value if own.cap_e12 is None else own.cap_e12
-    if cap is not None and rules.cap_rule.value == "margin_gap":
+    gap = rules.cap_e12.at(ts_ns).value
+    if rules.cap_rule.value == "margin_gap" and gap is not None:
         if not 0 < maintenance_e12 < initial_e12:
-            raise RuleCardError(
-                f"{card.venue} {symbol}: its funding cap needs its initial and maintenance margin rates"
-            )
-        cap = rounded(Fraction(cap * (initial_e12 - maintenance_e12), E12))
+            raise RuleCardError(f"{card.venue} {symbol}: its funding cap needs its margin rates, and none are known")
+        cap = rounded(Fraction(gap * (initial_e12 - maintenance_e12), E12))
+        floor = -cap
     form, premium_form, vote_clamp = rules.form.value, rules.premium.value, rules.vote_clamp_e12.value
     if form == "none" or premium_form == "none":
         raise RuleCardError(f"{card.venue}: its card has no funding formula")
-    floor = -cap if own.floor_e12 is None and cap is not None else own.floor_e12
-    capped = rules.cap_rule.value != "none"
     return RateRule(
         interval_ns=interval,
         sample_ns=rules.premium_sample_ns.value or CONTINUOUS_SAMPLE_NS,
@@ -171,21 +168,13 @@ def rate_rule(
         form=form,
         damp_e12=rules.damp_e12.value,
         divided=rules.divide.value == "by_interval_of_8h",
-        cap_e12=cap if capped else None,
-        floor_e12=floor if capped else None,
+        cap_e12=cap,
+        floor_e12=floor,
         cap_period_ns=rules.cap_period_ns.value or interval,
         rate_unit_e12=rules.rate_unit_e12.value,
         rate_rounding=rules.rate_rounding.value,
         rolling=rules.forecast.value == "rolling",
     )
-
-
-def terms(card: RuleCard, symbol: str, ts_ns: int) -> FundingTerms:
-    """What a symbol has of its own in its venue's card; nothing where it is not listed."""
-    for name, table in card.funding.tables:
-        if name == symbol:
-            return table.at(ts_ns).value
-    return FundingTerms()
 
 
 def weights_of(card: RuleCard, ts_ns: int, interval_ns: int) -> Weights:
@@ -425,7 +414,8 @@ class FundingInterval:
 
     def __init__(self, rule: RateRule, boundary_ns: int, earlier: FundingInterval | None = None) -> None:
         self.rule, self.boundary_ns = rule, boundary_ns
-        self._start = (boundary_ns - rule.interval_ns) // rule.sample_ns
+        # where only the latest sample counts, every one there was is as good a start
+        self._start = (boundary_ns - rule.interval_ns) // rule.sample_ns if rule.samples else -1
         goes_on = rule.rolling and earlier is not None and earlier.rule == rule
         self._average: Average = earlier._average if goes_on and earlier is not None else average_of(rule)
 

@@ -45,6 +45,7 @@ RateForm = Literal[
 ]
 _DAMPED: Final[Fact[RateForm]] = Fact("damped", "the usual form")
 _UNROUNDED: Final[Fact[int]] = Fact(0, "samples are kept as they are")
+_AS_THEY_ARE: Final[Fact[Rounding]] = Fact("half_even", "samples are kept as they are")
 _HALF_EVEN: Final[Fact[Rounding]] = assumed("half_even", "the direction of rounding of rates is not documented")
 _UNIT: Final[Fact[int]] = assumed(1, "published rates taken to be multiples of 1e-12")
 _OF_INTERVAL: Final[Fact[Literal["interval", "rolling"]]] = assumed("interval", "forecasts taken to start anew")
@@ -96,11 +97,11 @@ class FundingRules:
     tables: tuple[tuple[str, Dated[FundingTerms]], ...] = ()
     form: Fact[RateForm] = _DAMPED
     sample_unit_e12: Fact[int] = _UNROUNDED  # samples are kept in multiples of this; 0: not rounded
-    sample_rounding: Fact[Rounding] = _HALF_EVEN
+    sample_rounding: Fact[Rounding] = _AS_THEY_ARE
     rate_unit_e12: Fact[int] = _UNIT  # rates are published in multiples of this
     rate_rounding: Fact[Rounding] = _HALF_EVEN
     forecast: Fact[Literal["interval", "rolling"]] = _OF_INTERVAL  # of the interval so far, or of the last interval_ns
-    forecast_ns: Fact[int] = _EACH_SAMPLE  # how often the forecast on the stream changes; 0: with each sample
+    forecast_step_ns: Fact[int] = _EACH_SAMPLE  # how often the forecast on the stream changes; 0: with each sample
 
 
 @dataclass(frozen=True, slots=True)

@@ -212,7 +212,7 @@ def test_bybit_weighs_by_the_minute_and_excludes_its_majors(tmp_path: Path) -> N
     """BTCUSDT stays at eight hours whatever its rate; the damper is not scaled."""
     tape = quiet(3200 + 3600 + 60, index_e8=100 * E8)
     options = document("bybit_linear", mark="mid")
-    result = run(Holder(), tape, tmp_path, **options)
+    result = run(Holder(lots=100), tape, tmp_path, **options)
     assert result.funding["boundary_ns"].to_list() == [BOUNDARY]
     assert result.funding["rate_e12"].to_list() == [10**8]
 
@@ -265,19 +265,19 @@ def test_the_neutral_card_has_no_formula(tmp_path: Path) -> None:
 def test_hyperliquid_charges_at_the_oracle_in_whole_millionths(tmp_path: Path) -> None:
     """The hour to 16:00: premium (100 - 99.9) / 99.9; the 8 h rate less the damper, an eighth of it, toward zero."""
     tape = quiet(3210, index_e8=9_990_000_000)
-    result = run(Holder(lots=7), tape, tmp_path, **document("hyperliquid"))
+    result = run(Holder(lots=107), tape, tmp_path, **document("hyperliquid"))
     (row,) = result.funding.rows(named=True)
     rate = (Fraction("0.1") / Fraction("99.9") - Fraction("0.0005")) / 8
     assert row["rate_e12"] == round(rate * 10**10) * 100
     assert row["mark_e8"] == 9_990_000_000, "the price of the payment is the oracle"
-    paid = Fraction(7, 1000) * Fraction("99.9") * Fraction(row["rate_e12"], 10**12) * 10**6
+    paid = Fraction(107, 1000) * Fraction("99.9") * Fraction(row["rate_e12"], 10**12) * 10**6
     assert row["payment_e8"] == -(paid.numerator // paid.denominator) * 100 < 0
 
 
 def accruing(monkeypatch: pytest.MonkeyPatch, accrual: str, **facts: Any) -> RuleCard:
     base = card("binance_usdm")
     changed: dict[str, Any] = {name: Fact(value, "test") for name, value in {"accrual": accrual, **facts}.items()}
-    found = replace(base, funding=replace(base.funding, **changed))
+    found = replace(base, funding=replace(base.funding, tables=(), **changed))
     with_card(monkeypatch, found)
     return found
 
@@ -290,7 +290,7 @@ def test_lazy_funding_is_booked_when_the_account_trades(tmp_path: Path, monkeypa
     result = run(strategy, tape, tmp_path, **document(mark="mid"))
     (row,) = result.funding.rows(named=True)
     assert row["booked_ns"] == BOUNDARY + 30 * S + 10 * MS and row["position_lots"] == 10
-    paid = -round(Fraction(10, 1000) * 10_005_000_000 * Fraction("0.003"))
+    paid = -round(Fraction(10, 1000) * 10_005_000_000 * Fraction("0.02"))
     assert row["payment_e8"] == paid
     equity = {r["ts_ns"]: (r["wallet_e8"], r["equity_e8"]) for r in result.equity.rows(named=True)}
     before, after = equity[BOUNDARY - S], equity[BOUNDARY + S]
@@ -315,3 +315,63 @@ def test_continuous_funding_accrues_by_the_second(tmp_path: Path, monkeypatch: p
     expected = -Fraction(10, 1000) * mark * rate * 3199 / (8 * 3600) / 10**12
     assert abs(row["payment_e8"] - expected) <= 1
     assert result.summary["funding_e8"] == row["payment_e8"]
+
+
+def test_dydx_takes_the_median_of_votes_and_settles_with_the_next_fill(tmp_path: Path) -> None:
+    """Oracle 100, asks at 99.5: every vote is -5,000 ppm, so is the hour, of which an eighth is received lazily.
+
+    The notional is 500 USDC / 2 % = 25,000; the payment is -(-0.000625) * 100 * 0.010, rounded down in whole 1e-6.
+    """
+    tape = Tape().snapshot(0, 994, 995, lots=3_000_000).trade(500 * MS, BUY, 995, 1)
+    for second in range(0, 3300, 10):
+        index_at(tape, second * S + 1, 100 * E8)
+    tape.depth(3310 * S, (BUY, 900, 1))
+    options = document("dydx", symbol="BTC-USD", base="BTC", quote="USD", settle="USDC", lot_size="0.0001")
+    strategy = Holder(lots=101, close_ns=BOUNDARY + 60 * S)
+    result = run(strategy, tape, tmp_path, **options)
+    (row,) = result.funding.rows(named=True)
+    after = row["booked_ns"] - BOUNDARY - 60 * S
+    assert 10 * MS <= after < S, "with the block that the closing order comes in"
+    assert row["position_lots"] == 101
+    assert row["payment_e8"] == 63_100  # 0.00063125 down to 0.000631
+    assert row["mark_e8"] == 100 * E8, "there is no mark beside the oracle"
+
+
+def test_deribit_accrues_in_coin_on_its_own_mark(tmp_path: Path) -> None:
+    """The book 0.2 % above the index: mark = index + smoothed basis; 0.175 % of 8 hours accrue each second, in BTC."""
+    tape = Tape().snapshot(0, 100_200, 100_201, lots=400_000).trade(500 * MS, BUY, 100_201, 1)
+    for second in range(0, 3600, 10):
+        index_at(tape, second * S + 1, 50_000 * E8)
+    tape.depth(3600 * S, (BUY, 900, 1))
+    options = document(
+        "deribit", symbol="BTC-PERPETUAL", base="BTC", quote="USD", settle="BTC", inverse=True, tick_size="0.5",
+        lot_size="1", contract_size="10",
+    )  # fmt: skip
+    strategy = Holder(lots=1000)
+    result = run(strategy, tape, tmp_path, **options)
+    assert len(result.funding) == 0, "08:00 UTC is not in the run"
+    marks = {mark for _, mark, *_ in strategy.seen[5:]}
+    assert marks == {50_100_50000000}, "the last trade, 50,100.5, lies within bid and ask"
+    rate = Fraction(100_5, 500_000) - Fraction("0.00025")
+    equity = result.equity.rows(named=True)
+    at = {row["ts_ns"]: row["equity_e8"] for row in equity}
+    accrued = at[BOUNDARY + 100 * S] - at[BOUNDARY]
+    exact = -Fraction(10_000 * 10**8) / Fraction("50100.5") * rate * 100 / (8 * 3600)
+    assert abs(accrued - exact) <= 1 and accrued < -10
+    assert result.summary["wallet_e8"] == 0 and result.summary["equity_e8"] < 0
+
+
+def test_okx_and_binance_coinm_compute_too(tmp_path: Path) -> None:
+    """OKX: rising weights by the minute, no cap known; COIN-M: the impact notional is one of contracts' dollars."""
+    okx = document("okx", symbol="BTC-USDT-SWAP", base="BTC", quote="USDT", settle="USDT")
+    (row,) = run(Holder(), quiet(3210), tmp_path / "okx", **okx).funding.rows(named=True)
+    assert row["rate_e12"] == 10**8
+    tape = Tape().snapshot(0, 606_000, 606_001, lots=200, levels=3).trade(500 * MS, BUY, 606_001, 1)
+    for second in range(0, 3210, 10):
+        index_at(tape, second * S + 1, 60_000 * E8)
+    tape.depth(3210 * S, (BUY, 900, 1))
+    coinm = document("binance_coinm", symbol="BTCUSD_PERP", inverse=True, lot_size="1", contract_size="100")
+    (row,) = run(Holder(), tape, tmp_path / "coinm", **coinm).funding.rows(named=True)
+    # 200 USD / (1 / 125) = 25,000: 200 contracts of 100 at 60,600.0, 50 at 60,599.9
+    coins = 20_000 / Fraction("60600") + 5_000 / Fraction("60599.9")
+    assert row["rate_e12"] == round((25_000 / coins / 60_000 - 1 - Fraction("0.0005")) * 10**8) * 10_000

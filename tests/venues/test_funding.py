@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from venues import card
 from venues.binance.rules import USDM
 from venues.errors import RuleCardError
 from venues.funding import (
@@ -244,6 +245,25 @@ def test_binance_rule_comes_from_its_card() -> None:
     assert hourly.rate(Fraction(E18)) == Fraction("0.02")  # the cap is one of the interval's rate
     assert rate_rule(USDM, "ETHBTC", now).interest_e12 == 0
     assert rate_rule(USDM, "BTCUSDT", now, 4 * HOUR_NS).samples == 2880
+
+
+def test_other_cards_say_their_rules() -> None:
+    """dYdX's cap is 600 % of the gap between its margin rates; a Hyperliquid hour has 720 samples weighed alike."""
+    now = date_ns("2026-02-01")
+    dydx = rate_rule(card("dydx"), "BTC-USD", now, initial_e12=2 * 10**10, maintenance_e12=12 * 10**9)
+    assert (dydx.cap_e12, dydx.form, dydx.weights, dydx.sample_unit_e18) == (
+        48 * 10**9,
+        "sum",
+        "median_of_votes",
+        10**12,
+    )
+    with pytest.raises(RuleCardError, match="needs its margin rates"):
+        rate_rule(card("dydx"), "BTC-USD", now)
+    assert rate_rule(card("hyperliquid"), "BTC", now) == HYPERLIQUID and HYPERLIQUID.samples == 720
+    deribit = rate_rule(card("deribit"), "BTC-PERPETUAL", now)
+    assert deribit == DERIBIT and deribit.samples == 0
+    assert rate_rule(card("bybit_linear"), "BTCUSDT", now, HOUR_NS).interest_e12 == 12_500_000
+    assert rate_rule(card("okx"), "BTC-USDT-SWAP", now).rolling
 
 
 def test_a_card_without_funding_has_no_rule() -> None:

@@ -198,7 +198,7 @@ _FUNDING: Final = FundingRules(
     ),
     rate_unit_e12=Fact(10_000, "USDM/websocket-market-streams/Mark-Price-Stream: rates have 8 decimals"),
     forecast=Fact("rolling", "a recorded stream of 2023-04-05 goes on over the boundary instead of starting anew"),
-    forecast_ns=Fact(60 * SECOND_NS, "a recorded stream of 2023-04-05 changes the rate at whole minutes only"),
+    forecast_step_ns=Fact(60 * SECOND_NS, "a recorded stream of 2023-04-05 changes the rate at whole minutes only"),
 )
 
 _MARK: Final = MarkRules(

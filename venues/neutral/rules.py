@@ -56,7 +56,7 @@ NEUTRAL: Final = RuleCard(
         divide="none", cap_rule="none", cap_e12=None, cap_period_ns=0, price="none", payment_unit_e8=1,
         payment_rounding="half_even", settlement_drift_ns=0, publish_lead_ns=0, side_asymmetry=False, borrow_fee=False,
         form="none", sample_unit_e12=0, sample_rounding="half_even", rate_unit_e12=1, rate_rounding="half_even",
-        forecast="interval", forecast_ns=0,
+        forecast="interval", forecast_step_ns=0,
     ),
     mark=group(
         MarkRules, SOURCE,

@@ -129,7 +129,7 @@ OKX: Final = RuleCard(
         settlement_drift_ns=Fact(60 * SECOND_NS, _FORMULA + ": settling takes up to a minute"),
         publish_lead_ns=0, side_asymmetry=False, borrow_fee=False,
         forecast=Fact("rolling", "okx.com/help/okx-to-optimize-funding-rate-calculation: the last N hours at any time"),
-        forecast_ns=Fact(60 * SECOND_NS, "okx.com/help/okx-to-optimize-funding-rate-calculation"),
+        forecast_step_ns=Fact(60 * SECOND_NS, "okx.com/help/okx-to-optimize-funding-rate-calculation"),
     ),
     mark=group(
         MarkRules, _MARK,
