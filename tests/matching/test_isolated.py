@@ -30,6 +30,7 @@ from matching.codes import (
     R_SAME_SETTING,
     R_UNSUPPORTED,
     SELL,
+    SETTING_SHORT_MARGIN,
 )
 from matching.ledger import Ledger
 
@@ -238,6 +239,44 @@ def test_a_position_changes_mode_where_the_venue_lets_it() -> None:
     assert ledger.set_mode(0, 1, MODE_CROSS) == R_NONE  # 720 behind it now
     assert ledger.isolated_e8(0, 1) == 0 and ledger.liquidatable(0) == -1 and cross_wallet(ledger) == 1_000 * E8
     assert ledger.set_mode(0, 1, MODE_ISOLATED) == R_MARGIN  # 300 would not carry it
+
+
+def test_a_mode_that_is_the_accounts_changes_everywhere_or_nowhere() -> None:
+    """Bybit: one request switches all markets; one position that could not carry itself alone refuses it for all."""
+    ledger = make(LINEAR, LINEAR)
+    assert ledger.set_mode(0, 0, MODE_CROSS) == R_NONE
+    for m in (0, 1):
+        ledger.configure_settings(m, "mode_of_account", "same_mode_refused")
+        ledger.set_mark(m, 30_000 * E8)
+    ledger.fill(0, 0, BUY, 300_000, 200, LIQ_NONE)
+    ledger.fill(0, 1, BUY, 300_000, 200, LIQ_NONE)
+    assert ledger.set_mode(0, 0, MODE_ISOLATED) == R_NONE
+    assert [ledger.mode(0, m) for m in (0, 1)] == [MODE_ISOLATED] * 2
+    assert [ledger.isolated_e8(0, m) for m in (0, 1)] == [300 * E8] * 2
+    assert ledger.set_mode(0, 1, MODE_ISOLATED) == R_SAME_SETTING
+    assert ledger.set_mode(0, 1, MODE_CROSS) == R_NONE and cross_wallet(ledger) == 1_000 * E8
+    ledger.set_mark(1, 28_600 * E8)
+    assert ledger.set_mode(0, 0, MODE_ISOLATED) == R_MARGIN
+    assert [ledger.mode(0, m) for m in (0, 1)] == [MODE_CROSS] * 2 and cross_wallet(ledger) == 1_000 * E8
+    assert ledger.isolated_e8(0, 0) == 0 and ledger.unit_of(0, 0) == 0
+
+
+def test_both_legs_of_a_hedged_market_share_leverage_and_mode_and_not_their_isolated_margin() -> None:
+    ledger = make(LINEAR, LINEAR)
+    assert ledger.set_mode(0, 0, MODE_CROSS) == R_NONE
+    ledger.set_legs(0, 1)
+    for m in (0, 1):
+        ledger.set_mark(m, 30_000 * E8)
+    assert ledger.set_mode(0, 0, MODE_ISOLATED) == R_NONE and ledger.change_leverage(0, 1, 10) == R_NONE
+    assert [(ledger.mode(0, m), ledger.leverage(0, m)) for m in (0, 1)] == [(MODE_ISOLATED, 10)] * 2
+    ledger.fill(0, 0, BUY, 300_000, 100, LIQ_NONE)
+    ledger.fill(0, 1, SELL, 300_000, 50, LIQ_NONE)
+    assert [ledger.isolated_e8(0, m) for m in (0, 1)] == [300 * E8, 150 * E8]
+    assert ledger.request(0, 0, SETTING_SHORT_MARGIN, 10 * E8) == R_NONE
+    assert [ledger.isolated_e8(0, m) for m in (0, 1)] == [300 * E8, 160 * E8]
+    for m in (0, 1):
+        ledger.set_mark(m, 27_000 * E8)
+    assert ledger.liquidatable(0) == 1  # the long leg alone
 
 
 def test_margin_is_added_and_taken_out_within_limits() -> None:
