@@ -54,7 +54,7 @@ from venues.rule_groups import (
     StpRules,
     group,
 )
-from venues.rule_text import statement, table_text
+from venues.rule_text import statement, table_text, value_text
 from venues.tiers import (
     ContractTiers,
     FeeTier,
@@ -198,6 +198,10 @@ class RuleCard:
             if name in symbols and "margin" not in without and not table.at(ts_ns).verified:
                 known = table.at(ts_ns)
                 found.append(f"UNVERIFIED {self.venue} {name} {table_text(known.value)} ({known.source})")
+        for name, terms in self.funding.tables:
+            if name in symbols and "funding" not in without and not terms.at(ts_ns).verified:
+                own = terms.at(ts_ns)
+                found.append(f"UNVERIFIED {self.venue} {name} funding: {value_text('terms', own.value)} ({own.source})")
         for row in self.reasons.rows:
             if not row.verified and "reasons" not in without:
                 code = "no code" if row.code is None else f"code {row.code}"

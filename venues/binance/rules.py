@@ -240,7 +240,9 @@ _MARGIN: Final = MarginRules(
     default_mode=Fact("cross", "USDM/trade/rest-api/Change-Margin-Type"),
     mode_scope=Fact("symbol", "USDM/trade/rest-api/Change-Margin-Type"),
     mode_change=Fact("flat_no_orders", _CODES + ", texts of -4047 and -4048"),
-    collateral=Fact("index_haircut", "USDM/market-data/rest-api/Multi-Assets-Mode-Asset-Index"),
+    collateral=assumed(
+        "index_haircut", "multi-assets: which of the index's rates values which balance is not documented"
+    ),
     removal_floor_e12=Fact(0, "USDM/trade/rest-api/Modify-Isolated-Position-Margin"),
     liquidation_price=Fact("at_maintenance", "FAQ/b3c689c1f50a44cabb3a84e663b81d93"),
     tables=_USDM_TABLES,
