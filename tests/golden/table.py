@@ -11,6 +11,10 @@ from tests.golden.cases import EVIDENCE, FOLDER, Case
 
 PAGE: Final = Path(__file__).resolve().parents[2] / "docs/golden.md"
 MARK: Final = "# Cases: "
+EVERYWHERE: Final = (  # what a trader asks of every venue
+    "fee", "funding_payment", "funding_rate", "mark", "initial_margin", "maintenance_margin", "liquidation_price",
+    "bankruptcy_price", "unrealized_pnl", "order_check", "adl_rank",
+)  # fmt: skip
 INTRO: Final = """\
 # The golden table
 
@@ -54,6 +58,10 @@ def page() -> str:
     for kind in kinds:
         cells = [_cell([case for case in found if case["kind"] == kind]) for found in listed.values()]
         lines.append(f"| {kind.replace('_', ' ')} | " + " | ".join(cells) + " |")
+    lines += ["", "Questions for which no venue's own figure, published or recorded, was found:", ""]
+    for kind in EVERYWHERE:
+        lacking = [venue for venue, found in listed.items() if not _own(found, kind)]
+        lines.append(f"- {kind.replace('_', ' ')}: {', '.join(lacking) or 'none'}")
     lines += ["", "## What is not reproduced", ""]
     lines += ["| case | the venue's figure | ours | why |", "| --- | --- | --- | --- |"]
     lines += [f"| {c.label} | {c['expect']} | {c['ours']} | {c['differs']} |" for c in everything if c.differs]
@@ -63,10 +71,15 @@ def page() -> str:
     return "\n".join(lines) + "\n"
 
 
+def _own(found: list[Case], kind: str) -> int:
+    """How many figures of a kind are a venue's own."""
+    return sum(case["evidence"] != "formula" for case in found if case["kind"] == kind)
+
+
 def _cell(found: list[Case]) -> str:
     if not found:
         return ""
-    return f"{sum(case['evidence'] != 'formula' for case in found)} / {len(found)}"
+    return f"{_own(found, found[0]['kind'])} / {len(found)}"
 
 
 def with_head(venue: str) -> str:
