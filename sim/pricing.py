@@ -250,10 +250,10 @@ class Pricing:
             self._core.charge(self._m, rate_e12, price, boundary_ns, ts_ns)
 
     def _refuse_if_held(self, ts_ns: int) -> None:
-        ledger = self._core.ledger
+        ledger = self._core.ledger  # in hedge mode it has the short legs behind all markets
         for accounts in self._core.lane_accounts:
             for account in accounts:
-                if ledger.position(account, self._m):
+                if any(ledger.position(account, leg) for leg in range(self._m, ledger.n_markets, self._core.n_markets)):
                     raise InputError(
                         f"is due at {iso_time(ts_ns)} ({ts_ns} ns) for an open position, but no premium could be "
                         "sampled before it (no index, or no book)",

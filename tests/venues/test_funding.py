@@ -142,6 +142,11 @@ def test_a_rolling_average_forgets_what_has_left_it() -> None:
 def test_median_of_votes_as_dydx_rounds() -> None:
     """Per minute the median of at least 15 votes (zeros added), even counts away from zero; the mean toward zero."""
     ppm = 10**12
+    for low, high, median in ((1, 2, 2), (-2, -1, -2), (-1, 0, -1), (-1, 1, 0)):
+        halves = MedianOfVotes(S, 2, ppm)
+        for number, vote in enumerate((low, high), 1):
+            halves.add(number, vote * ppm)
+        assert halves.value_e18(0) == median * ppm
     votes = MedianOfVotes(S, 15, ppm)
     for number in range(1, 16):
         votes.add(number, number * ppm)  # 15 votes 1..15: median 8
