@@ -28,6 +28,7 @@ from sim.runfolder import RunWriter, code_sha256, file_sha256, new_folder, write
 from sim.signals import SignalStream
 from sim.strategy import Context, Strategy
 from sim.toml import toml_text
+from sim.venue_face import VenueFace
 from venues.errors import InputError
 from venues.ports import Clock, SystemClock
 
@@ -211,12 +212,11 @@ class Run:
     ) -> None:
         self.plan, self.strategies, self.names, self.folder, self.clock = plan, strategies, names, folder, clock
         self.wall_ns = 0
-        self.writer = RunWriter(
-            folder,
-            [market.instrument for market in plan.markets],
-            plan.assets,
-            [plan.venues[market.venue].card.time_resolution_ns.value for market in plan.markets],
+        instruments = [market.instrument for market in plan.markets]
+        face = VenueFace(
+            [plan.venues[market.venue].card for market in plan.markets], instruments, [m.venue for m in plan.markets]
         )
+        self.writer = RunWriter(folder, instruments, plan.assets, face)
         self.core: Core = build_core(plan, len(strategies))
         self.sources = [
             WatchedSource(market.source, m, self.writer.tables, market.mark_table)
@@ -246,6 +246,7 @@ class Run:
         prefixes = [(card.liquidation.order_id_prefix.value, card.loss.adl_id_prefix.value) for card in cards]
         for lane, strategy in enumerate(self.strategies):
             context = Context(self.core, lane, instruments, wallet_of, deposits, self.loop)
+            context.face = self.writer.face
             context.forced_prefixes = prefixes
             self.loop.add_lane(strategy, context, delay)
 
@@ -323,6 +324,7 @@ class Run:
             "fills": counts["fills"],
             "orders": counts["orders"],
             "rejects": counts["rejects"],
+            "refusals": self.writer.face.refusals([self.plan.name_of(m) for m in range(len(self.plan.markets))]),
             "position": single["positions"][0]["position_lots"] if single else None,
             **{name: single[name] if single else None for name in money},
             "hash": log_hash,

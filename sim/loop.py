@@ -265,6 +265,8 @@ class Loop:
             event.order_number = core.ev_order_no
             event.kind = core.ev_kind
             event.reason = core.ev_reason
+            event.side = core.ev_side
+            event.face = lane.ctx.face
             event.ts_event_ns = core.ev_ts
             event.ts_ns = self.now
             event.ticks = core.ev_ticks

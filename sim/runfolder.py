@@ -28,6 +28,7 @@ import pyarrow.parquet as pq
 
 from matching.codes import EV_ADL, EV_FILLED, EV_FUNDING, EV_LIQUIDATED
 from matching.kernel import Core
+from sim.venue_face import VenueFace
 from venues.errors import InputError
 from venues.instruments import Instrument
 
@@ -51,7 +52,8 @@ SCHEMAS: Final = {
         *_ints("lane account instrument order_no seq event reason ts_event_ns ticks lots liquidity fee_e8"),
         *_ints("ts_sent_ns ts_deliver_ns side tif type flags cause"),
         ("queue_front", pa.float64()),
-        *_ints("leaves"),
+        *_ints("leaves venue_code"),
+        ("venue_text", pa.string()),
     ],
     "fills": [
         *_ints("lane account instrument order_no ts_event_ns side ticks lots"),
@@ -197,11 +199,12 @@ class RunWriter:
         folder: Path,
         instruments: Sequence[Instrument],
         assets: Sequence[str],
-        resolution_ns: Sequence[int],
+        face: VenueFace,
         progress: Any = None,
     ) -> None:
-        """``resolution_ns[m]``: the venue's time resolution, to which times of its private events are cut."""
+        """``face``: the venues' words for what they refuse, and the resolution to which their private times are cut."""
         self.folder = folder
+        self.face = face
         self.progress = progress
         self.tables = {name: TableWriter(folder / f"{name}.parquet", fields) for name, fields in SCHEMAS.items()}
         self.canonical = CanonicalLog(folder)
@@ -211,7 +214,7 @@ class RunWriter:
         self._tick_units = np.rint(self._tick * self._tick_scale)
         self._lot = np.array([float(instrument.size_of(1)) for instrument in instruments])
         self._assets = list(assets)
-        self._resolution = np.array(resolution_ns, np.int64)
+        self._resolution = np.array(face.resolution_ns, np.int64)
         self._log: TextIO | None = None
         self._last_sample = -1
 
@@ -277,8 +280,11 @@ class RunWriter:
         style = rows["style"]
         front = rows["queue_front_micro"]
         self.tables["orders"].add(
-            {**rows, "tif": style & 7, "type": (style >> 3) & 1, "flags": style >> 4, "queue_front": _front_lots(front)}
-        )
+            {
+                **rows, **self.face.columns(rows), "tif": style & 7, "type": (style >> 3) & 1, "flags": style >> 4,
+                "queue_front": _front_lots(front),
+            }
+        )  # fmt: skip
 
     def _take_fills(self, rows: Columns) -> None:
         if not len(rows["event"]):

@@ -30,7 +30,7 @@ cdef class Order:
     cdef readonly long long status, pending, reason
     cdef readonly long long sent_ns, acked_ns, acked_venue_ns, closed_ns, value_ticks_lots
     cdef readonly bint reduce_only, external, is_open, is_closed, is_cancelable, close_position
-    cdef readonly object trigger, stp
+    cdef readonly object trigger, stp, client_id
     cdef readonly long long expires_ns, leg
     cdef bint special
     cdef public long long tag
@@ -40,7 +40,8 @@ cdef class Order:
 @cython.final
 @cython.freelist(64)
 cdef class OrderEvent:
-    cdef readonly long long instrument, order_number, kind, reason, ts_event_ns, ts_ns, ticks, lots, leaves_lots
+    cdef readonly long long instrument, order_number, kind, reason, side, ts_event_ns, ts_ns, ticks, lots, leaves_lots
+    cdef object face
 
 @cython.final
 @cython.freelist(64)
@@ -95,6 +96,7 @@ cdef class Context:
     cdef readonly long long now_ns, lane, count
     cdef readonly tuple instruments
     cdef object runtime
+    cdef public object face
     cdef list books
     cdef list slots
     cdef dict late
@@ -116,7 +118,7 @@ cdef class Context:
                        Py_ssize_t tif=*, Py_ssize_t type=*, bint reduce_only=*, object trigger=*,
                        Py_ssize_t trigger_ticks=*, object watch=*, object callback=*, Py_ssize_t callback_ticks=*,
                        bint protect=*, long long expires_ns=*, object stp=*, object position_side=*,
-                       bint close_position=*)
+                       bint close_position=*, object client_id=*)
     cpdef Order buy(self, Py_ssize_t i, Py_ssize_t ticks, Py_ssize_t lots, Py_ssize_t tif=*)
     cpdef Order sell(self, Py_ssize_t i, Py_ssize_t ticks, Py_ssize_t lots, Py_ssize_t tif=*)
     cpdef bint cancel(self, Order order) except? -1

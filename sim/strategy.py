@@ -35,6 +35,8 @@ NEVER_NS = (1 << 63) - 1
 ABSENT = -(1 << 62)  # codes.NO_PRICE
 ASK_SETTING = 9  # a command that is no order's
 MARGIN_MODES = {"cross": MODE_CROSS, "isolated": MODE_ISOLATED}
+BATCH = 8  # a command that opens or closes a batch
+SUBMIT_ARGUMENTS = ("i", "side", "ticks", "lots", "tif", "type", "reduce_only")
 MAX_LATE = 4096  # closed orders of which a request may still be answered
 
 
@@ -78,7 +80,7 @@ class Order:
 
 
 if not cython.compiled:  # what few orders have; compiled these are fields that begin so
-    Order.trigger = Order.stp = None
+    Order.trigger = Order.stp = Order.client_id = None
     Order.expires_ns = Order.leg = 0
     Order.close_position = Order.special = False
 
@@ -89,6 +91,18 @@ class OrderEvent:
     @property
     def name(self):
         return lifecycle.event_name(self.kind)
+
+    @property
+    def code(self):
+        """The venue's own code for the reason, or None where it has none."""
+        if self.face is None:
+            return None
+        return self.face.code(self.instrument, self.reason, self.side, self.ticks, self.lots)
+
+    @property
+    def text(self):
+        """The venue's own words for the reason."""
+        return "" if self.face is None else self.face.text(self.instrument, self.reason)
 
     def __repr__(self):
         return f"<OrderEvent {self.name} order {self.order_number} reason {self.reason} at {self.ts_ns}>"
@@ -241,6 +255,7 @@ class Context:
         self.instruments = tuple(instruments)
         self.count = len(self.instruments)
         self.runtime = runtime
+        self.face = None
         self.slots = []
         self.late = {}
         self.forced = {}
@@ -316,7 +331,7 @@ class Context:
     def submit(
         self, i, side, ticks, lots, tif=GTC, type=LIMIT, reduce_only=False, trigger=None, trigger_ticks=0, watch=None,
         callback=None, callback_ticks=0, protect=False, expires_ns=0, stp=None, position_side=None,
-        close_position=False,
+        close_position=False, client_id=None,
     ):  # fmt: skip
         """Send an order. Returns at once with its object; everything about it arrives as events. See strategy.pyi."""
         if not cython.compiled:
@@ -345,12 +360,13 @@ class Context:
         if (
             trigger is not None or trigger_ticks != 0 or watch is not None or callback is not None
             or callback_ticks != 0 or protect or expires_ns != 0 or stp is not None or position_side is not None
-            or close_position
+            or close_position or client_id is not None
         ):  # fmt: skip
             self._make_special(
                 order, trigger, (trigger_ticks, watch, callback, callback_ticks, protect), expires_ns, stp,
                 position_side, close_position,
             )  # fmt: skip
+            order.client_id = client_id
         self.numbers += 1
         order.number = self.numbers
         if self.deferring:
@@ -398,6 +414,8 @@ class Context:
                 self.core.set_trigger(slot, order.trigger)
             if order.expires_ns:
                 self.core.set_expiry(slot, order.expires_ns)
+            if order.client_id is not None and self.face is not None:
+                self.core.set_client_id(slot, self.face.client_number(order.instrument, order.client_id))
             if order.stp is not None:
                 self.core.set_stp(slot, requests.stp_of(order.stp))
         self.keep(order)
@@ -485,12 +503,45 @@ class Context:
         """Cancel every order of ours that is not closed: of one instrument, or of all. Returns how many were sent."""
         return sum([self.cancel(order) for order in self.orders(i)])
 
+    def submit_batch(self, orders):
+        """Send several orders as one request; see strategy.pyi. Returns their objects."""
+        calls = [one if isinstance(one, dict) else dict(zip(SUBMIT_ARGUMENTS, one, strict=False)) for one in orders]
+        if self.face is not None:
+            self.face.check_batch([one["i"] for one in calls], False)
+        self._batch(True)
+        try:
+            return [self.submit(**one) for one in calls]
+        finally:
+            self._batch(False)
+
+    def cancel_batch(self, orders):
+        """Ask for several cancels in one request. Returns how many were sent."""
+        mine = [order for order in orders if not (order.is_closed or order.pending & PENDING_CANCEL)]
+        if self.face is not None:
+            self.face.check_batch([order.instrument for order in mine], True)
+        self._batch(True)
+        try:
+            return sum([self.cancel(order) for order in mine])
+        finally:
+            self._batch(False)
+
+    def _batch(self, opens):
+        if self.deferring:
+            self.commands.append((BATCH, None, opens, 0, 0))
+        elif opens:
+            self.core.open_batch()
+        else:
+            self.core.close_batch()
+
     def flush(self):
         """Send what was decided during a compute delay, in order (called by the run)."""
         waiting, self.commands = self.commands, []
         for kind, item, ticks, lots, trigger_ticks in waiting:
             if kind == ASK_SETTING:
                 self.core.change_setting(self.lane, item[0], item[1], ticks)
+                continue
+            if kind == BATCH:
+                self.core.open_batch() if ticks else self.core.close_batch()
                 continue
             order: Order = item
             if kind == 0:

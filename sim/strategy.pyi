@@ -4,7 +4,7 @@ Times are int nanoseconds UTC, prices int ticks, sizes int lots, money int at 1e
 1e-12 (``_e12``). Sides are 0 (BUY) and 1 (SELL). Instruments are addressed by their index in the run file.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final
 
@@ -13,6 +13,7 @@ import polars as pl
 from matching.kernel import Core
 from matching.triggers import Trigger
 from sim.bars import Bar as Bar
+from sim.venue_face import VenueFace
 from venues.instruments import Instrument
 
 INTENT: Final = 0
@@ -61,6 +62,7 @@ class Order:
     close_position: Final[bool]
     trigger: Final[Trigger | None]
     stp: Final[str | None]
+    client_id: Final[str | None]
     expires_ns: Final[int]
     external: Final[bool]
     is_open: Final[bool]
@@ -79,12 +81,14 @@ class Order:
 
 class OrderEvent:
     """What a venue said about an order: ``kind`` an EV code, ``reason`` an R code, ``ts_event_ns`` the venue's time,
-    ``ts_ns`` ours; ``ticks``, ``lots``, ``leaves_lots`` as in the canonical order log."""
+    ``ts_ns`` ours; ``ticks``, ``lots``, ``leaves_lots`` as in the canonical order log. ``code`` and ``text`` are the
+    venue's own for the reason (None and "" where it has none)."""
 
     instrument: Final[int]
     order_number: Final[int]
     kind: Final[int]
     reason: Final[int]
+    side: Final[int]
     ts_event_ns: Final[int]
     ts_ns: Final[int]
     ticks: Final[int]
@@ -92,6 +96,10 @@ class OrderEvent:
     leaves_lots: Final[int]
     @property
     def name(self) -> str: ...
+    @property
+    def code(self) -> int | None: ...
+    @property
+    def text(self) -> str: ...
 
 class Fill:
     """One execution of ours: ``lots`` at ``ticks``; ``liquidity`` LIQ_MAKER or LIQ_TAKER, ``cause`` a CAUSE code,
@@ -234,6 +242,7 @@ class Context:
     lane: Final[int]
     count: Final[int]
     instruments: Final[tuple[Instrument, ...]]
+    face: VenueFace | None
     def __init__(
         self,
         core: Core,
@@ -286,6 +295,7 @@ class Context:
         stp: str | None = None,
         position_side: str | None = None,
         close_position: bool = False,
+        client_id: str | None = None,
     ) -> Order:
         """Send an order; returns at once. What the venue does not have it refuses (an event); ValueError for no order.
 
@@ -296,8 +306,15 @@ class Context:
         ``stp``: self-trade prevention of its own: "none", "cancel_taker", "cancel_maker", "cancel_both" or
         "reject_taker".
         ``position_side`` "long" or "short": the leg it belongs to, in hedge mode. ``close_position``: give 0 lots, the
-        venue sizes it when it executes.
+        venue sizes it when it executes. ``client_id``: our own name for it, which the venue checks.
         """
+    def submit_batch(self, orders: Sequence[Mapping[str, Any] | tuple[int, ...]]) -> list[Order]:
+        """Send orders (arguments of ``submit`` by name, or as far as ``reduce_only`` by place) as one request.
+
+        They arrive together, and the venue takes or refuses each on its own; ValueError for more than it takes at once.
+        """
+    def cancel_batch(self, orders: Sequence[Order]) -> int:
+        """Ask for several cancels in one request. Returns how many were sent (not those that ``cancel`` would not)."""
     def buy(self, i: int, ticks: int, lots: int, tif: int = 0) -> Order: ...
     def sell(self, i: int, ticks: int, lots: int, tif: int = 0) -> Order: ...
     def market(self, i: int, side: int, lots: int, reduce_only: bool = False, **more: Any) -> Order: ...

@@ -43,8 +43,7 @@ NEUTRAL = {"name": "neutral", "latency": "10ms", "fees": {"maker": "0", "taker":
 def venue(name: str, **more: Any) -> dict[str, Any]:
     """A venue of the run without fees, funding and margin."""
     one = {"symbol": "BTCUSDT", "mark": "mid", "funding": "none", "margin": "none"}
-    if not name.startswith("binance"):  # whose contract is documented
-        one |= {"base": "BTC", "quote": "USDT", "settle": "USDT", "tick_size": "0.1", "lot_size": "0.001"}
+    one |= {"base": "BTC", "quote": "USDT", "settle": "USDT", "tick_size": "0.1", "lot_size": "0.001"}  # no filters
     return {"venue": [NEUTRAL | {"name": name} | more], "instrument": [one]}
 
 
@@ -185,7 +184,8 @@ def test_two_instruments_of_a_hedged_account_keep_their_legs_apart(tmp_path: Pat
             me.ctx.market(i, BUY, 4 + i, position_side="long")
 
     strategy = Script(m100=send)
-    ones = [{"symbol": name, "mark": "mid", "funding": "none", "margin": "none"} for name in ("BTCUSDT", "ETHUSDT")]
+    grids = {"tick_size": "0.1", "lot_size": "0.001", "mark": "mid", "funding": "none", "margin": "none"}
+    ones = [{"symbol": name, **grids} for name in ("BTCUSDT", "ETHUSDT")]
     setup = venue("binance_usdm", hedge=True) | {"instrument": ones}
     result = run(strategy, [quiet(), quiet()], tmp_path, **setup)
     legs = [strategy.ctx.position(i, leg) for i in (0, 1) for leg in ("long", "short")]

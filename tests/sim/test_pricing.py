@@ -265,7 +265,7 @@ def test_the_neutral_card_has_no_formula(tmp_path: Path) -> None:
 def test_hyperliquid_charges_at_the_oracle_in_whole_millionths(tmp_path: Path) -> None:
     """The hour to 16:00: premium (100 - 99.9) / 99.9; the 8 h rate less the damper, an eighth of it, toward zero."""
     tape = quiet(3210, index_e8=9_990_000_000)
-    result = run(Holder(lots=107), tape, tmp_path, **document("hyperliquid"))
+    result = run(Holder(lots=107), tape, tmp_path, **document("hyperliquid"))  # 10.7 USD: less is refused
     (row,) = result.funding.rows(named=True)
     rate = (Fraction("0.1") / Fraction("99.9") - Fraction("0.0005")) / 8
     assert row["rate_e12"] == round(rate * 10**10) * 100

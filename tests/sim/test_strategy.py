@@ -335,7 +335,7 @@ def test_states_never_contradict_the_log(tmp_path: Path) -> None:
     strategy = Random()
     result = run(strategy, quiet(4).trade(2 * S, SELL, 1000, 30), tmp_path)
     log = result.orders.filter(result.orders["ts_deliver_ns"] <= result.summary["last_ns"])
-    filled = log.filter(log["event"] == EV_FILLED).group_by("order_no").sum().select("order_no", "lots").rows()
+    filled = log.filter(log["event"] == EV_FILLED).select("order_no", "lots").group_by("order_no").sum().rows()
     assert {order.number: order.filled_lots for order in strategy.mine if order.filled_lots} == dict(filled)
     canceled = set(log.filter(log["event"] == EV_CANCELED)["order_no"])
     assert {order.number for order in strategy.mine if order.reason == R_USER} == canceled
