@@ -82,6 +82,7 @@ SETTING_LEVERAGE = 1  # what a request changes; value = whole times
 SETTING_MODE = 2  # value = MODE_*
 SETTING_MARGIN = 3  # value = money at 1e-8 into an isolated position (negative: out of it)
 SETTING_SHORT_MARGIN = 4  # the same of the short leg
+SETTING_DEAD_MAN = 5  # value = ns until the venue closes our orders, unless asked again; 0 disarms
 
 # -- order events, as they arrive from a venue
 EV_ACCEPTED = 1

@@ -18,7 +18,7 @@ cdef enum:  # as in kernel.py, where they say what they are
     SUBMIT = 1
     CANCEL = 2
     AMEND = 3
-    DEAD_MAN = 4
+    ASK = 4
     MAX_WIDTH = 16777216
     QUOTES = 1024
     REFUSED_SEQ = 1000000
@@ -310,7 +310,6 @@ cdef class Core:
     cdef bint blocks, batching
     cdef list batch
     cdef int batch_no, refused_batch, next_batch, next_rank
-    cdef long long asked
     cdef int[::1] venue_of
     cdef set spent_ids
     cdef dict dead_men
@@ -362,7 +361,7 @@ cdef class Core:
     cpdef change_setting(self, int lane, int market, long long kind, long long value)
     cpdef amend(self, int lane, int slot, long long order_no, long long ticks, long long lots)
     cdef void _queue_request(self, long long ts, int kind, int slot, long long order_no, long long ticks, long long lots)
-    cdef void _queue_ask(self, long long ts, int kind, int lane, int market, long long value)
+    cdef void _queue_ask(self, long long ts, int lane, int market, long long kind, long long value, bint refused)
     cdef void _enqueue(self, int i, long long ts)
     cdef void _queue_for_block(self, int i, long long ts)
     cdef void _rank_again(self, int slot)

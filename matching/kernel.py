@@ -27,7 +27,6 @@ import hashlib
 import heapq
 import math
 from dataclasses import replace
-from functools import partial
 
 import cython
 import numpy as np
@@ -46,7 +45,7 @@ if not cython.compiled:
 
     FREE, FLYING, RESTING, CLOSED, HELD = 0, 1, 2, 3, 4  # states of a slot
     NEW, AMENDED, TRIGGERED = 0, 1, 2  # how an order comes to the book
-    SUBMIT, CANCEL, AMEND, DEAD_MAN = 1, 2, 3, 4  # kinds of request
+    SUBMIT, CANCEL, AMEND, ASK = 1, 2, 3, 4  # kinds of request
     MAX_WIDTH = 1 << 24
     QUOTES = 1024  # best quotes kept while the depth stream lags behind them
     REFUSED_SEQ = 1_000_000  # refused cancels and amends are numbered from here within their order
@@ -2720,7 +2719,7 @@ class Core:
         self.spent_ids, self.dead_men = set(), {}
         self.blocks = self.batching = False
         self.batch, self.batch_no, self.refused_batch = [], 0, 0
-        self.next_batch = self.next_rank = self.asked = 0
+        self.next_batch = self.next_rank = 0
         self.msg_market = -1
         self.ev_release = -1
         self.bbo_every = self.account_every = 0
@@ -3371,22 +3370,12 @@ class Core:
     def change_setting(self, lane, market, kind, value):
         """Ask the venue to change a setting of the lane's account in a market (SETTING_*, value as codes.py says).
 
-        The request takes as long as an order and is on the venue's agenda for its arrival; the answer is EV_SETTING or
-        EV_SETTING_REJECTED with the reason.
+        The request takes as long as an order; the answer is EV_SETTING or EV_SETTING_REJECTED with the reason.
         """
         found: Market = self._market(market)
         number = self.settings_sent[lane] = self.settings_sent.get(lane, 0) + 1
         delay: cython.longlong = found.entry.get(self.now, self.seed, market, 0, 2 * number)
-        refused: cython.bint = delay < 0
-        arrive = partial(self._answer_setting, lane, market, kind, value, refused)
-        self.schedule(self.now + (-delay if refused else delay), arrive)
-
-    def _answer_setting(self, lane, market, kind, value, refused, ts):
-        found: Market = self._market(market)
-        found.now = ts
-        reason = R_LATENCY if refused else self.ledger.request(found.account[lane], market, kind, value)
-        event = EV_SETTING if reason == R_NONE else EV_SETTING_REJECTED
-        self.emit_account(lane, market, event, reason, ts, kind, value, 0, 0, 0, 0, ts)
+        self._queue_ask(self.now + abs(delay), lane, market, kind, value, delay < 0)
 
     def _follow_up(self, kind, lane, slot, order_no, ticks, lots):
         delay: cython.longlong
@@ -3587,26 +3576,22 @@ class Core:
         self.dead_men[venue] = switch
 
     def dead_man(self, lane, market, after_ns):
-        """Ask the venue to close the lane's orders unless asked again within ``after_ns``; 0 disarms.
+        """Ask the venue to close the lane's orders unless asked again within ``after_ns``; 0 disarms."""
+        self.change_setting(lane, market, SETTING_DEAD_MAN, after_ns)
 
-        The answer is an event of the account, EV_SETTING or EV_SETTING_REJECTED.
-        """
-        found: Market = self._market(market)
-        self.asked += 1
-        delay: cython.longlong = found.entry.get(self.now, self.seed, market, -self.asked, 0)
-        self._queue_ask(self.now + abs(delay), DEAD_MAN, lane, market, after_ns)
-
-    def _queue_ask(self, ts, kind, lane, market, value):
-        """Queue a request that is about no order."""
+    def _queue_ask(self, ts, lane, market, kind, value, refused):
+        """Queue a request that is about no order: a setting."""
         if self.rq_free_count == 0:
             self._grow_requests(2 * (self.rq_mask + 1))
         self.rq_free_count -= 1
         i: cython.int = self.rq_free[self.rq_free_count]
         self.rq_ts[i] = ts
-        self.rq_kind[i] = kind
+        self.rq_kind[i] = ASK
         self.rq_slot[i] = -1
-        self.rq_no[i] = self.rq_ticks[i] = self.rq_request[i] = 0
+        self.rq_no[i] = 0
+        self.rq_ticks[i] = kind
         self.rq_lots[i] = value
+        self.rq_request[i] = refused
         self.rq_sent[i] = self.now
         self.rq_market[i] = market
         self.rq_lane[i] = lane
@@ -3615,15 +3600,20 @@ class Core:
     def _do_ask(self, i, market):
         """A request about no order has arrived. An error stops the run: no caller can raise."""
         found: Market = market
-        lane, value = self.rq_lane[i], self.rq_lots[i]
+        lane, kind, value = self.rq_lane[i], self.rq_ticks[i], self.rq_lots[i]
         try:
-            switch = self.dead_men.get(found.venue_index)
-            reason = R_UNSUPPORTED if switch is None else switch.arm(self, lane, found.index, value, found.now)
+            if self.rq_request[i]:
+                reason = R_LATENCY
+            elif kind == SETTING_DEAD_MAN:
+                switch = self.dead_men.get(found.venue_index)
+                reason = R_UNSUPPORTED if switch is None else switch.arm(self, lane, found.index, value, found.now)
+            else:
+                reason = self.ledger.request(found.account[lane], found.index, kind, value)
         except BaseException as error:
             self.fail(error)
             return
         event = EV_SETTING if reason == R_NONE else EV_SETTING_REJECTED
-        self.emit_account(lane, found.index, event, reason, found.now, 0, value, 0, 0, 0, CAUSE_NONE, found.now)
+        self.emit_account(lane, found.index, event, reason, found.now, kind, value, 0, 0, 0, CAUSE_NONE, found.now)
 
     def refuse(self, slot, event, reason, ts):
         """Refuse the amend under way of an order that stays as it is."""

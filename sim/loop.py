@@ -260,18 +260,7 @@ class Loop:
     def _order_callbacks(self, lane, order):
         core: Core = self.core
         if lane.hears & HEARS_ORDER:
-            event: OrderEvent = OrderEvent.__new__(OrderEvent)
-            event.instrument = core.ev_market
-            event.order_number = core.ev_order_no
-            event.kind = core.ev_kind
-            event.reason = core.ev_reason
-            event.side = core.ev_side
-            event.face = lane.ctx.face
-            event.ts_event_ns = core.ev_ts
-            event.ts_ns = self.now
-            event.ticks = core.ev_ticks
-            event.lots = core.ev_lots
-            event.leaves_lots = core.ev_leaves
+            event: OrderEvent = lane.ctx.order_event(self.now)
             if not self._enter(lane):
                 self._input(lane, lane.call_order, (order, event))
             elif lane.call_order is not None:

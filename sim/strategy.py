@@ -491,6 +491,10 @@ class Context:
         """Ask to move money (1e-8; negative: out of it) into the isolated position of instrument i."""
         self._change(i, SETTING_SHORT_MARGIN if short_leg else SETTING_MARGIN, amount_e8)
 
+    def dead_man(self, i, after):
+        """Ask the venue to close our orders unless asked again within ``after``; 0 disarms. See strategy.pyi."""
+        self._change(i, SETTING_DEAD_MAN, duration_ns(after))
+
     def _change(self, i, setting, value):
         if i < 0 or i >= self.count:
             raise IndexError(self._no_instrument(i))
@@ -694,6 +698,23 @@ class Context:
                 self.position_lots[market] += core.ev_lots
             else:
                 self.position_lots[market] -= core.ev_lots
+
+    def order_event(self, now):
+        """What the order event just popped from the core says (called by the run)."""
+        core: Core = self.core
+        event: OrderEvent = OrderEvent.__new__(OrderEvent)
+        event.instrument = core.ev_market
+        event.order_number = core.ev_order_no
+        event.kind = core.ev_kind
+        event.reason = core.ev_reason
+        event.side = core.ev_side
+        event.face = self.face
+        event.ts_event_ns = core.ev_ts
+        event.ts_ns = now
+        event.ticks = core.ev_ticks
+        event.lots = core.ev_lots
+        event.leaves_lots = core.ev_leaves
+        return event
 
     def setting(self):
         """The answer to a request for a setting that was just popped from the core (called by the run)."""

@@ -327,6 +327,10 @@ class Context:
         """Ask for MODE_CROSS or MODE_ISOLATED, or by their names ``"cross"``, ``"isolated"``."""
     def add_margin(self, i: int, amount_e8: int, short_leg: bool = False) -> None:
         """Ask to move money at 1e-8 from the cross wallet into the isolated position (negative: out of it)."""
+    def dead_man(self, i: int, after: int | str) -> None:
+        """Ask instrument i's venue to close our orders (there, or all of the account: as it does that) unless asked
+        again within ``after``, such as "10s"; 0 disarms. ``on_setting`` brings the answer.
+        """
     # time and records
     def every(self, interval: int | str, callback: Callable[[], object] | None = None) -> int:
         """Call back at whole multiples of ``interval`` since the epoch, from the next one on; default ``on_timer``."""
