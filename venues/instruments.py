@@ -32,6 +32,10 @@ MAX_TEXT: Final = 40  # no venue writes longer numbers; bounds the work on hosti
 MAX_DECIMALS: Final = 18
 CACHE_ENTRIES: Final = 1 << 16
 
+_FILTERS: Final = (
+    "max_market_lots", "min_ticks", "max_ticks", "min_notional_e8", "band_up_e12", "band_down_e12", "market_bound_e12",
+    "liquidation_fee_e12", "max_open_orders", "band_x_e12", "band_y_e12",
+)  # fmt: skip
 _POWERS_OF_TEN: Final[tuple[int, ...]] = tuple(10**n for n in range(MAX_DECIMALS + 1))
 
 
@@ -187,6 +191,12 @@ class Instrument:
         self._set("grid_steps", self._grid_of_price())
         if self.min_lots < 1 or (self.max_lots is not None and self.max_lots < self.min_lots):
             raise InstrumentError(f"{self.symbol}: lots must satisfy 1 <= min_lots <= max_lots")
+        for name in _FILTERS:
+            number = getattr(self, name)
+            if number is not None and not 0 <= number <= MAX_INT64:
+                raise InstrumentError(f"{self.symbol}: {name} must be from 0 to 2**63 - 1, not {number}")
+        if self.min_ticks and self.max_ticks and self.min_ticks > self.max_ticks:
+            raise InstrumentError(f"{self.symbol}: min_ticks {self.min_ticks} is above max_ticks {self.max_ticks}")
 
     def _set(self, name: str, value: object) -> None:
         object.__setattr__(self, name, value)

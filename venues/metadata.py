@@ -14,7 +14,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from venues.errors import InstrumentError, RuleCardError
-from venues.instruments import MAX_COLUMN, MAX_INT64, Instrument, exact_decimal
+from venues.instruments import MAX_COLUMN, MAX_INT64, MAX_TEXT, Instrument, exact_decimal
 from venues.tiers import FundingTerms, MarginTable
 
 E8: Final = 10**8
@@ -60,10 +60,23 @@ class Entry:
         return self.values.get(key) not in (None, "")
 
     def text(self, key: str) -> str:
-        return str(self._value(key))
+        value = self._value(key)
+        if isinstance(value, bool) or not isinstance(value, str | int | Decimal):
+            raise self.wrong(key, f"wanted text, not {type(value).__name__}")
+        return str(value)
 
     def decimal(self, key: str) -> Decimal:
-        return exact_decimal(self._value(key), f"{self.where}: field {key!r}")
+        number = exact_decimal(self._value(key), f"{self.where}: field {key!r}")
+        if number and abs(number.adjusted()) > MAX_TEXT:
+            raise self.wrong(key, f"{number} is out of range")
+        return number
+
+    def positive(self, key: str) -> Decimal:
+        """A decimal above 0: sizes, ticks, whatever is divided by."""
+        number = self.decimal(key)
+        if number <= 0:
+            raise self.wrong(key, f"must be above 0, not {number}")
+        return number
 
     def integer(self, key: str) -> int:
         number = self.decimal(key)
@@ -109,7 +122,7 @@ def whole_lots(entry: Entry, key: str, lot_size: Decimal) -> int | None:
 
 
 def table_of(entry: Entry, key: str, make: Any, *arguments: Any) -> Any:
-    """A margin table that checks itself; what it finds wrong becomes an error of this entry."""
+    """A margin table, or funding terms, that check themselves; what they find wrong becomes an error of this entry."""
     try:
         return make(*arguments)
     except (ValueError, RuleCardError) as error:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from matching.brackets import Brackets
 from venues.errors import RuleCardError
-from venues.facts import E12
+from venues.facts import DAY_NS, E12
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +109,14 @@ class FundingTerms:
     floor_e12: int | None = None
     interest_e12: int | None = None
     impact_notional_e8: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.interval_ns is not None and not 0 < self.interval_ns <= DAY_NS:
+            raise RuleCardError(f"funding terms: an interval of {self.interval_ns} ns is none: wanted up to a day")
+        if self.cap_e12 is not None and self.floor_e12 is not None and self.floor_e12 > self.cap_e12:
+            raise RuleCardError(f"funding terms: the floor {self.floor_e12} is above the cap {self.cap_e12} (1e-12)")
+        if self.impact_notional_e8 is not None and self.impact_notional_e8 < 0:
+            raise RuleCardError("funding terms: the impact notional cannot be negative")
 
 
 @dataclass(frozen=True, slots=True)

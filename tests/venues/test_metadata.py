@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable, Iterator
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -379,3 +381,74 @@ def test_deribit_linear_with_tick_steps() -> None:
 def test_deribit_amounts_off_the_contract_are_refused() -> None:
     with pytest.raises(InstrumentError, match="ETH_USDC-PERPETUAL: field 'min_trade_amount': is no multiple"):
         deribit.listings({"result": [DERIBIT_LINEAR | {"min_trade_amount": Decimal("0.0015")}]})
+
+
+# -- every field of every payload, gone or nonsense
+
+DYDX_MARKETS: dict[str, Any] = {
+    "markets": {
+        "BTC-USD": {
+            "clobPairId": "0", "ticker": "BTC-USD", "initialMarginFraction": "0.02",
+            "maintenanceMarginFraction": "0.012", "openInterestLowerCap": "0", "openInterestUpperCap": "0",
+            "atomicResolution": -10, "quantumConversionExponent": -9, "tickSize": "1", "stepSize": "0.0001",
+            "stepBaseQuantums": 1_000_000, "subticksPerTick": 100_000, "defaultFundingRate1H": "0",
+        }
+    }
+}  # fmt: skip
+BYBIT_LIMITS: dict[str, Any] = {
+    "result": {
+        "list": [
+            {"symbol": "BTCUSDT", "riskLimitValue": cap, "maintenanceMargin": rate, "maxLeverage": leverage,
+             "mmDeduction": deduction}
+            for cap, rate, leverage, deduction in
+            (("2000000", "0.005", "100.00", "510"), ("300000", "0.0033", "150.00", ""))
+        ]
+    }
+}  # fmt: skip
+NONSENSE: tuple[Any, ...] = (
+    None, "", "abc", "NaN", "Infinity", "-1", "0", "1e400", "9" * 30, "1e-30", {}, [], [1], True, 1.5,
+)  # fmt: skip
+LOADERS: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
+    "binance": (partial(binance.listings, venue="binance_usdm"), (BINANCE_INFO, BINANCE_BRACKETS, BINANCE_FUNDING)),
+    "bybit": (bybit.listings, (bybit_info(), BYBIT_LIMITS)),
+    "okx": (okx.listings, okx_payloads()),
+    "hyperliquid": (hyperliquid.listings, (HL_META,)),
+    "dydx": (dydx.listings, (DYDX_MARKETS,)),
+    "deribit": (deribit.listings, ({"result": [DERIBIT_LINEAR]},)),
+}
+
+
+def places(node: Any) -> Iterator[tuple[Any, Any]]:
+    """Every container in a payload with each of its keys."""
+    keys = list(node) if isinstance(node, dict) else range(len(node)) if isinstance(node, list) else ()
+    for key in keys:
+        yield node, key
+        yield from places(node[key])
+
+
+@pytest.mark.parametrize("venue", LOADERS)
+def test_whatever_a_field_holds_a_loader_loads_it_or_names_what_is_wrong(venue: str) -> None:
+    load, payloads = LOADERS[venue]
+    changed = copy.deepcopy(list(payloads))
+    assert load(*changed)
+    refused = 0
+    for holder, key in list(places(changed)):
+        kept = holder[key]
+        for value in NONSENSE:
+            holder[key] = value
+            try:
+                load(*changed)
+            except InstrumentError as error:
+                assert str(error)
+                refused += 1
+        holder[key] = kept
+    assert refused > 50
+
+
+@pytest.mark.parametrize("venue", LOADERS)
+def test_a_payload_of_another_shape_is_refused(venue: str) -> None:
+    load, payloads = LOADERS[venue]
+    for place in range(len(payloads)):
+        for value in ("abc", 1, True, [[]], {"a": 1}):
+            with pytest.raises(InstrumentError):
+                load(*payloads[:place], value, *payloads[place + 1 :])

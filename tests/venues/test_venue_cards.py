@@ -7,6 +7,7 @@ from fractions import Fraction
 
 import pytest
 
+from matching import codes
 from matching.brackets import Brackets
 from venues import card, card_names, known_instrument
 from venues.bybit.rules import BTCUSDT_ROWS
@@ -216,3 +217,70 @@ def test_deribit_rates_grow_with_size() -> None:
 def test_deribit_sizes_are_usd() -> None:
     instrument = known_instrument("deribit", "BTC-PERPETUAL")
     assert instrument.value_e8(instrument.ticks_from_str("50000"), instrument.lots_from_str("1000")) == 2 * 10**6
+
+
+# -- refusals
+
+ALWAYS = (
+    codes.R_USER, codes.R_POST_ONLY, codes.R_IOC_REMAINDER, codes.R_MARKET_REMAINDER, codes.R_REDUCE_ONLY, codes.R_STP,
+    codes.R_LIQUIDATION, codes.R_MARGIN, codes.R_LEVERAGE, codes.R_LOT_SIZE, codes.R_TICK_SIZE, codes.R_PRICE_RANGE,
+    codes.R_UNKNOWN_ORDER, codes.R_NO_BOOK, codes.R_NO_LIQUIDITY, codes.R_NO_CHANGE, codes.R_LATENCY,
+    codes.R_UNSUPPORTED, codes.R_TRIGGER, codes.R_POSITION_SIDE, codes.R_CLIENT_ID, codes.R_NO_POSITION, codes.R_VENUE,
+)  # fmt: skip
+
+
+def can_happen(rule_card: RuleCard) -> set[int]:
+    """The reasons that the simulator can give under a card's words (see ``sim.gates`` and ``sim.settings``)."""
+    orders, margin, limits = rule_card.orders, rule_card.margin, rule_card.limits
+    happens = {
+        codes.R_FOK: "FOK" in orders.times_in_force.value,
+        codes.R_MIN_NOTIONAL: orders.min_notional_e8.value or orders.min_notional_exempt.value != "none",
+        codes.R_PRICE_BAND: orders.price_band.value == "reject",
+        codes.R_MARKET_BAND: orders.price_band.value != "none" and orders.market_form.value == "bounded",
+        codes.R_MAX_VALUE: orders.max_limit_value.value or orders.max_market_value.value,
+        codes.R_MAX_ORDERS: orders.max_open_orders.value or orders.open_orders_by_equity.value,
+        codes.R_MAX_STOPS: orders.max_stop_orders.value,
+        codes.R_MAX_AMENDS: orders.amends_per_order.value,
+        codes.R_DUPLICATE_ID: orders.client_id_unique.value != "none",
+        codes.R_RATE_LIMIT: any(row.scope in ("account", "instrument") for row in limits.limits.at(NOW_NS).value)
+        or limits.earned.value,
+        codes.R_EXPIRED: orders.expiry.value != "none",
+        codes.R_EXPIRY: orders.expiry.value != "none" or rule_card.dead_man.min_ns.value,
+        codes.R_DEAD_MAN: rule_card.dead_man.kind.value != "none",
+        codes.R_OPEN_POSITION: margin.mode_change.value in ("flat", "flat_no_orders"),
+        codes.R_OPEN_ORDERS: margin.mode_change.value == "flat_no_orders",
+        codes.R_SAME_SETTING: margin.unchanged_refused.value,
+        codes.R_MULTI_ASSETS: "multi_assets" in margin.modes.value,
+        codes.R_IN_LIQUIDATION: rule_card.liquidation.procedure.value == "chunks",
+        codes.R_ADL: rule_card.loss.adl_cancels_orders.value,
+    }
+    return {*ALWAYS, *(reason for reason, can in happens.items() if can)}
+
+
+@pytest.mark.parametrize("rule_card", [c for c in CARDS if c.venue != "neutral"], ids=lambda c: c.venue)
+def test_every_refusal_of_the_simulator_has_words(rule_card: RuleCard) -> None:
+    worded = {row.reason for row in rule_card.reasons.rows}
+    names = {value: name for name, value in vars(codes).items() if name.startswith("R_")}
+    assert [names[reason] for reason in sorted(can_happen(rule_card) - worded)] == []
+
+
+# -- what is taken from another venue or symbol is an assumption
+
+
+def test_numbers_seen_elsewhere_are_assumptions_of_the_coin_margined_card() -> None:
+    usdm, coinm = card("binance_usdm"), card("binance_coinm")
+    assert usdm.funding.cap_e12.at(NOW_NS).verified
+    for fact in (
+        coinm.funding.cap_e12.at(NOW_NS), coinm.orders.max_open_orders, coinm.orders.trigger_protect_e12,
+        coinm.limits.limits.at(date_ns("2026-06-29")),
+    ):  # fmt: skip
+        assert not fact.verified
+    assert coinm.limits.limits.at(date_ns("2026-06-30")).verified
+    assert "max_open_orders" in known_instrument("binance_usdm", "ETHUSDT").unverified
+
+
+def test_funding_caps_before_their_announcement_are_assumptions() -> None:
+    rules = card("binance_usdm")
+    for symbol in ("BTCUSDT", "1000PEPEUSDT"):
+        assert not rules.funding_terms(symbol, date_ns("2025-09-15")).verified
+        assert rules.funding_terms(symbol, date_ns("2025-09-16")).verified

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from decimal import Decimal
 from typing import Any, Final
 
 from matching.brackets import Brackets
 from venues.errors import InstrumentError
 from venues.facts import HOUR_NS
-from venues.instruments import MAX_INT64, Instrument, exact_decimal
+from venues.instruments import MAX_INT64, Instrument
 from venues.metadata import Entry, Listing, entries, table_of
 from venues.tiers import FundingTerms
 
@@ -74,7 +75,10 @@ def _funding(payload: Any) -> dict[str, FundingTerms]:
     found = {}
     for bare in entries(payload, "fundingInfo"):
         entry = bare.named("symbol")
-        found[entry.text("symbol")] = FundingTerms(
+        found[entry.text("symbol")] = table_of(
+            entry,
+            "fundingIntervalHours",
+            FundingTerms,
             entry.integer("fundingIntervalHours") * HOUR_NS,
             entry.scaled("adjustedFundingRateCap", E12),
             entry.scaled("adjustedFundingRateFloor", E12),
@@ -88,51 +92,49 @@ def instrument_from_exchange_info(entry: dict[str, Any], venue: str, as_of: str 
     ``venue`` is binance_usdm or binance_coinm (whose contracts are inverse and carry ``contractSize``). Raises
     ``InstrumentError`` naming the filter or field that is missing or unusable.
     """
-    try:
-        symbol = str(entry["symbol"])
-        filters = {str(row["filterType"]): row for row in entry["filters"]}
-        price, lot = filters["PRICE_FILTER"], filters["LOT_SIZE"]
-        inverse = venue == "binance_coinm"
-        size = entry["contractSize"] if inverse else 1
-        bare = Instrument(
-            venue,
-            symbol,
-            str(entry["baseAsset"]),
-            str(entry["quoteAsset"]),
-            str(entry["marginAsset"]),
-            inverse,
-            exact_decimal(price["tickSize"], f"{symbol}: tickSize"),
-            exact_decimal(lot["stepSize"], f"{symbol}: stepSize"),
-            exact_decimal(size, f"{symbol}: contractSize"),
-        )
-        found: dict[str, Any] = _filter_fields(bare, entry, filters)
-        return replace(bare, **found, source="exchangeInfo", as_of=as_of)
-    except KeyError as error:
-        raise InstrumentError(f"exchangeInfo entry {entry.get('symbol')!r}: {error.args[0]} is missing") from None
+    symbol = Entry(entry, "exchangeInfo entry").text("symbol")
+    known = Entry(entry, f"exchangeInfo entry {symbol!r}")
+    filters = {
+        row.text("filterType"): Entry(row.values, f"{known.where}: {row.text('filterType')}")
+        for row in known.rows("filters")
+    }
+    for name in ("PRICE_FILTER", "LOT_SIZE"):
+        if name not in filters:
+            raise InstrumentError(f"{known.where}: {name} is missing")
+    inverse = venue == "binance_coinm"
+    bare = Instrument(
+        venue,
+        symbol,
+        known.text("baseAsset"),
+        known.text("quoteAsset"),
+        known.text("marginAsset"),
+        inverse,
+        filters["PRICE_FILTER"].positive("tickSize"),
+        filters["LOT_SIZE"].positive("stepSize"),
+        known.positive("contractSize") if inverse else Decimal(1),
+    )
+    return replace(bare, **_filter_fields(bare, known, filters), source="exchangeInfo", as_of=as_of)
 
 
-def _filter_fields(bare: Instrument, entry: dict[str, Any], filters: dict[str, Any]) -> dict[str, int]:
-    def scaled(row: Any, key: str, scale: int) -> int:
-        return int(exact_decimal(row[key], f"{bare.symbol}: {key}") * scale)
-
+def _filter_fields(bare: Instrument, entry: Entry, filters: dict[str, Entry]) -> dict[str, int]:
     lot, price = filters["LOT_SIZE"], filters["PRICE_FILTER"]
     found = {
-        "min_lots": max(1, bare.lots_from_str(lot["minQty"])),
-        "max_lots": bare.lots_from_str(lot["maxQty"]),
-        "min_ticks": bare.ticks_at_least(scaled(price, "minPrice", E8)),
-        "max_ticks": bare.ticks_at_most(scaled(price, "maxPrice", E8)),
+        "min_lots": max(1, bare.lots_from_str(lot.text("minQty"))),
+        "max_lots": bare.lots_from_str(lot.text("maxQty")),
+        "min_ticks": bare.ticks_at_least(price.scaled("minPrice", E8)),
+        "max_ticks": bare.ticks_at_most(price.scaled("maxPrice", E8)),
     }
     if "MARKET_LOT_SIZE" in filters:
-        found["max_market_lots"] = bare.lots_from_str(filters["MARKET_LOT_SIZE"]["maxQty"])
+        found["max_market_lots"] = bare.lots_from_str(filters["MARKET_LOT_SIZE"].text("maxQty"))
     if "MIN_NOTIONAL" in filters:
-        found["min_notional_e8"] = scaled(filters["MIN_NOTIONAL"], "notional", E8)
+        found["min_notional_e8"] = filters["MIN_NOTIONAL"].scaled("notional", E8)
     if "PERCENT_PRICE" in filters:
-        found["band_up_e12"] = scaled(filters["PERCENT_PRICE"], "multiplierUp", E12)
-        found["band_down_e12"] = scaled(filters["PERCENT_PRICE"], "multiplierDown", E12)
+        found["band_up_e12"] = filters["PERCENT_PRICE"].scaled("multiplierUp", E12)
+        found["band_down_e12"] = filters["PERCENT_PRICE"].scaled("multiplierDown", E12)
     if "MAX_NUM_ORDERS" in filters:
-        found["max_open_orders"] = int(filters["MAX_NUM_ORDERS"]["limit"])
-    if "marketTakeBound" in entry:
-        found["market_bound_e12"] = scaled(entry, "marketTakeBound", E12)
-    if "liquidationFee" in entry:
-        found["liquidation_fee_e12"] = scaled(entry, "liquidationFee", E12)
+        found["max_open_orders"] = filters["MAX_NUM_ORDERS"].integer("limit")
+    if entry.has("marketTakeBound"):
+        found["market_bound_e12"] = entry.scaled("marketTakeBound", E12)
+    if entry.has("liquidationFee"):
+        found["liquidation_fee_e12"] = entry.scaled("liquidationFee", E12)
     return found

@@ -50,6 +50,7 @@ ERROR_CODES: Final[CodeTable] = code_table(
         (-2026, Hint.HALT, "this order type is not supported with reduce-only"),
         (-2027, Hint.HALT, "position above the limit at the present leverage"),
         (-2028, Hint.HALT, "leverage is too low for the margin"),
+        (-4002, Hint.HALT, "price above the maximum"),
         (-4003, Hint.HALT, "quantity must be above zero"),
         (-4004, Hint.HALT, "quantity below the minimum"),
         (-4005, Hint.HALT, "quantity above the maximum"),
@@ -145,5 +146,9 @@ REASONS: Final = ReasonTable(
         VenueReason(codes.R_EXPIRY, -5040, "good-till date is less than 600 s away or too late", _CODES),
         VenueReason(codes.R_SIBLING, None, "EXPIRED, er 6: the other order's condition is not met", _ORDER_UPDATE),
         VenueReason(codes.R_HALTED, -4140, "symbol is not open for new positions", _CODES),
+        VenueReason(codes.R_MAX_AMENDS, -5026, "too many modifications of this order", _CODES),
+        VenueReason(codes.R_NO_POSITION, None, "no position to give margin to", "not documented", verified=False),
+        VenueReason(codes.R_MARKET_BAND, -4131, "counterparty's best price violates PERCENT_PRICE", _CODES),
+        VenueReason(codes.R_PRICE_RANGE, -4002, "price outside the filter's limits", _CODES, low_code=-4013),
     )
 )

@@ -145,6 +145,7 @@ _COUNTDOWN: Final = "USDM/trade/rest-api/Auto-Cancel-All-Open-Orders"
 _BOOK_SYNC: Final = "USDM/websocket-market-streams/How-to-manage-a-local-order-book-correctly"
 _STP_FAQ: Final = "USDM/faq/stp-faq"
 _CONTINUOUS: Final = "continuous matching"
+_USDM_ONLY: Final = "that of USD-M BTCUSDT; COIN-M's was not found"
 
 
 def _majors(rows: tuple[tuple[str, int], ...]) -> tuple[tuple[str, Dated[FundingTerms]], ...]:
@@ -181,7 +182,9 @@ _FUNDING: Final = FundingRules(
     damp_e12=Fact(5 * BPS_E12, _FUNDING_FAQ),
     divide=Fact("by_interval_of_8h", _FUNDING_FAQ),
     cap_rule=Fact("fixed", "announcement 2025-09-16"),
-    cap_e12=always(200 * BPS_E12, "announcement 2025-09-16; majors have their own"),
+    cap_e12=Dated(
+        ((date_ns("2025-09-16"), Fact(200 * BPS_E12, "announcement 2025-09-16; majors have their own, see tables")),)
+    ),
     cap_period_ns=Fact(0, "announcement 2025-09-16"),
     price=Fact("mark", _FUNDING_FAQ),
     payment_unit_e8=Fact(1, "USDM/account/rest-api/Get-Income-History: shown with 8 decimals"),
@@ -335,7 +338,7 @@ _ORDERS: Final = OrderRules(
     trigger_slippage_e12=Fact(None, _DEFINITION),
     post_only=Fact("reject", _CODES),
     fok_unfilled=Fact("reject", _CODES),
-    reduce_only=Fact("reject", _CODES),
+    reduce_only=assumed("reject", _CODES + " of -2022; whether a larger one is cut instead is not documented"),
     close_position=Fact(True, _PLACE),
     hedge_mode=Fact(True, "USDM/trade/rest-api/Change-Position-Mode"),
     amend_new_id=Fact(False, _MODIFY),
@@ -462,7 +465,9 @@ COINM: Final = replace(
     title="Binance COIN-M futures",
     size_unit=Fact("contracts", "COINM/common-definition"),
     settles_in=Fact("base", "COINM/common-definition"),
-    funding=replace(_FUNDING, tables=()),
+    funding=replace(
+        _FUNDING, cap_e12=always(200 * BPS_E12, "that of USD-M; COIN-M's was not found", verified=False), tables=()
+    ),
     fees=replace(
         _FEES,
         maker_rate_e12=always(2 * BPS_E12, "taken to equal USD-M; UNVERIFIED", verified=False),
@@ -486,6 +491,19 @@ COINM: Final = replace(
         times_in_force=Fact(("GTC", "IOC", "FOK", "GTX"), "COINM/common-definition: no GTD"),
         expiry=Fact("none", "COINM/common-definition: no GTD"),
         expiry_min_ns=Fact(None, "COINM/common-definition: no GTD"),
+        max_open_orders=assumed(200, _USDM_ONLY),
+        max_stop_orders=assumed(200, _USDM_ONLY),
+        stop_orders_scope=assumed("account", _USDM_ONLY),
+        trigger_protect_e12=assumed(5 * E12 // 100, _USDM_ONLY),
+    ),
+    limits=replace(
+        _LIMITS,
+        limits=Dated(
+            (
+                (START_NS, assumed(_LIMITS.limits.latest.value, "as since 2026-06-30; those before are not at hand")),
+                (date_ns("2026-06-30"), _LIMITS.limits.latest),
+            )
+        ),
     ),
 )
 
@@ -535,8 +553,11 @@ ETHUSDT: Final = Instrument(
     max_open_orders=200,
     source=_FILTERS + "; what it did not show taken from BTCUSDT and older captures",
     as_of="2026-09-15",
-    unverified=("tick_size", "min_notional_e8", "band_up_e12", "market_bound_e12", "liquidation_fee_e12"),
-)
+    unverified=(
+        "tick_size", "lot_size", "min_notional_e8", "band_up_e12", "band_down_e12", "market_bound_e12",
+        "liquidation_fee_e12", "max_open_orders",
+    ),
+)  # fmt: skip
 BTCUSD_PERP: Final = Instrument(
     "binance_coinm",
     "BTCUSD_PERP",
@@ -553,8 +574,10 @@ BTCUSD_PERP: Final = Instrument(
     liquidation_fee_e12=100 * BPS_E12,
     max_open_orders=200,
     source="COINM/market-data/rest-api/Exchange-Information, the page's example",
-    unverified=("band_up_e12", "market_bound_e12", "liquidation_fee_e12", "max_open_orders"),
-)
+    unverified=(
+        "tick_size", "band_up_e12", "band_down_e12", "market_bound_e12", "liquidation_fee_e12", "max_open_orders",
+    ),
+)  # fmt: skip
 KNOWN: Final = (BTCUSDT, ETHUSDT, BTCUSD_PERP)
 
 CARDS: Final = (USDM, COINM)

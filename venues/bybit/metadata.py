@@ -33,9 +33,9 @@ def listings(instruments_info: Any, risk_limits: Any = None, *, as_of: str = "")
 def _instrument(entry: Entry, as_of: str) -> Instrument:
     inverse = entry.text("contractType") == "InversePerpetual"
     price, lot = entry.child("priceFilter"), entry.child("lotSizeFilter")
-    lot_size = lot.decimal("qtyStep")
+    lot_size = lot.positive("qtyStep")
     bands = Entry(entry.values.get("riskParameters") or {}, f"{entry.where}: riskParameters")
-    tick_size = price.decimal("tickSize")
+    tick_size = price.positive("tickSize")
     return Instrument(
         "bybit_inverse" if inverse else "bybit_linear",
         entry.text("symbol"),
@@ -64,7 +64,9 @@ def _funding(entry: Entry) -> FundingTerms:
     if minutes not in INTERVALS_MIN:
         raise entry.wrong("fundingInterval", f"{minutes} minutes is none of {', '.join(map(str, INTERVALS_MIN))}")
     bounds = [entry.scaled(key, E12) if entry.has(key) else None for key in ("upperFundingRate", "lowerFundingRate")]
-    return FundingTerms(minutes * MINUTE_NS, *bounds)
+    return table_of(  # type: ignore[no-any-return]
+        entry, "lowerFundingRate", FundingTerms, minutes * MINUTE_NS, *bounds
+    )
 
 
 def _tables(payload: Any) -> dict[str, Brackets]:

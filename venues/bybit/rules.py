@@ -300,7 +300,8 @@ LINEAR: Final = RuleCard(
         max_open_orders=500, open_orders_scope="symbol", open_orders_per_volume_e8=None, open_orders_most=None,
         open_orders_by_equity=(), max_stop_orders=10, stop_orders_scope="symbol",
         max_batch=Fact(20, "Y/order/batch-place"), max_batch_cancel=Fact(20, "Y/order/batch-cancel"),
-        client_id_form=r"^.{1,36}$", client_id_unique="always",
+        client_id_form=r"^.{1,36}$",
+        client_id_unique=assumed("always", "110072 refuses an id that is known; for how long is not documented"),
     ),
     batching=group(
         BatchingRules, _CONTINUOUS,

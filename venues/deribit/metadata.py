@@ -29,7 +29,10 @@ def listings(instruments: Any, *, as_of: str = "") -> dict[str, Listing]:
 
 def _instrument(entry: Entry, as_of: str) -> Instrument:
     """Sizes are amounts: USD for inverse contracts, base coin for linear ones, in multiples of the contract."""
-    lot_size = entry.decimal("contract_size")
+    lot_size = entry.positive("contract_size")
+    kind = entry.text("instrument_type")
+    if kind not in ("linear", "reversed"):
+        raise entry.wrong("instrument_type", f"{kind!r} is neither linear nor reversed")
     least = entry.decimal("min_trade_amount") / lot_size
     if least != int(least) or least < 1:
         raise entry.wrong("min_trade_amount", f"is no multiple of the contract of {lot_size}")
@@ -40,8 +43,8 @@ def _instrument(entry: Entry, as_of: str) -> Instrument:
         entry.text("base_currency"),
         entry.text("quote_currency"),
         entry.text("settlement_currency"),
-        entry.text("instrument_type") == "reversed",
-        entry.decimal("tick_size"),
+        kind == "reversed",
+        entry.positive("tick_size"),
         lot_size,
         Decimal(1),
         min_lots=int(least),

@@ -77,6 +77,11 @@ REASONS: Final = ReasonTable(
         _row(codes.R_SETTLING, 10041, "settlement in progress"),
         _row(codes.R_HALTED, 11051, "system under maintenance"),
         _word(codes.R_VENUE, "risk_mitigation", "cancelled by risk control"),
+        _row(codes.R_PRICE_RANGE, 11029, "invalid arguments: price", verified=False),
+        _row(codes.R_NO_CHANGE, 11029, "invalid arguments: nothing is edited", verified=False),
+        _row(codes.R_POSITION_SIDE, 11029, "invalid arguments: positions have no sides", verified=False),
+        _row(codes.R_EXPIRY, 11029, "invalid arguments: good_til_day ends at 08:00 UTC", verified=False),
+        _row(codes.R_NO_POSITION, 11029, "invalid arguments: no position", verified=False),
         *SIMULATOR_REASONS,
     )
 )

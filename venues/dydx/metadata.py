@@ -11,6 +11,7 @@ from venues.metadata import E8, E12, Entry, Listing, table_of
 from venues.tiers import FundingTerms, OpenInterestTier
 
 HOURS: Final = 8  # of an interest rate as FundingTerms states it
+MAX_EXPONENT: Final = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,9 @@ def markets_from(payload: Any, *, as_of: str = "") -> dict[str, Market]:
 
 
 def _market(entry: Entry, as_of: str) -> Market:
+    for key in ("atomicResolution", "quantumConversionExponent"):
+        if abs(entry.integer(key)) > MAX_EXPONENT:
+            raise entry.wrong(key, f"{entry.integer(key)} is no exponent of 10 within {MAX_EXPONENT}")
     quantums = Quantums(
         entry.integer("clobPairId"),
         entry.integer("atomicResolution"),

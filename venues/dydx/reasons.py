@@ -109,6 +109,10 @@ REASONS: Final = ReasonTable(
         _row(codes.R_UNSUPPORTED, 42, "unexpected time in force"),
         _row(codes.R_HALTED, 34, "order conflicts with the market's status"),
         _row(codes.R_VENUE, 12, "order message is invalid", verified=False),
+        _word(codes.R_NO_LIQUIDITY, "BEST_EFFORT_CANCELED", "rest of an immediate order", verified=False),
+        _row(codes.R_PRICE_RANGE, 6, "invalid subticks"),
+        _row(codes.R_POSITION_SIDE, 12, "order message is invalid: positions have no sides", verified=False),
+        _row(codes.R_NO_POSITION, 12, "order message is invalid: no position", verified=False),
         *SIMULATOR_REASONS,
     )
 )

@@ -33,19 +33,28 @@ def listings(meta: Any, *, as_of: str = "", settle: str = "USDC") -> dict[str, L
     ``InstrumentError`` naming coin and field.
     """
     whole = Entry(meta, "meta")
-    tables = {}
-    for place, pair in enumerate(whole.values.get("marginTables") or ()):
-        number, table = pair
-        where = f"meta: marginTables[{place}]"
-        tables[int(number)] = [
-            (row.scaled("lowerBound", 1), row.integer("maxLeverage")) for row in Entry(table, where).rows("marginTiers")
-        ]
+    tables = _margin_tables(whole)
     found = {}
     for bare in whole.rows("universe"):
         entry = bare.named("name")
         if not entry.values.get("isDelisted"):
             found[entry.text("name")] = _listing(entry, tables, as_of, settle)
     return found
+
+
+def _margin_tables(whole: Entry) -> dict[int, list[tuple[int, int]]]:
+    """Rows (lower bound, highest leverage) of each table; the payload has pairs of number and table."""
+    tables = {}
+    pairs = whole.values.get("marginTables") or []
+    if not isinstance(pairs, list):
+        raise whole.wrong("marginTables", f"wanted a list, not {type(pairs).__name__}")
+    for place, pair in enumerate(pairs):
+        if not isinstance(pair, list) or len(pair) != 2:
+            raise whole.wrong("marginTables", f"[{place}] is no pair of a number and a table")
+        number = Entry({"id": pair[0]}, f"meta: marginTables[{place}]").integer("id")
+        rows = Entry(pair[1], f"meta: marginTables[{place}]").rows("marginTiers")
+        tables[number] = [(row.scaled("lowerBound", 1), int(row.positive("maxLeverage"))) for row in rows]
+    return tables
 
 
 def _listing(entry: Entry, tables: Mapping[int, Sequence[tuple[int, int]]], as_of: str, settle: str) -> Listing:
@@ -55,6 +64,8 @@ def _listing(entry: Entry, tables: Mapping[int, Sequence[tuple[int, int]]], as_o
         tiers = [(0, table)]
     if tiers is None:
         raise entry.wrong("marginTableId", f"there is no margin table {table}")
+    if any(leverage < 1 for _, leverage in tiers):
+        raise entry.wrong("marginTableId", f"table {table} has a leverage below 1")
     name, decimals = entry.text("name"), entry.integer("szDecimals")
     if not 0 <= decimals <= PRICE_DECIMALS:
         raise entry.wrong("szDecimals", f"{decimals} is not between 0 and {PRICE_DECIMALS}")

@@ -33,6 +33,11 @@ def _row(reason: int, word: str, text: str = "", source: str = _STATUS, verified
     return VenueReason(reason, None, text or word, source if not text else _TEXT, verified, word=word)
 
 
+def _refused(reason: int, text: str) -> VenueReason:
+    """A refusal of which the documents have neither status nor text."""
+    return VenueReason(reason, None, text, "the venue's words are not documented", verified=False, word="rejected")
+
+
 REASONS: Final = ReasonTable(
     (
         _row(codes.R_USER, "canceled"),
@@ -51,7 +56,7 @@ REASONS: Final = ReasonTable(
         _row(codes.R_STP, "selfTradeCanceled"),
         _row(codes.R_LIQUIDATION, "liquidatedCanceled"),
         _row(codes.R_MARGIN, "perpMarginRejected", "Insufficient margin to place order."),
-        _row(codes.R_LEVERAGE, "perpMaxPositionRejected"),
+        _row(codes.R_LEVERAGE, "perpMaxPositionRejected", verified=False),
         _row(codes.R_MIN_NOTIONAL, "minTradeNtlRejected", "Order must have minimum value of $10."),
         _row(codes.R_PRICE_BAND, "oracleRejected", "Order price too far from oracle"),
         _row(codes.R_UNKNOWN_ORDER, "", "Order was never placed, already canceled, or filled."),
@@ -67,6 +72,18 @@ REASONS: Final = ReasonTable(
         _row(codes.R_SIBLING, "siblingFilledCanceled"),
         _row(codes.R_HALTED, "delistedCanceled"),
         _row(codes.R_VENUE, "rejected"),
+        _refused(codes.R_LOT_SIZE, "size outside the coin's decimals"),
+        _refused(codes.R_PRICE_RANGE, "price is none"),
+        _refused(codes.R_UNSUPPORTED, "no such kind of order or setting"),
+        _refused(codes.R_POSITION_SIDE, "positions have no sides"),
+        _refused(codes.R_CLIENT_ID, "cloid is not valid"),
+        _refused(codes.R_DUPLICATE_ID, "cloid is used by an open order"),
+        _refused(codes.R_RATE_LIMIT, "the address has used its requests up"),
+        _refused(codes.R_MAX_VALUE, "value above the maximum at the coin's leverage"),
+        _refused(codes.R_NO_CHANGE, "nothing is modified"),
+        _refused(codes.R_EXPIRY, "scheduleCancel is less than 5 s ahead"),
+        _refused(codes.R_OPEN_POSITION, "margin mode cannot change with a position"),
+        _refused(codes.R_NO_POSITION, "no position to give margin to"),
         *SIMULATOR_REASONS,
     )
 )

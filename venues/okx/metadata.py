@@ -34,12 +34,15 @@ def listings(
 
 
 def _instrument(entry: Entry, as_of: str) -> Instrument:
-    inverse = entry.text("ctType") == "inverse"
+    kind = entry.text("ctType")
+    if kind not in ("linear", "inverse"):
+        raise entry.wrong("ctType", f"{kind!r} is neither linear nor inverse")
+    inverse = kind == "inverse"
     base, _, quote = entry.text("uly").partition("-")
     worth, settle = entry.text("ctValCcy"), entry.text("settleCcy")
     if worth != (quote if inverse else base) or settle != (base if inverse else settle):
-        raise entry.wrong("ctValCcy", f"a contract of {worth} settled in {settle} is no {entry.text('ctType')} swap")
-    lot_size = entry.decimal("lotSz")
+        raise entry.wrong("ctValCcy", f"a contract of {worth} settled in {settle} is no {kind} swap")
+    lot_size = entry.positive("lotSz")
     return Instrument(
         "okx",
         entry.text("instId"),
@@ -47,7 +50,7 @@ def _instrument(entry: Entry, as_of: str) -> Instrument:
         quote,
         settle,
         inverse,
-        entry.decimal("tickSz"),
+        entry.positive("tickSz"),
         lot_size,
         entry.decimal("ctVal") * entry.decimal("ctMult"),
         min_lots=max(1, int(entry.decimal("minSz") / lot_size)),
@@ -90,5 +93,7 @@ def _funding(payload: Any) -> dict[str, FundingTerms]:
             entry.scaled(key, scale) if entry.has(key) else None
             for key, scale in (("maxFundingRate", E12), ("minFundingRate", E12), ("impactValue", E8))
         )
-        found[entry.text("instId")] = FundingTerms(interval_ns, cap, floor, impact_notional_e8=impact)
+        found[entry.text("instId")] = table_of(
+            entry, "minFundingRate", FundingTerms, interval_ns, cap, floor, None, impact
+        )
     return found
