@@ -21,9 +21,10 @@ from typing import Any, Final
 from matching.brackets import Brackets
 from matching.codes import BUY, LIQ_MAKER, LIQ_NONE, LIQ_TAKER, MODE_ISOLATED, R_NONE, SELL
 from matching.ledger import Ledger
+from sim.cards import find_card as find_card
 from sim.fees import ROUNDING
 from sim.margins import configure_margin, ledger_table, margin_words
-from venues import card, card_names, known_instrument, known_symbols
+from venues import known_instrument, known_symbols
 from venues.errors import InputError, InstrumentError, RuleCardError
 from venues.instruments import Instrument, split_symbol
 from venues.rules import ContractTiers, MarginTable, RuleCard
@@ -31,27 +32,8 @@ from venues.rules import ContractTiers, MarginTable, RuleCard
 E8: Final = 10**8
 E12: Final = 10**12
 LATEST_NS: Final = (1 << 63) - 1
-ALIASES: Final = {
-    "binance": "binance_usdm",
-    "bybit": "bybit_linear",
-    "hl": "hyperliquid",
-    "okex": "okx",
-    "dydx_v4": "dydx",
-}
 UNBOUNDED_E8: Final = 1 << 62  # the cap of a tier that holds for every size
 ASKED: Final = "the question"  # where an error's number came from
-
-
-def find_card(name: str) -> RuleCard:
-    """A venue's card by its name or a short form of it; an unknown name is answered with those there are."""
-    wanted = name.strip().lower().replace("-", "_")
-    try:
-        return card(ALIASES.get(wanted, wanted))
-    except RuleCardError:
-        short = ", ".join(f"{alias} = {full}" for alias, full in ALIASES.items() if full in card_names())
-        raise InputError(
-            f"there is no venue {name!r}; known are {', '.join(card_names())} (short: {short})", source=ASKED
-        ) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +58,8 @@ class Contract:
     def unit(self) -> str:
         """What one unit of size is."""
         instrument = self.instrument
+        if instrument.inverse and self.card.size_unit.value == "quote" and instrument.contract_size == 1:
+            return instrument.quote
         if instrument.inverse:
             return f"contracts of {plain(instrument.contract_size):f} {instrument.quote}"
         if instrument.contract_size == 1:
@@ -133,10 +117,12 @@ def _instrument(
             return instrument, f"contract: {named}, {instrument.source}"
         except InstrumentError:
             pass
+    like = known_instrument(rule_card.venue, known[0]) if known else None
     try:
         base, quote = split_symbol(named)
     except InstrumentError:
-        base, quote = named, "quote currency"
+        base, quote = named, like.quote if like is not None else "quote currency"
+    settle = like.settle if like is not None and not like.inverse and like.quote == quote else quote
     settles = {"base": True, "quote": False, "either": quote == "USD"}[rule_card.settles_in.value]
     coin = settles if inverse is None else inverse
     if size is None and (rule_card.size_unit.value != "base" or coin):
@@ -146,7 +132,7 @@ def _instrument(
             source=ASKED, field="symbol",
         )  # fmt: skip
     instrument = Instrument(
-        rule_card.venue, named, base, quote, base if coin else quote, coin, Decimal("0.01"), Decimal(1),
+        rule_card.venue, named, base, quote, base if coin else settle, coin, Decimal("0.01"), Decimal(1),
         Decimal(1) if size is None else size, source="described by the question",
     )  # fmt: skip
     what = f"{instrument.contract_size} {quote if coin else base}"
@@ -284,6 +270,21 @@ class Account:
         side = BUY if position.size > 0 else SELL
         self.ledger.fill(0, m, side, ticks_of(instrument, position.entry), lots_of(instrument, size), LIQ_NONE)
         self.check()
+
+    def above_limit(self, m: int = 0) -> str | None:
+        """What the tiers allow at the leverage, where the position is larger: the venue would not let it be opened."""
+        leverage, table = self.leverages[m], self.tables[m]
+        if table is None or leverage is None or not by_leverage(self.positions[m].contract):
+            return None
+        lots = isinstance(self.positions[m].contract.table, ContractTiers)
+        held = abs(self.ledger.position(0, m)) if lots else self.notional_e8(m)
+        most = max(
+            (cap for cap, row in zip(table.cap_e8, table.max_leverage, strict=True) if row >= leverage), default=0
+        )
+        if held <= most:
+            return None
+        shown = plain(most * (self.instruments[m].lot_size if lots else Decimal("1e-8")))
+        return f"{leverage}x allows up to {shown:,f}: the venue would refuse to open this"
 
     def check(self) -> None:
         """Raise if the ledger could not book what was asked."""
@@ -482,12 +483,18 @@ def _step(step: Decimal, values: Sequence[Decimal], what: str) -> Decimal:
 
 def ticks_of(instrument: Instrument, price: Decimal) -> int:
     """The price in ticks, exactly."""
-    return int(Fraction(price) / Fraction(instrument.tick_size))
+    return _fitting(int(Fraction(price) / Fraction(instrument.tick_size)), price)
 
 
 def lots_of(instrument: Instrument, size: Decimal) -> int:
     """The size in lots, exactly."""
-    return int(Fraction(size) / Fraction(instrument.lot_size))
+    return _fitting(int(Fraction(size) / Fraction(instrument.lot_size)), size)
+
+
+def _fitting(count: int, value: Decimal) -> int:
+    if abs(count) >= 1 << 62:
+        raise InputError(f"{value} is too large", source=ASKED)
+    return count
 
 
 LIQUIDITY: Final = {"maker": LIQ_MAKER, "taker": LIQ_TAKER}

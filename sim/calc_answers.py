@@ -47,7 +47,7 @@ def margin(account: Account) -> dict[str, Any]:
 
 def funding(contract: Contract, size: Decimal, price: Decimal, rate: Decimal) -> dict[str, Any]:
     """One payment in the venue's rounding, and what a day of such payments comes to."""
-    account = Account([Position(contract, size, price)], Decimal(0))
+    account = Account([Position(contract, size, price)], Decimal(0), isolated=False)
     payment = account.funding_e8(rate)
     interval_ns = funding_interval_ns(contract)
     return {
@@ -77,7 +77,7 @@ def fee(contract: Contract, size: Decimal, price: Decimal) -> dict[str, Any]:
 
 def pnl(contract: Contract, size: Decimal, entry: Decimal, leave: Decimal) -> dict[str, Any]:
     """The profit of a round trip, and both fees as taker."""
-    account = Account([Position(contract, size, entry)], Decimal(0), also=[leave])
+    account = Account([Position(contract, size, entry)], Decimal(0), isolated=False, also=[leave])
     gain, closing = account.close_e8(leave)
     opening = fee_e8(contract, entry, size, LIQUIDITY["taker"])
     return {
@@ -120,7 +120,7 @@ def _margins(account: Account) -> dict[str, Any]:
         "initial_margin": decimal_e8(account.initial_e8()),
         "maintenance_margin": decimal_e8(account.maintenance_e8(0)),
         "tier": account.tier(),
-    }
+    } | ({} if (over := account.above_limit()) is None else {"above_limit": over})
 
 
 RESTS_ON: Final = {

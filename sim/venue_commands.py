@@ -14,10 +14,11 @@ from typing import Annotated, Any, Final
 import typer
 
 from sim.calc_commands import calc_app
+from sim.cards import find_card
 from sim.command import Json, errors, show
 
 LATEST_NS: Final = (1 << 63) - 1
-ABSENT: Final[tuple[Any, ...]] = (None, "none", "", [], 0)  # False equals 0 here, and is as good as a rule not had
+ABSENT: Final[tuple[Any, ...]] = (None, "none", "", [], 0)
 WIDTH_LEAST: Final = 80
 WIDTH_MOST: Final = 160
 
@@ -81,10 +82,9 @@ def _width() -> int:
 
 def card_facts(venue: str, at_ns: int = LATEST_NS) -> dict[str, Any]:
     """A rule card as JSON-ready data: facts, tables by symbol, reasons and error codes in force at an instant."""
-    from venues import card
     from venues.rule_text import table_text, value_text
 
-    rules = card(venue)
+    rules = find_card(venue)
     facts = [
         {"name": name, "text": value_text(name, fact.value)} | _known(fact) | _dates(rules, name, at_ns)
         for name, fact in rules.facts(at_ns)
@@ -116,11 +116,12 @@ def symbol_facts(venue: str, symbol: str, at_ns: int = LATEST_NS) -> dict[str, A
 
     Raises ``InstrumentError`` when the venue's card and instruments know nothing of the symbol.
     """
-    from venues import card, known_instrument
+    from venues import known_instrument
     from venues.errors import InstrumentError
     from venues.rule_text import table_rows, value_text
 
-    rules = card(venue)
+    rules = find_card(venue)
+    venue = rules.venue
     tables = dict(rules.margin.tables)
     try:
         instrument = known_instrument(venue, symbol)
@@ -145,6 +146,7 @@ def symbol_facts(venue: str, symbol: str, at_ns: int = LATEST_NS) -> dict[str, A
 def card_differences(first: str, second: str, at_ns: int = LATEST_NS) -> dict[str, Any]:
     """The facts in which two rule cards differ: ``name`` and for each venue value, text, source and verified."""
     ours, theirs = card_facts(first, at_ns), card_facts(second, at_ns)
+    first, second = ours["venue"], theirs["venue"]
     found = [
         {"name": a["name"], first: a, second: b}
         for a, b in zip(ours["facts"], theirs["facts"], strict=True)
@@ -267,7 +269,8 @@ def _source_lines(source: str, width: int) -> list[str]:
 def is_absent(fact: dict[str, Any]) -> bool:
     """Whether a fact says that the venue has no such rule, for certain and at all times."""
     known = fact["verified"] and "history" not in fact
-    return known and fact["value"] in ABSENT and not fact.get("name", "").endswith("rate_e12")
+    says_no = isinstance(fact["value"], bool)  # False equals 0, but "no" is a rule of its own
+    return known and not says_no and fact["value"] in ABSENT and not fact.get("name", "").endswith("rate_e12")
 
 
 def _group_lines(facts: list[dict[str, Any]], width: int) -> list[str]:

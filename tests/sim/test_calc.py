@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from sim import calc
+from sim.cards import ALIASES
 from sim.cli import app
 from venues import card_names
 from venues.errors import InputError
@@ -205,7 +206,7 @@ def test_tiers_can_be_given(tmp_path: Path) -> None:
 
 def test_short_names_mean_cards_there_are() -> None:
     assert calc.find_card("Binance-USDM").venue == "binance_usdm"
-    for alias, name in calc.ALIASES.items():
+    for alias, name in ALIASES.items():
         if name in card_names():
             assert calc.find_card(alias).venue == name
     with pytest.raises(InputError, match="short: binance = binance_usdm"):
@@ -217,3 +218,33 @@ def test_numbers_beyond_the_ledgers_units_are_refused() -> None:
         calc.money_e8(Decimal("0.000000001"), "wallet")
     with pytest.raises(InputError, match="not a price above 0"):
         calc.fee_e8(bitcoin(), Decimal(-1), Decimal(1), calc.LIQUIDITY["taker"])
+
+
+# -- what a trader types
+
+
+@pytest.mark.parametrize("venue", ["bybit_linear", "bybit_inverse"])
+def test_payments_and_profits_need_no_wallet_where_closing_fees_are_reserved(venue: str) -> None:
+    size = "1" if venue == "bybit_linear" else "60000"
+    paid = ask("funding", venue, "--position", size, "--price", "60000", "--rate", "0.0001")
+    assert paid["payment"] == (-6 if venue == "bybit_linear" else Decimal("-0.0001"))
+    gained = ask("pnl", venue, "--position", size, "--entry", "60000", "--exit", "48000")
+    assert gained["pnl"] == (-12_000 if venue == "bybit_linear" else Decimal("-0.25"))
+
+
+def test_a_position_above_what_its_leverage_allows_is_said_to_be() -> None:
+    large = ("liq", "binance", "--position", "3000", "--entry", "60000", "--leverage")
+    assert "above_limit" not in ask(*large, "10")
+    assert ask(*large, "20")["above_limit"] == ("20x allows up to 100,000,000: the venue would refuse to open this")
+
+
+def test_units_and_assets_are_the_venues() -> None:
+    assert ask("fee", "deribit", "--position", "10", "--price", "60000")["unit"] == "USD"
+    doge = ask("liq", "hl", "--symbol", "DOGE", "--position", "1000", "--entry", "0.1")
+    assert (doge["asset"], doge["unit"]) == ("USDC", "DOGE")
+    other = ask("fee", "dydx", "--symbol", "DOGE-USD", "--position", "100", "--price", "0.1")
+    assert other["asset"] == "USDC"
+
+
+def test_sizes_beyond_the_ledger_are_refused() -> None:
+    assert "is too large" in refused("funding", "binance", "--position", "1e30", "--price", "60000", "--rate", "0.0001")

@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from sim.cli import app
-from sim.venue_commands import card_differences, card_facts, diff_lines, show_lines
+from sim.venue_commands import card_differences, card_facts, diff_lines, is_absent, show_lines
 from venues import card_names
 from venues.rules import date_ns
 
@@ -95,8 +95,8 @@ def test_differences_fit_the_terminal(width: int) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["show", "mtgox"], "no rule card 'mtgox'; known are binance_usdm"),
-        (["diff", "binance_usdm", "mtgox"], "no rule card 'mtgox'"),
+        (["show", "mtgox"], "there is no venue 'mtgox'; known are binance_usdm"),
+        (["diff", "binance_usdm", "mtgox"], "there is no venue 'mtgox'"),
         (["show", "okx", "--symbol", "XRP-USDT-SWAP"], "okx XRP-USDT-SWAP is not documented here"),
         (["show", "neutral", "--at", "2025-13-01"], "'2025-13-01' is no day such as 2025-04-01"),
     ],
@@ -106,3 +106,17 @@ def test_wrong_arguments_are_one_line(arguments: list[str], message: str) -> Non
     assert shown.exit_code == 2
     assert message in shown.output
     assert len(shown.output.strip().splitlines()) == 1
+
+
+def test_short_names_are_the_calculators() -> None:
+    found = card_differences("hl", "Bybit")
+    assert found["venues"] == ["hyperliquid", "bybit_linear"]
+    assert {"hyperliquid", "bybit_linear"} < set(found["different"][0])
+    assert card_facts("binance")["venue"] == "binance_usdm"
+
+
+def test_a_rule_that_is_no_is_not_an_absent_rule() -> None:
+    """Binance's untriggered orders cannot be amended: that is a rule."""
+    facts = {fact["name"]: fact for fact in card_facts("binance")["facts"]}
+    assert facts["orders.amend_held"]["text"] == "no" and not is_absent(facts["orders.amend_held"])
+    assert is_absent(facts["batching.block_interval_ns"])

@@ -448,7 +448,8 @@ def test_whatever_a_field_holds_a_loader_loads_it_or_names_what_is_wrong(venue: 
 @pytest.mark.parametrize("venue", LOADERS)
 def test_a_payload_of_another_shape_is_refused(venue: str) -> None:
     load, payloads = LOADERS[venue]
+    shapes: tuple[Any, ...] = ("abc", 1, True, [[]], {"a": 1})
     for place in range(len(payloads)):
-        for value in ("abc", 1, True, [[]], {"a": 1}):
+        for value in shapes:
             with pytest.raises(InstrumentError):
                 load(*payloads[:place], value, *payloads[place + 1 :])

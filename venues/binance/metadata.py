@@ -113,7 +113,8 @@ def instrument_from_exchange_info(entry: dict[str, Any], venue: str, as_of: str 
         filters["LOT_SIZE"].positive("stepSize"),
         known.positive("contractSize") if inverse else Decimal(1),
     )
-    return replace(bare, **_filter_fields(bare, known, filters), source="exchangeInfo", as_of=as_of)
+    found: dict[str, Any] = _filter_fields(bare, known, filters)
+    return replace(bare, **found, source="exchangeInfo", as_of=as_of)
 
 
 def _filter_fields(bare: Instrument, entry: Entry, filters: dict[str, Entry]) -> dict[str, int]:
