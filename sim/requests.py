@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from decimal import Decimal, InvalidOperation
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from matching import codes
 from matching.triggers import Trigger
@@ -26,6 +26,20 @@ STP_MODES: Final = {
     "reject_taker": codes.STP_REJECT_TAKER,
 }
 LEGS: Final = {"long": codes.FLAG_LONG_LEG, "short": codes.FLAG_SHORT_LEG}
+
+
+class Special(NamedTuple):
+    """What few orders have; the arguments of ``submit`` that it was made of are strategy.pyi's."""
+
+    trigger: Trigger | None = None
+    expires_ns: int = 0
+    stp: str | None = None
+    leg: int = 0
+    close_position: bool = False
+    client_id: str | None = None
+
+
+PLAIN: Final = Special()
 
 
 def _one_of(what: str, word: Any, words: dict[str, int]) -> int:

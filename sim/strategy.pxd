@@ -25,14 +25,13 @@ cdef long long ABSENT
 
 @cython.final
 @cython.freelist(256)
+@cython.no_gc  # its one object is a tuple of plain values: no cycle can come of it
 cdef class Order:
     cdef readonly long long number, lane, instrument, side, ticks, lots, filled_lots, tif, type
     cdef readonly long long status, pending, reason
     cdef readonly long long sent_ns, acked_ns, acked_venue_ns, closed_ns, value_ticks_lots
-    cdef readonly bint reduce_only, external, is_open, is_closed, is_cancelable, close_position
-    cdef readonly object trigger, stp, client_id
-    cdef readonly long long expires_ns, leg
-    cdef bint special
+    cdef readonly bint reduce_only, external, is_open, is_closed, is_cancelable
+    cdef object special
     cdef public long long tag
     cdef long long slot, row
     cdef void _become(self, long long row) noexcept

@@ -68,9 +68,36 @@ class Order:
         return lifecycle.Status(self.status).name
 
     @property
+    def trigger(self):
+        return self._terms().trigger
+
+    @property
+    def expires_ns(self):
+        return self._terms().expires_ns
+
+    @property
+    def stp(self):
+        return self._terms().stp
+
+    @property
+    def leg(self):
+        return self._terms().leg
+
+    @property
     def position_side(self):
-        """ "long" or "short" in hedge mode, else None."""
+        """In hedge mode "long" or "short", else None."""
         return {FLAG_LONG_LEG: "long", FLAG_SHORT_LEG: "short"}.get(self.leg)
+
+    @property
+    def close_position(self):
+        return self._terms().close_position
+
+    @property
+    def client_id(self):
+        return self._terms().client_id
+
+    def _terms(self):
+        return requests.PLAIN if self.special is None else self.special
 
     def __repr__(self):
         return (
@@ -79,10 +106,8 @@ class Order:
         )
 
 
-if not cython.compiled:  # what few orders have; compiled these are fields that begin so
-    Order.trigger = Order.stp = Order.client_id = None
-    Order.expires_ns = Order.leg = 0
-    Order.close_position = Order.special = False
+if not cython.compiled:
+    Order.special = None  # what few orders have; the compiled field begins so
 
 
 class OrderEvent:
@@ -364,9 +389,8 @@ class Context:
         ):  # fmt: skip
             self._make_special(
                 order, trigger, (trigger_ticks, watch, callback, callback_ticks, protect), expires_ns, stp,
-                position_side, close_position,
+                position_side, close_position, client_id,
             )  # fmt: skip
-            order.client_id = client_id
         self.numbers += 1
         order.number = self.numbers
         if self.deferring:
@@ -375,27 +399,23 @@ class Context:
             self.send(order)
         return order
 
-    def _make_special(self, order, trigger, terms, expires_ns, stp, position_side, close_position):
+    def _make_special(self, order, trigger, terms, expires_ns, stp, position_side, close_position, client_id):
         """Take in the further arguments of ``submit``; ValueError for what cannot be."""
         made: Order = order
         if trigger is not None:
-            made.trigger = requests.trigger_of(trigger, *terms)
+            trigger = requests.trigger_of(trigger, *terms)
         elif terms != (0, None, None, 0, False):
             raise ValueError("trigger_ticks, watch, callback and protect belong to a trigger: say which")
         if expires_ns < 0:
             raise ValueError(f"expires_ns {expires_ns}: must be an instant in ns")
-        made.expires_ns = expires_ns
         if stp is not None:
             requests.stp_of(stp)
-            made.stp = stp
-        if position_side is not None:
-            made.leg = requests.leg_of(position_side)
-        made.close_position = close_position
-        made.special = True
+        leg = 0 if position_side is None else requests.leg_of(position_side)
+        made.special = requests.Special(trigger, expires_ns, stp, leg, close_position, client_id)
 
     def send(self, order):
         flags: cython.int = FLAG_REDUCE_ONLY if order.reduce_only else 0
-        if order.special:
+        if order.special is not None:
             flags |= order.leg | (FLAG_CLOSE_POSITION if order.close_position else 0)
         slot: cython.int = self.core.submit(
             self.lane,
@@ -409,7 +429,7 @@ class Context:
             flags,
         )
         order.slot = slot
-        if order.special:
+        if order.special is not None:
             if order.trigger is not None:
                 self.core.set_trigger(slot, order.trigger)
             if order.expires_ns:
@@ -663,7 +683,9 @@ class Context:
     def _apply_fill(self, order):
         core: Core = self.core
         market: cython.longlong = core.ev_market
-        leg: cython.longlong = market + self.count if order.leg == FLAG_SHORT_LEG else market
+        leg: cython.longlong = market
+        if order.special is not None and order.leg == FLAG_SHORT_LEG:
+            leg += self.count
         order.filled_lots += core.ev_lots
         order.value_ticks_lots += core.ev_ticks * core.ev_lots
         if order.external:
@@ -679,7 +701,7 @@ class Context:
         """A held order's trigger price was amended, or not."""
         ticks = self.moved.pop(order.number, 0)
         if ticks and kind == EV_AMENDED:
-            order.trigger = replace(order.trigger, ticks=ticks)
+            order.special = order.special._replace(trigger=replace(order.trigger, ticks=ticks))
 
     def _forced_leg(self, market, side):
         """The leg that a forced order of a side reduces: a buy can only reduce a short one."""
@@ -766,7 +788,8 @@ class Context:
         order.tif = IOC
         order.type = LIMIT
         order.reduce_only = True
-        order.leg = self._forced_leg(order.instrument, order.side)
+        if self._forced_leg(order.instrument, order.side):
+            order.special = requests.Special(leg=FLAG_SHORT_LEG)
         order.external = True
         order.pending = order.reason = 0
         order._become(OPEN)

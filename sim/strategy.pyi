@@ -59,6 +59,7 @@ class Order:
     closed_ns: Final[int]
     value_ticks_lots: Final[int]
     reduce_only: Final[bool]
+    leg: Final[int]
     close_position: Final[bool]
     trigger: Final[Trigger | None]
     stp: Final[str | None]
