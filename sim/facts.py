@@ -145,7 +145,8 @@ def _clock_correction(market: MarketPlan, first_ns: int, last_ns: int) -> str:
 
 
 def _notes(plan: Plan, core: Core) -> list[str]:
-    notes = []
+    unlimited = [venue.config.name for venue in plan.venues if venue.config.rate_limits == "none"]
+    notes = [f"{name}: request limits are switched off" for name in unlimited]
     for m in range(len(plan.markets)):
         computed = plan.markets[m].pricing
         if computed is not None:
