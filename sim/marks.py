@@ -16,7 +16,7 @@ from sim.pricing import PricingPlan
 from sim.units import duration_text
 from venues.errors import InputError, RuleCardError
 from venues.funding import impact_notional_e8, initial_rate, maintenance_rate, rounded
-from venues.marks import mark_rule
+from venues.marks import BY_RATE, mark_rule
 from venues.rules import MarginTable, RuleCard
 from venues.schedule import boundaries, missing, settlements
 
@@ -136,7 +136,7 @@ def resolve_funding(
     else:
         _from_table(market, base / named, rule_card, interval, first_ns, last_ns)
     by_rate = market.pricing is not None and market.pricing.mark is not None
-    if by_rate and market.covered == 0 and "index_and_last_funding" in rule_card.mark.components.value:
+    if by_rate and market.covered == 0 and BY_RATE & set(rule_card.mark.components.value):
         market.assumptions.append("mark: no rate is given, so that only recorded mark messages may tell the last one")
     if market.config.funding_drift:
         market.funding += f", charged {duration_text(market.config.funding_drift)} after its boundary"

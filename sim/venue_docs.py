@@ -31,6 +31,38 @@ PAGES: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
     ("deribit", ("deribit",)),
 )
 
+# Facts that nothing in the simulator reads, by what stands in their place.
+TOLD: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
+    (
+        "built in: one way, which is that of every card, or of the procedure or table that a card names",
+        (
+            "funding.side_asymmetry", "funding.borrow_fee", "margin.tier_key", "margin.open_interest_scaled",
+            "margin.open_order_form", "margin.collateral", "margin.default_mode", "liquidation.trigger_price",
+            "liquidation.trigger_ratio_e12", "liquidation.order", "liquidation.takeover_price",
+            "liquidation.keeps_margin", "liquidation.fee_to", "liquidation.surplus_to", "loss.adl_fee",
+            "loss.socialise", "orders.grid", "orders.trigger_margin", "orders.market_notional_price",
+            "orders.market_remainder",
+        ),
+    ),
+    (
+        "not acted on: what a run does instead is on the pages of the venues and in its banner",
+        (
+            "funding.settlement_drift_ns", "funding.publish_lead_ns", "mark.index_weights", "mark.perp_weights",
+            "mark.index_clamp_e12", "mark.index_stale_ns", "fees.tiers", "fees.volume_window_ns", "fees.discounts",
+            "margin.leverage_step_e12", "loss.fund_scope", "loss.fund_absorbs", "loss.adl_trigger",
+            "loss.adl_drawdown_e12", "orders.request_deadline", "orders.trigger_slippage_e12", "orders.amend_new_id",
+            "orders.max_matches", "limits.exempt", "limits.exceeded",
+        ),
+    ),
+    (
+        "for the connectors to the venues: what their streams promise",
+        (
+            "feed.book", "feed.book_ids", "feed.book_interval_ns", "feed.book_can_cross", "feed.force_orders",
+            "feed.private_replay", "feed.dedupe_key", "feed.ack", "feed.reverts",
+        ),
+    ),
+)  # fmt: skip
+
 _HEAD: Final = """# Venues, rule by rule
 
 Generated from the rule cards (`venues/<venue>/rules.py`) by `python -m sim.venue_docs`; do not edit. The rules stand as
@@ -60,6 +92,11 @@ def render_table() -> str:
             lines.append(_table_row([f"`{stem(name.rpartition('.')[2])}`", *(_cell(rows[v][name]) for v in cards)]))
         lines.append("")
     counts = ", ".join(f"{name} {len(card['assumptions'])}" for name, card in cards.items())
+    lines += ["## Told, but not read by the simulator", ""]
+    for what, names in TOLD:
+        shown = ", ".join(f"`{stem(name)}`" for name in names)
+        lines += [f"- {what[0].upper()}{what[1:]}. {shown}."]
+    lines += ["- Of `limits.limits`, the rows by ip and by connection: a run has neither.", ""]
     return "\n".join([*lines, f"Assumptions in each card: {counts}.", ""])
 
 

@@ -5,6 +5,7 @@ ask and its last trade, sampled at fixed instants:
 
     index                         the index (oracle) itself
     index_and_last_funding        index * (1 + last rate * time to the next boundary / interval)
+    index_and_funding_of_8h       the same with 8 hours in place of the interval, whatever that is (Bybit)
     index_and_average_basis       index + the mean of mid - index over a window
     index_and_ema_basis           index + an exponential average of mid - index
     index_and_ema_fair            index + an exponential average of fair - index, fair = last clamped to [bid, ask]
@@ -29,7 +30,7 @@ from fractions import Fraction
 from typing import Final
 
 from venues.errors import RuleCardError
-from venues.rules import RuleCard
+from venues.rules import HOUR_NS, RuleCard
 
 E18: Final = 10**18
 FINE: Final = 100  # inner prices are at 1e-10
@@ -38,6 +39,7 @@ _GUARD: Final = 10**36
 COMPONENTS: Final = (
     "index",
     "index_and_last_funding",
+    "index_and_funding_of_8h",
     "index_and_average_basis",
     "index_and_ema_basis",
     "index_and_ema_fair",
@@ -45,6 +47,7 @@ COMPONENTS: Final = (
     "book_median",
     "perp_median",
 )
+BY_RATE: Final = frozenset(("index_and_last_funding", "index_and_funding_of_8h"))  # those that need the last rate
 
 
 @functools.lru_cache(maxsize=4096)
@@ -232,11 +235,12 @@ class Mark:
     def _component(self, name: str, seen: MarkInputs, index: int) -> Fraction | None:
         if name == "index":
             return Fraction(index)
-        if name == "index_and_last_funding":
+        if name in BY_RATE:
             if seen.rate_e12 is None or seen.interval_ns <= 0:
                 return None
             left = max(0, seen.next_funding_ns - seen.ts_ns)
-            return index * (1 + Fraction(seen.rate_e12 * left, 10**12 * seen.interval_ns))
+            span = seen.interval_ns if name == "index_and_last_funding" else 8 * HOUR_NS
+            return index * (1 + Fraction(seen.rate_e12 * left, 10**12 * span))
         if name == "index_and_average_basis":
             assert self._basis is not None
             basis = self._basis.value()

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from venues import card
 from venues.errors import RuleCardError
 from venues.marks import (
     E18,
@@ -17,6 +18,7 @@ from venues.marks import (
     MarkRule,
     MovingMean,
     decay_e18,
+    mark_rule,
     median,
     weighted_median,
 )
@@ -137,3 +139,13 @@ def test_an_unknown_component_is_refused() -> None:
         MarkRule(("index_and_magic",))
     with pytest.raises(RuleCardError, match="at least one"):
         MarkRule(())
+
+
+def test_bybit_reckons_the_last_rate_by_8_hours_whatever_the_interval() -> None:
+    """Two hours before the boundary of a 4 h interval: 2/8 of the rate, where Binance takes 2/4."""
+    prices = []
+    for venue in ("bybit_linear", "binance_usdm"):
+        first = mark_rule(card(venue), 2**62).components[0]
+        seen = MarkInputs(0, 60_000 * E8, rate_e12=10**9, next_funding_ns=2 * HOUR_NS, interval_ns=4 * HOUR_NS)
+        prices.append(Mark(MarkRule((first,))).sample(seen))
+    assert prices == [60_015 * E8, 60_030 * E8]

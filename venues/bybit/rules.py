@@ -199,7 +199,7 @@ LINEAR: Final = RuleCard(
     ),
     mark=group(
         MarkRules, _MARK,
-        components=("index_and_last_funding", "index_and_average_basis", "last_price"), combiner="median",
+        components=("index_and_funding_of_8h", "index_and_average_basis", "last_price"), combiner="median",
         basis_window_ns=Dated(
             (
                 (START_NS, assumed(300 * SECOND_NS, _MARK + ", October 2024; when it changed is not known")),

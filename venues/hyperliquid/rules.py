@@ -153,7 +153,7 @@ HYPERLIQUID: Final = RuleCard(
         chunk_fraction_e12=E12, tiers_per_step=0, whole_up_to_tier=0, block_fraction_e12=0, block_least_e8=0,
         block_most_e8=0, block_loss_most_e8=0, order="market", fillable_adjustment_e12=0, fillable_spread_e12=0,
         takeover_ratio_e12=2 * E12 // 3,
-        takeover_price=assumed("bankruptcy", "the vault takes position and margin together: no price is stated"),
+        takeover_price=assumed("mark", "the vault takes position and margin together: no price is stated"),
         nets_legs=False, keeps_margin=True, fee_form="none", fee_rate_e12=0, fee_to="none", surplus_to="account",
         order_id_prefix="",
     ),
