@@ -238,7 +238,7 @@ LINEAR: Final = RuleCard(
         procedure=Fact("ladder_then_takeover", _CROSS), isolated_procedure="tier_step_down", trigger_price="mark",
         trigger_ratio_e12=E12, warning_ratio_e12=None, cancels=Fact("all", _CROSS + "; isolated: the symbol's"),
         first_fraction_e12=assumed(E12 // 5, "the steps of the ladder are not documented"),
-        first_fraction_above_e8=0, cooldown_ns=assumed(SECOND_NS, "the pace of the ladder is not documented"),
+        first_fraction_above_e8=0, cooldown_ns=assumed(0, "the pace of the ladder is not documented: at once"),
         chunk_fraction_e12=assumed(E12 // 5, "the steps of the ladder are not documented"),
         tiers_per_step=1, whole_up_to_tier=1, block_fraction_e12=0, block_least_e8=0, block_most_e8=0,
         block_loss_most_e8=0, order=Fact("ioc_to_bankruptcy", _UTA + "; FOK in an older text"),
