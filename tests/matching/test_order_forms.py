@@ -100,6 +100,13 @@ def test_resting_reduce_only_orders_follow_the_position_down() -> None:
     assert desk.said(first)[-1] == "EXPIRED 3@103 REDUCE_ONLY" and desk.said(second)[-1] == "EXPIRED 2@104 REDUCE_ONLY"
 
 
+def test_resting_reduce_only_orders_follow_a_makers_fill() -> None:
+    desk = long_of(5, bought(20, 103, 2), reduce_only=REDUCE_RESIZE)
+    plain, reducing = desk.sell(103, 2), desk.sell(105, 5, flags=FLAG_REDUCE_ONLY)
+    desk.at(30)
+    assert desk.said(plain)[-1] == "FILLED 2@103" and desk.resting() == {reducing: 3}
+
+
 def test_resting_reduce_only_orders_follow_when_another_order_of_the_level_is_filled() -> None:
     desk = long_of(5, bought(20, 104, 3), reduce_only=REDUCE_RESIZE)
     first = desk.sell(103, 4, flags=FLAG_REDUCE_ONLY)

@@ -91,6 +91,14 @@ def test_what_was_taken_of_a_level_no_longer_stands_before_an_own_order() -> Non
     assert desk.said(desk.buy(101, 3)) == ["ACCEPTED 3@101", "EXPIRED 3@101 STP"]
 
 
+def test_an_own_order_stands_before_those_who_came_after_it() -> None:
+    desk = Desk([book(), depth(10, asks={101: 9}), depth(50, {97: 1})], forms=TAKER)
+    desk.at(1)
+    desk.sell(101, 4)
+    desk.at(15)
+    assert desk.said(desk.buy(102, 8)) == ["ACCEPTED 8@102", "FILLED 5@101", "EXPIRED 3@102 STP"]
+
+
 def test_several_own_orders_go_by_price_and_time() -> None:
     desk, first = desk_with_own_ask(MAKER)
     second, third = desk.sell(101, 1), desk.sell(102, 1)
