@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from sim.venue_commands import card_differences, card_facts, is_absent, symbol_facts
+from sim.venue_commands import card_facts, is_absent, symbol_facts
 from venues import card_names
 from venues.rule_text import stem
 
@@ -150,9 +150,9 @@ def _rules(found: dict[str, Any]) -> list[str]:
 
 def _exceptions(first: str, second: str) -> list[str]:
     lines = [_table_row(["rule", "value", "source"]), _table_row(["---"] * 3)]
-    for row in card_differences(first, second)["different"]:
-        fact = row[second]
-        lines.append(_table_row([f"`{stem(row['name'])}`", _cell(fact), fact["source"]]))
+    for known, fact in zip(card_facts(first)["facts"], card_facts(second)["facts"], strict=True):
+        if (known["value"], known["verified"]) != (fact["value"], fact["verified"]):
+            lines.append(_table_row([f"`{stem(fact['name'])}`", _cell(fact), fact["source"]]))
     return [*lines, ""]
 
 

@@ -103,6 +103,9 @@ class ReasonTable:
         return None
 
 
+_REASON_NAMES: Final = {
+    value: name[2:].lower().replace("_", " ") for name, value in vars(codes).items() if name.startswith("R_")
+}
 SIMULATOR_REASONS: Final = (
     VenueReason(codes.R_NO_BOOK, None, "no valid recorded book: the simulator cannot know", "simulator"),
     VenueReason(codes.R_LATENCY, None, "recorded as rejected, without the venue's words", "simulator"),
@@ -202,10 +205,9 @@ class RuleCard:
             if name in symbols and "funding" not in without and not terms.at(ts_ns).verified:
                 own = terms.at(ts_ns)
                 found.append(f"UNVERIFIED {self.venue} {name} funding: {value_text('terms', own.value)} ({own.source})")
-        for row in self.reasons.rows:
-            if not row.verified and "reasons" not in without:
-                code = "no code" if row.code is None else f"code {row.code}"
-                found.append(f"UNVERIFIED {self.venue} {code} for {row.text!r} ({row.source})")
+        worded = [_REASON_NAMES[row.reason] for row in self.reasons.rows if not row.verified]
+        if worded and "reasons" not in without:
+            found.append(f"UNVERIFIED {self.venue} words of {len(worded)} refusals and closings: {', '.join(worded)}")
         return tuple(found)
 
 

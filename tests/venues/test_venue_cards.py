@@ -284,3 +284,11 @@ def test_funding_caps_before_their_announcement_are_assumptions() -> None:
     for symbol in ("BTCUSDT", "1000PEPEUSDT"):
         assert not rules.funding_terms(symbol, date_ns("2025-09-15")).verified
         assert rules.funding_terms(symbol, date_ns("2025-09-16")).verified
+
+
+def test_words_that_no_source_proves_are_one_line_of_a_banner() -> None:
+    """Many of a venue's refusals are not documented; what a result rests on shall not drown in them."""
+    lines = [line for line in card("hyperliquid").assumptions(NOW_NS) if " refusals and closings: " in line]
+    assert len(lines) == 1
+    assert "lot size" in lines[0] and "tick size" not in lines[0]
+    assert not [line for line in card("hyperliquid").assumptions(NOW_NS, without=("reasons",)) if line in lines]
