@@ -73,6 +73,7 @@ class Losses:
                 self._emit(
                     unit.lane, leg, EV_LIQUIDATED, R_LIQUIDATION, ts, int(self.ledger.last_ticks), held.size,
                     int(self.ledger.last_realized_e8), held.side, int(self.ledger.last_cause), PRICE_BANKRUPTCY,
+                    int(self.ledger.last_fee_e8),
                 )  # fmt: skip
             else:
                 self.deleverage(unit, leg, held.size, ticks, ts)

@@ -27,7 +27,7 @@ from recorders.tables import load_brackets
 from sim import gates, margins, settings
 from sim.config import InstrumentConfig, QueueConfig, RunConfig, VenueConfig
 from sim.feeds import BoundedSource, RecordedMarks, feed_latency_series, plan_rows
-from sim.fees import ROUNDING, Fees, build_fees
+from sim.fees import ROUNDING, ROUNDING_NAMES, Fees, build_fees
 from sim.latency import build_leg
 from sim.liquidations import Traded, install
 from sim.loading import load_class, make
@@ -479,6 +479,21 @@ def _configure_pricing(core: Core, market: MarketPlan, rule_card: RuleCard, m: i
     if computed is not None:
         computed.rates = [(ts - drift, rate) for ts, rate, _ in market.fundings]
         Pricing(core, m, market.instrument, computed)
+
+
+def money_rules(plan: Plan, m: int) -> dict[str, Any]:
+    """By what a market's fees and funding can be recomputed: rates at 1e-12 of value, roundings and their units."""
+    market = plan.markets[m]
+    fees, funding = plan.venues[market.venue].fees, plan.venues[market.venue].card.funding
+    rates = {} if fees.model is not None else {"maker_rate_e12": fees.maker_e12, "taker_rate_e12": fees.taker_e12}
+    return rates | {
+        "liquidation_rate_e12": market.liquidation_e12,
+        "fee_rounding": ROUNDING_NAMES[fees.rounding],
+        "fee_unit_e8": fees.unit_e8,
+        "funding_rounding": ROUNDING_NAMES[ROUNDING[funding.payment_rounding.value]],
+        "funding_unit_e8": funding.payment_unit_e8.value,
+        "funding_accrual": funding.accrual.value,
+    }
 
 
 def money_e8(amount: Decimal, asset: str) -> int:

@@ -15,7 +15,7 @@ from matching import build_info
 from matching.arith import below, draw
 from matching.feed import FeedSource
 from matching.kernel import Core
-from sim.assembly import Plan, assemble, build_core, money_e8
+from sim.assembly import Plan, assemble, build_core, money_e8, money_rules
 from sim.config import ComputeConfig, RunConfig, StrategyConfig, anchored, load_config, resolved
 from sim.facts import banner_facts
 from sim.feeds import WatchedSource
@@ -355,13 +355,22 @@ class Run:
                             "funding_e8": ledger.funding_e8(account, asset),
                             "covered_e8": ledger.covered_e8(account, asset),
                             "positions": [
-                                {"instrument": self.plan.name_of(m), "position_lots": ledger.position(account, m)}
+                                {"instrument": self.plan.name_of(m), **self._position(account, m)}
                                 for m in mine
                                 if self.plan.asset_of(m) == asset
                             ],
                         }
                     )
         return found
+
+    def _position(self, account: int, m: int) -> dict[str, int]:
+        """Lots held in a market; in hedge mode also those of each leg."""
+        ledger = self.core.ledger
+        long_lots = ledger.position(account, m)
+        if not self.plan.venues[self.plan.markets[m].venue].config.hedge:
+            return {"position_lots": long_lots}
+        short_lots = ledger.position(account, m + len(self.plan.markets))
+        return {"position_lots": long_lots + short_lots, "long_lots": long_lots, "short_lots": short_lots}
 
     def _manifest(self, banner: list[BannerLine], log_hash: str, failure: str | None) -> dict[str, Any]:
         resolved_text = (self.folder / "run.toml").read_bytes()
@@ -394,8 +403,11 @@ class Run:
         one = self.plan.markets[m].instrument
         sizes = {name: f"{getattr(one, name):f}" for name in ("tick_size", "lot_size", "contract_size")}
         names = ("symbol", "base", "quote", "settle", "inverse", "value_num", "value_den", "lot_num", "lot_den")
-        venue = self.plan.venues[self.plan.markets[m].venue].config.name
-        return {"name": self.plan.name_of(m), "venue": venue, **{n: getattr(one, n) for n in names}, **sizes}
+        venue = self.plan.venues[self.plan.markets[m].venue]
+        return {
+            "name": self.plan.name_of(m), "venue": venue.config.name, **{n: getattr(one, n) for n in names}, **sizes,
+            "hedge": venue.config.hedge, **money_rules(self.plan, m),
+        }  # fmt: skip
 
     def _account_list(self) -> list[dict[str, Any]]:
         keys = ("lane", "account", "venue", "asset")

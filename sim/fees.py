@@ -22,6 +22,7 @@ from venues.errors import InputError
 from venues.rules import RuleCard, date_of_ns
 
 ROUNDING: Final = {"exact": HALF_EVEN, "truncate": TRUNC, "ceil": CEIL, "half_even": HALF_EVEN, "floor": FLOOR}
+ROUNDING_NAMES: Final = {number: word for word, number in ROUNDING.items() if word != "exact"}
 
 
 class FeeModel(Protocol):

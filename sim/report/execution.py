@@ -9,6 +9,7 @@ bounded by the orders and lots open at the time.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -244,6 +245,21 @@ class OrderFlow:
         return self.in_gaps + self._through(still, np.full(len(still), last_ns + 1))
 
 
+def signed_lots(fills: Columns) -> I64:
+    """Lots of rows of ``fills.parquet``, negative where sold."""
+    return np.where(fills["side"] == codes.BUY, fills["lots"], -fills["lots"]).astype(np.int64)
+
+
+def legs_of(fills: Columns) -> list[Columns]:
+    """Rows of ``fills.parquet`` of a hedged account: those of its long position, then those of its short one.
+
+    ``position_lots`` is that of the position which a row is about: its sign tells, and at 0 the side that closed it.
+    """
+    after = fills["position_lots"]
+    short = (after < 0) | ((after == 0) & (fills["side"] == codes.BUY))
+    return [{name: values[mine] for name, values in fills.items()} for mine in (~short, short)]
+
+
 class Holding:
     """How long lots were held and how often closing paid, first in first out.
 
@@ -258,7 +274,7 @@ class Holding:
 
     def add(self, fills: Columns) -> None:
         """Add rows of ``fills.parquet``."""
-        signed = np.where(fills["side"] == codes.BUY, fills["lots"], -fills["lots"]).tolist()
+        signed = signed_lots(fills).tolist()
         for time_ns, left, realized in zip(
             fills["ts_event_ns"].tolist(), signed, fills["realized_e8"].tolist(), strict=True
         ):
@@ -283,14 +299,28 @@ class Holding:
             times.append(time_ns)
             lots.append(left)
 
+    @property
+    def sums(self) -> tuple[int, int, int, int]:
+        """Closed lots, lots * ns that they were held, fills that closed, and of those the profitable ones."""
+        return self._closed, self._weighted, self._closing, self._hits
+
     def result(self) -> dict[str, Any]:
-        """Keys: ``closed_lots``, ``mean_ns``, ``closing_fills``, ``hit_rate`` (None when nothing was closed)."""
-        return {
-            "closed_lots": self._closed,
-            "mean_ns": self._weighted / self._closed if self._closed else None,
-            "closing_fills": self._closing,
-            "hit_rate": self._hits / self._closing if self._closing else None,
-        }
+        """``holding_figures`` of this position alone."""
+        return holding_figures([self])
+
+
+def holding_figures(parts: Sequence[Holding]) -> dict[str, Any]:
+    """Keys: ``closed_lots``, ``mean_ns``, ``closing_fills``, ``hit_rate`` (None when nothing was closed).
+
+    ``parts``: one for each position of the instrument.
+    """
+    closed, weighted, closing, hits = (sum(column) for column in zip(*(part.sums for part in parts), strict=True))
+    return {
+        "closed_lots": closed,
+        "mean_ns": weighted / closed if closed else None,
+        "closing_fills": closing,
+        "hit_rate": hits / closing if closing else None,
+    }
 
 
 class Inventory:
@@ -304,8 +334,13 @@ class Inventory:
         self._long_ns = self._short_ns = self._flat_ns = self._area = 0
         self.max_long = self.max_short = 0
 
+    @property
+    def end_lots(self) -> int:
+        """The position after the fills so far."""
+        return self._held
+
     def add(self, fills: Columns) -> None:
-        """Add rows of ``fills.parquet``."""
+        """Add rows of ``fills.parquet``; ``position_lots`` must be the whole position (of both legs)."""
         times, held = fills["ts_event_ns"], fills["position_lots"]
         if not len(times):
             return

@@ -222,7 +222,7 @@ class InstrumentMeasure:
         self.funding = {n: v[_mine(run.funding, lane, instrument.index)] for n, v in run.funding.items()}
         self.forced_ns: list[int] = []
         self._markouts = execution.Markouts(mids, instrument.index)
-        self._holding = execution.Holding()
+        self._holding = [execution.Holding() for _leg in range(2 if instrument.hedge else 1)]
         self._fills = self._maker_fills = self._lots = self._value = self._maker_value = self._realized = self._fees = 0
 
     def add_fills(self, rows: Columns, values_e8: list[int]) -> None:
@@ -238,7 +238,12 @@ class InstrumentMeasure:
         self._fees += int(rows["fee_e8"].sum())
         self.forced_ns += rows["ts_event_ns"][forced].tolist()[: max(0, 100 - len(self.forced_ns))]
         self.marks.add(execution.mark_rows(rows, self.run.first_ns), forced)
-        for part in (self.inventory, self.queue, self._markouts, self._holding):
+        legs = execution.legs_of(rows) if self.instrument.hedge else [rows]
+        for holding, mine in zip(self._holding, legs, strict=True):
+            holding.add(mine)
+        if self.instrument.hedge:
+            rows = {**rows, "position_lots": self.inventory.end_lots + np.cumsum(execution.signed_lots(rows))}
+        for part in (self.inventory, self.queue, self._markouts):
             part.add(rows)
 
     def add_orders(self, rows: Columns) -> None:
@@ -280,7 +285,7 @@ class InstrumentMeasure:
             "fees_e8": self._fees,
             "funding_e8": int(self.funding["payment_e8"].sum()),
             "funding_payments": len(self.funding["payment_e8"]),
-            "holding": self._holding.result(),
+            "holding": execution.holding_figures(self._holding),
             "inventory": self.inventory.result(),
             "mid_sample_ns": self.mids.step_ns(self.instrument.index),
             "markouts": self._markouts.result(),

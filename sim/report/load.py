@@ -81,6 +81,7 @@ class InstrumentInfo:
     tick_size: Decimal
     lot_size: Decimal
     contract_size: Decimal
+    hedge: bool = False  # a long and a short position beside each other
 
     @property
     def size_unit(self) -> str:
@@ -300,6 +301,7 @@ def _instrument(place: int, raw: Any) -> InstrumentInfo:
             raise RunFolderError(f"manifest.json: {where}{name} must be positive, found {raw[name]!r}")
     texts = {"name": str(raw.get("name", names["symbol"])), **names}
     fields: dict[str, Any] = {"index": place, "inverse": _field(raw, "inverse", bool, where), **texts, **sizes}
+    fields["hedge"] = raw.get("hedge") is True
     return InstrumentInfo(**fields)
 
 

@@ -7,7 +7,9 @@ Each account starts from its deposit. For every fill the script derives realised
 compares them with what the run recorded; for every funding row the position as of the boundary and the payment. It
 prints JSON and ends with status 1 at any difference.
 
-Rules, as documented (1e-8 = one unit of money; everything half-even but fees where ``--fee-rounding`` says otherwise):
+Rules, as documented (1e-8 = one unit of money; everything half-even but fees and funding where the manifest's
+instruments name another rounding and a coarser unit: ``fee_rounding``, ``fee_unit_e8``, ``funding_rounding``,
+``funding_unit_e8``):
 
 * value of a fill: linear price * size, inverse contracts * contract size / price;
 * entry value is kept on a grid: linear, the exact one of ticks * lots; inverse, 1e-10 of the coin, each fill rounded to
@@ -16,9 +18,14 @@ Rules, as documented (1e-8 = one unit of money; everything half-even but fees wh
 * fee: value * rate, rounded to a unit. Rates come from the manifest's instruments (``maker_rate_e12``,
   ``taker_rate_e12``, ``liquidation_rate_e12``) or the options; fees of a run that states neither are taken as recorded
   and counted so;
-* a liquidation's fee is at most value * liquidation rate; a takeover by the insurance fund has none. An account that is
-  flat with a wallet below zero is brought to zero by the fund: each such case is counted;
-* funding: -(value at mark * rate), rounded to a unit, on the position of all fills stamped before the boundary.
+* a liquidation's fee is at most value * liquidation rate, or value * taker rate (a takeover of an isolated position,
+  where its margin counts that fee). An account that is flat with a wallet below zero is brought to zero by the fund:
+  each such case is counted;
+* funding: -(value at mark * rate), rounded to a unit, on the position of all fills stamped before the boundary. What
+  accrued since it was booked last has no single rate (``funding_accrual`` ``lazy_index`` or ``continuous``, and the
+  rate of its row is 0): such payments are taken as recorded and counted so;
+* hedge mode: a long and a short position in one market, each with its own entry value. The sign of a row's position
+  tells which one it is about, and of a position of 0 the side that closed it.
 
 Fills stand in the order in which the venue executed them. Their times are cut to the venue's resolution, so a funding
 row booked within that of a fill, or in another market of the account, may belong on either side: the recorded wallet
@@ -32,6 +39,7 @@ import json
 import math
 import sys
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -40,6 +48,12 @@ from typing import Any
 import pyarrow.parquet as pq
 
 E8, E12 = 10**8, 10**12
+ROUNDING: dict[str, Callable[[Fraction], int]] = {
+    "half_even": round,
+    "truncate": math.trunc,
+    "ceil": math.ceil,
+    "floor": math.floor,
+}
 BUY = 0
 MAKER, TAKER = 1, 2
 LIQUIDATION, DELEVERAGED, TAKEN = 6, 7, 8  # causes of a fill
@@ -56,6 +70,9 @@ class Instrument:
     tick: Fraction
     contract: Fraction  # coins or dollars of one lot
     rates: dict[str, int]
+    rounding: dict[str, tuple[str, int]]  # of fees and of funding: the word and the unit
+    accrues: bool = False
+    hedge: bool = False
 
     @classmethod
     def read(cls, raw: dict[str, Any], options: dict[str, int]) -> Instrument:
@@ -63,12 +80,29 @@ class Instrument:
         rates = {
             name: raw[name] for name in ("maker_rate_e12", "taker_rate_e12", "liquidation_rate_e12") if name in raw
         }
-        return cls(raw["name"], raw["settle"], raw["inverse"], Fraction(raw["tick_size"]), contract, rates | options)
+        rounding = {
+            what: (raw.get(f"{what}_rounding", "half_even"), raw.get(f"{what}_unit_e8", 1))
+            for what in ("fee", "funding")
+        }
+        return cls(
+            raw["name"], raw["settle"], raw["inverse"], Fraction(raw["tick_size"]), contract, rates | options, rounding,
+            raw.get("funding_accrual") in ("lazy_index", "continuous"), raw.get("hedge", False),
+        )  # fmt: skip
 
     @property
     def grid(self) -> int:
         """Steps of the entry value in one unit of money."""
         return INVERSE_GRID if self.inverse else (self.tick * self.contract * E8).denominator
+
+    def rounded(self, what: str, amount: Fraction) -> int:
+        """A fee or a funding payment as the venue books it."""
+        word, unit = self.rounding[what]
+        return ROUNDING[word](amount / unit) * unit
+
+    def leg(self, row: dict[str, Any]) -> int:
+        """Which position a row is about: 0 the only one or the long one, 1 the short one."""
+        after = row["position_lots"]
+        return int(self.hedge and (after < 0 or (after == 0 and row.get("side") == BUY)))
 
     def value(self, lots: int, price: Fraction) -> Fraction:
         """Value in units of 1e-8 of the settlement asset."""
@@ -110,17 +144,19 @@ class Recomputation:
     """All accounts of a run, fed with its rows in order."""
 
     def __init__(
-        self, folder: Path, options: dict[str, int], resolution_ns: int, fee_rounding: str = "half_even"
+        self, folder: Path, options: dict[str, int], resolution_ns: int, fee_rounding: str | None = None
     ) -> None:
         manifest = json.loads((folder / "manifest.json").read_text())
         self.folder = folder
         self.resolution_ns = resolution_ns
-        self.fee_round = math.trunc if fee_rounding == "truncate" else round
-        self.instruments = [Instrument.read(raw, options) for raw in manifest["instruments"]]
+        named = {} if fee_rounding is None else {"fee_rounding": fee_rounding}
+        self.instruments = [Instrument.read(raw | named, options) for raw in manifest["instruments"]]
         self.wallets = {(a["account"], a["asset"]): a["deposit_e8"] for a in manifest["accounts"]}
-        self.positions: dict[tuple[int, int], Position] = defaultdict(Position)
+        self.positions: dict[tuple[int, int, int], Position] = defaultdict(Position)
         self.pending: dict[tuple[int, str], list[dict[str, Any]]] = defaultdict(list)
-        self.counts = {"fills": 0, "fundings": 0, "fees_recomputed": 0, "fees_as_recorded": 0, "covered_by_fund": 0}
+        self.counts = dict.fromkeys(
+            ("fills", "fundings", "fundings_as_recorded", "fees_recomputed", "fees_as_recorded", "covered_by_fund"), 0
+        )
         self.wrong: list[str] = []
 
     def differ(self, where: str, name: str, derived: object, recorded: object) -> None:
@@ -145,10 +181,15 @@ class Recomputation:
         """Book a funding row and check it."""
         instrument = self.instruments[row["instrument"]]
         mark, rate = Fraction(row["mark_e8"], E8), Fraction(row["rate_e12"], E12)
-        lots = self.positions[row["account"], row["instrument"]].as_of(row["boundary_ns"])
-        payment = -round(instrument.value(row["position_lots"], mark) * rate)
-        if lots != row["position_lots"]:
-            self.differ(row["where"], "position_lots", lots, row["position_lots"])
+        payment = instrument.rounded("funding", -instrument.value(row["position_lots"], mark) * rate)
+        if instrument.accrues and rate == 0:
+            payment = row["payment_e8"]
+            self.counts["fundings_as_recorded"] += 1
+        else:
+            held = self.positions[row["account"], row["instrument"], instrument.leg(row)]
+            lots = held.as_of(row["boundary_ns"])
+            if lots != row["position_lots"]:
+                self.differ(row["where"], "position_lots", lots, row["position_lots"])
         if payment != row["payment_e8"]:
             self.differ(row["where"], "payment_e8", payment, row["payment_e8"])
         self.wallets[key] += payment
@@ -177,8 +218,9 @@ class Recomputation:
             self.counts["fees_as_recorded"] += 1
             return recorded
         if row["cause"] in (LIQUIDATION, DELEVERAGED):
-            rate = instrument.rates.get("liquidation_rate_e12")
-            if recorded < 0 or (rate is not None and recorded > self.fee_round(value * rate / E12)):
+            known = [instrument.rates.get(name) for name in ("liquidation_rate_e12", "taker_rate_e12")]
+            rate = None if None in known else max(rate for rate in known if rate is not None)
+            if recorded < 0 or (rate is not None and recorded > instrument.rounded("fee", value * rate / E12)):
                 self.differ(where, "fee_e8 of a liquidation, at most", rate, recorded)
             self.counts["fees_as_recorded"] += 1
             return recorded
@@ -187,13 +229,13 @@ class Recomputation:
             self.counts["fees_as_recorded"] += 1
             return recorded
         self.counts["fees_recomputed"] += 1
-        return self.fee_round(value * rate / E12)
+        return instrument.rounded("fee", value * rate / E12)
 
     def fill(self, where: str, row: dict[str, Any]) -> None:
         instrument = self.instruments[row["instrument"]]
         key = (row["account"], instrument.settle)
         self.due(key, row)
-        position = self.positions[row["account"], row["instrument"]]
+        position = self.positions[row["account"], row["instrument"], instrument.leg(row)]
         realized, fee = position.fill(instrument, row), self.fee(where, instrument, row)
         self.wallets[key] += realized - fee
         self.match(key, row)
@@ -220,7 +262,7 @@ class Recomputation:
                     self.pending[key].remove(booked)
                     self.book(key, booked)
                 break
-        flat = all(p.lots == 0 for (a, m), p in self.positions.items() if (a, self.instruments[m].settle) == key)
+        flat = all(p.lots == 0 for (a, m, _), p in self.positions.items() if (a, self.instruments[m].settle) == key)
         if flat and self.wallets[key] < 0 and row["wallet_e8"] == 0:
             self.wallets[key] = 0
             self.counts["covered_by_fund"] += 1
@@ -243,7 +285,7 @@ def main() -> int:
     parser.add_argument("--maker", type=Fraction, help="maker rate, e.g. 0.0002")
     parser.add_argument("--taker", type=Fraction, help="taker rate")
     parser.add_argument("--resolution-ns", type=int, default=1_000_000, help="the venue's time resolution")
-    parser.add_argument("--fee-rounding", choices=("half_even", "truncate"), default="half_even", help="of the venue")
+    parser.add_argument("--fee-rounding", choices=[*ROUNDING], help="of the venue; the manifest's if not given")
     arguments = parser.parse_args()
     named = {"maker_rate_e12": arguments.maker, "taker_rate_e12": arguments.taker}
     options = {name: round(rate * E12) for name, rate in named.items() if rate is not None}
