@@ -119,6 +119,11 @@ class Books:
             for asset in range(ledger.n_assets):
                 self.wallets[account, asset] = ledger.wallet(account, asset)
 
+    @property
+    def stp_on(self) -> bool:
+        """Whether the venue prevents self-trades of every kind of order (its card's default mode says what it does)."""
+        return not self.plan.venues[0].card.stp.not_for.value and bool(self.plan.venues[0].card.stp.modes.value)
+
     def next_id(self) -> int:
         self.ids += 1
         return self.ids
@@ -164,6 +169,8 @@ class Books:
         contract, holding = self.contracts[m], self.holdings[lane, m]
         if sent is not None:
             self._check_fill(lane, sent)
+        if core.ev_liquidity == codes.LIQ_TAKER and sent is not None:
+            self._check_self_trade(lane, m, side, core.ev_ticks)
         before = holding.lots
         realized = holding.fill(contract, side, core.ev_ticks, lots)
         if sent is not None and sent.order.reduce_only and abs(holding.lots) > abs(before):
@@ -212,6 +219,15 @@ class Books:
             raise ViolationError(f"post-only order {order.number} took")
         if core.ev_leaves == 0:
             sent.resting, sent.closed = False, True
+
+    def _check_self_trade(self, lane: int, m: int, side: int, ticks: int) -> None:
+        """No order of the account's own stands where the venue let this taker go."""
+        for (owner, number), other in self.orders.items():
+            if owner != lane or other.market != m or other.closed or not other.resting or other.order.side == side:
+                continue
+            reached = other.ticks <= ticks if side == codes.BUY else other.ticks >= ticks
+            if reached and self.stp_on:
+                raise ViolationError(f"lane {lane} took at {ticks} past its own order {number} at {other.ticks}")
 
     def _funded(self, lane: int) -> None:
         core = self.core
@@ -267,10 +283,18 @@ class Books:
         if ledger.failed:
             raise ViolationError(f"at {now_ns}: {ledger.failure()}")
         for asset in range(ledger.n_assets):
+            self._no_debts(ledger, asset, now_ns)
             if ledger.total_e8(asset) != ledger.deposited_e8(asset):
                 raise ViolationError(
                     f"asset {asset}: {ledger.total_e8(asset)} in all, {ledger.deposited_e8(asset)} deposited"
                 )
+
+    def _no_debts(self, ledger: Any, asset: int, now_ns: int) -> None:
+        """A wallet below zero belongs to somebody with a position that can still pay."""
+        for account in range(ledger.n_accounts):
+            owned = [m for m in range(ledger.n_markets) if ledger.arrays["market_asset"][m] == asset]
+            if ledger.wallet(account, asset) < 0 and not any(ledger.position(account, m) for m in owned):
+                raise ViolationError(f"at {now_ns}: account {account} is flat at {ledger.wallet(account, asset)}")
 
     def compare_drained(self, core: Core) -> None:
         """With nothing under way any more, positions, wallets and what the fund covered agree with the ledger."""

@@ -68,7 +68,7 @@ def run_file(setup: Setup) -> dict[str, Any]:
     """The run file of a fuzzed session."""
     venue = {
         "name": setup.card,
-        "latency": {"entry": "1ms", "response": "1ms"},
+        "latency": {"entry": "1.3ms", "response": "1.1ms"},  # so that no request arrives with a message
         "deposit": dict.fromkeys(setup.assets, setup.deposit),
         "insurance": dict.fromkeys(setup.assets, setup.insurance),
         **setup.venue,
@@ -136,6 +136,9 @@ class World:
         while market.next_funding <= self.now - 2 * MS:
             market.next_funding += HOUR_NS
         self._message(m, codes.MARK, [], (market.mark_e8, market.mark_e8, rate_e8 * 10**4, market.next_funding))
+        for lane in range(LANES):
+            if self.core.ledger.is_liquidatable(lane):
+                raise ViolationError(f"lane {lane} is below its maintenance margin after a mark, and nothing was done")
 
     def follow(self, m: int) -> None:
         """The mark comes to the book's middle."""
