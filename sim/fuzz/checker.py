@@ -20,7 +20,7 @@ from sim.assembly import Plan
 from sim.strategy import Order
 
 INVERSE_GRID: Final = 100  # entry values of inverse contracts are kept at 1e-8 / 100
-ROUNDINGS: Final = ("floor", "ceil", "truncate", "half_even")
+TIF_NAMES: Final = {codes.GTC: "GTC", codes.IOC: "IOC", codes.FOK: "FOK", codes.GTX: "GTX", codes.GTD: "GTD"}
 
 
 class ViolationError(AssertionError):
@@ -84,6 +84,7 @@ class Sent:
     resting: bool = False
     ticks: int = 0
     closed: bool = False
+    amended: bool = False
 
 
 @dataclass(slots=True)
@@ -119,10 +120,11 @@ class Books:
             for asset in range(ledger.n_assets):
                 self.wallets[account, asset] = ledger.wallet(account, asset)
 
-    @property
-    def stp_on(self) -> bool:
-        """Whether the venue prevents self-trades of every kind of order (its card's default mode says what it does)."""
-        return not self.plan.venues[0].card.stp.not_for.value and bool(self.plan.venues[0].card.stp.modes.value)
+    def _is_guarded(self, sent: Sent) -> bool:
+        """Whether the venue's default self-trade prevention concerns this taking order."""
+        stp = self.plan.venues[self.plan.markets[sent.market].venue].card.stp
+        exempt = TIF_NAMES[sent.order.tif] in stp.not_for.value or (sent.amended and stp.reset_by_amend.value)
+        return stp.default.value in stp.modes.value and not exempt
 
     def next_id(self) -> int:
         self.ids += 1
@@ -156,6 +158,7 @@ class Books:
         core = self.core
         if kind in (codes.EV_ACCEPTED, codes.EV_AMENDED):
             sent.resting, sent.ticks = True, core.ev_ticks
+            sent.amended = sent.amended or kind == codes.EV_AMENDED
         elif kind in (codes.EV_REJECTED, codes.EV_CANCELED, codes.EV_EXPIRED):
             sent.resting, sent.closed = False, True
             if sent.order.tif == codes.FOK and sent.filled and kind != codes.EV_REJECTED:
@@ -169,7 +172,7 @@ class Books:
         contract, holding = self.contracts[m], self.holdings[lane, m]
         if sent is not None:
             self._check_fill(lane, sent)
-        if core.ev_liquidity == codes.LIQ_TAKER and sent is not None:
+        if core.ev_liquidity == codes.LIQ_TAKER and sent is not None and self._is_guarded(sent):
             self._check_self_trade(lane, m, side, core.ev_ticks)
         before = holding.lots
         realized = holding.fill(contract, side, core.ev_ticks, lots)
@@ -226,7 +229,7 @@ class Books:
             if owner != lane or other.market != m or other.closed or not other.resting or other.order.side == side:
                 continue
             reached = other.ticks <= ticks if side == codes.BUY else other.ticks >= ticks
-            if reached and self.stp_on:
+            if reached:
                 raise ViolationError(f"lane {lane} took at {ticks} past its own order {number} at {other.ticks}")
 
     def _funded(self, lane: int) -> None:

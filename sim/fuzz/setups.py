@@ -37,5 +37,13 @@ SETUPS: Final = {
         Setup("binance_coinm", (("BTCUSD_PERP", 60_000 * E8),), ("BTC",), Decimal("0.05"), Decimal("0.05")),
         Setup("bybit_linear", (("BTCUSDT", 60_000 * E8),), ("USDT",), Decimal(2_000), Decimal(3_000), lot_steps=20),
         Setup("bybit_inverse", (("BTCUSD", 60_000 * E8),), ("BTC",), Decimal("0.05"), Decimal("0.05"), lot_steps=100),
+        Setup(
+            "hyperliquid",
+            (("BTC", 60_000 * E8), ("ETH", 3_000 * E8)),
+            ("USDC",),
+            Decimal(2_000),
+            Decimal(3_000),
+            lot_steps=1_000,
+        ),
     )
 }
