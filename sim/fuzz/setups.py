@@ -45,5 +45,22 @@ SETUPS: Final = {
             Decimal(3_000),
             lot_steps=1_000,
         ),
+        Setup(
+            "okx",
+            (("BTC-USDT-SWAP", 60_000 * E8), ("ETH-USDT-SWAP", 3_000 * E8)),
+            ("USDT",),
+            Decimal(2_000),
+            Decimal(3_000),
+            lot_steps=200,
+        ),
+        Setup(
+            "dydx",
+            (("BTC-USD", 60_000 * E8), ("ETH-USD", 3_000 * E8)),
+            ("USDC",),
+            Decimal(2_000),
+            Decimal(3_000),
+            lot_steps=100,
+        ),
+        Setup("deribit", (("BTC-PERPETUAL", 60_000 * E8),), ("BTC",), Decimal("0.05"), Decimal("0.05"), lot_steps=10),
     )
 }
