@@ -228,8 +228,8 @@ class Books:
         for (owner, number), other in self.orders.items():
             if owner != lane or other.market != m or other.closed or not other.resting or other.order.side == side:
                 continue
-            reached = other.ticks <= ticks if side == codes.BUY else other.ticks >= ticks
-            if reached:
+            passed = other.ticks < ticks if side == codes.BUY else other.ticks > ticks  # at its price others may be first
+            if passed:
                 raise ViolationError(f"lane {lane} took at {ticks} past its own order {number} at {other.ticks}")
 
     def _funded(self, lane: int) -> None:

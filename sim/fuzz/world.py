@@ -240,7 +240,7 @@ class World:
             for order in context.orders():
                 context.cancel(order)
         for _ in range(8):
-            self.wait(5)
+            self.wait(500)
         ledger = self.core.ledger
         for lane in range(LANES):
             for m in range(ledger.n_markets):
