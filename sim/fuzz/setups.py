@@ -47,11 +47,15 @@ SETUPS: Final = {
         ),
         Setup(
             "okx",
-            (("BTC-USDT-SWAP", 60_000 * E8), ("ETH-USDT-SWAP", 3_000 * E8)),
+            (("ADA-USDT-SWAP", 40_000_000),),  # the only one whose tiers are documented
             ("USDT",),
             Decimal(2_000),
             Decimal(3_000),
-            lot_steps=200,
+            lot_steps=30,
+            instrument={
+                "base": "ADA", "quote": "USDT", "settle": "USDT", "tick_size": Decimal("0.0001"),
+                "lot_size": Decimal(1), "contract_size": Decimal(100),
+            },
         ),
         Setup(
             "dydx",

@@ -236,11 +236,12 @@ class World:
 
     def drain(self) -> None:
         """Everybody cancels everything; then nothing may be reserved any more."""
-        for context in self.contexts:
-            for order in context.orders():
-                context.cancel(order)
-        for _ in range(8):
-            self.wait(500)
+        for _ in range(3):  # where cancels come first in a block they can miss an order of the same block
+            for context in self.contexts:
+                for order in context.orders():
+                    context.cancel(order)
+            for _ in range(4):
+                self.wait(500)
         ledger = self.core.ledger
         for lane in range(LANES):
             for m in range(ledger.n_markets):
