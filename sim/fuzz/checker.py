@@ -18,9 +18,22 @@ from matching import codes
 from matching.kernel import Core
 from sim.assembly import Plan
 from sim.strategy import Order
+from venues.rules import RuleCard
 
 INVERSE_GRID: Final = 100  # entry values of inverse contracts are kept at 1e-8 / 100
 TIF_NAMES: Final = {codes.GTC: "GTC", codes.IOC: "IOC", codes.FOK: "FOK", codes.GTX: "GTX", codes.GTD: "GTD"}
+
+
+def rounded(amount: Fraction, unit: int, word: str) -> int:
+    """An amount as a whole multiple of ``unit``, the way the venue rounds it."""
+    share = amount / unit
+    if word == "truncate":
+        return int(share) * unit
+    if word == "ceil":
+        return -(-share.numerator // share.denominator) * unit
+    if word == "floor":
+        return share.numerator // share.denominator * unit
+    return round(share) * unit
 
 
 class ViolationError(AssertionError):
@@ -122,7 +135,7 @@ class Books:
 
     def _is_guarded(self, sent: Sent) -> bool:
         """Whether the venue's default self-trade prevention concerns this taking order."""
-        stp = self.plan.venues[self.plan.markets[sent.market].venue].card.stp
+        stp = self._card(sent.market).stp
         exempt = TIF_NAMES[sent.order.tif] in stp.not_for.value or (sent.amended and stp.reset_by_amend.value)
         return stp.default.value in stp.modes.value and not exempt
 
@@ -182,7 +195,8 @@ class Books:
             )
         fee = self._fee(contract, m) if core.ev_cause != codes.CAUSE_LIQUIDATION else core.ev_fee_e8
         most = contract.value(lots, core.ev_ticks * contract.tick) * contract.liquidation
-        if core.ev_cause == codes.CAUSE_LIQUIDATION and not 0 <= core.ev_fee_e8 <= most + 1:
+        is_rated = self._card(m).liquidation.fee_form.value == "own_rate"
+        if core.ev_cause == codes.CAUSE_LIQUIDATION and is_rated and not 0 <= core.ev_fee_e8 <= most + 1:
             raise ViolationError(f"lane {lane}: a liquidation fee of {core.ev_fee_e8}, at most {most} is due")
         self._agree("realized_e8", realized, core.ev_realized_e8)
         self._agree("fee_e8", fee, core.ev_fee_e8)
@@ -196,16 +210,11 @@ class Books:
 
     def _rounded(self, amount: Fraction, m: int) -> int:
         """A fee in the venue's rounding."""
-        card = self.plan.venues[self.plan.markets[m].venue].card
-        unit, word = card.fees.rounding_e8.value, card.fees.rounding.value
-        whole = amount / unit
-        if word == "truncate":
-            return int(whole) * unit
-        if word == "ceil":
-            return -((-whole.numerator) // whole.denominator) * unit
-        if word == "floor":
-            return whole.numerator // whole.denominator * unit
-        return round(whole) * unit
+        fees = self._card(m).fees
+        return rounded(amount, fees.rounding_e8.value, fees.rounding.value)
+
+    def _card(self, m: int) -> RuleCard:
+        return self.plan.venues[self.plan.markets[m].venue].card
 
     def _check_fill(self, lane: int, sent: Sent) -> None:
         core, order = self.core, sent.order
@@ -228,7 +237,9 @@ class Books:
         for (owner, number), other in self.orders.items():
             if owner != lane or other.market != m or other.closed or not other.resting or other.order.side == side:
                 continue
-            passed = other.ticks < ticks if side == codes.BUY else other.ticks > ticks  # at its price others may be first
+            passed = (
+                other.ticks < ticks if side == codes.BUY else other.ticks > ticks
+            )  # at its price others may be first
             if passed:
                 raise ViolationError(f"lane {lane} took at {ticks} past its own order {number} at {other.ticks}")
 
@@ -237,7 +248,9 @@ class Books:
         m = core.ev_market
         contract = self.contracts[m]
         mark, rate = Fraction(core.ev_ticks, codes.E8), Fraction(core.ev_front, codes.E12)
-        payment = -round(contract.value(core.ev_lots, mark) * rate)
+        funding = self._card(m).funding
+        due = -contract.value(core.ev_lots, mark) * rate
+        payment = rounded(due, funding.payment_unit_e8.value, funding.payment_rounding.value)
         self._agree("payment", payment, core.ev_fee_e8)
         self._pay(lane, contract.asset, core.ev_fee_e8)
 

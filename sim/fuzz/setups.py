@@ -53,8 +53,12 @@ SETUPS: Final = {
             Decimal(3_000),
             lot_steps=30,
             instrument={
-                "base": "ADA", "quote": "USDT", "settle": "USDT", "tick_size": Decimal("0.0001"),
-                "lot_size": Decimal(1), "contract_size": Decimal(100),
+                "base": "ADA",
+                "quote": "USDT",
+                "settle": "USDT",
+                "tick_size": Decimal("0.0001"),
+                "lot_size": Decimal(1),
+                "contract_size": Decimal(100),
             },
         ),
         Setup(
