@@ -3629,13 +3629,16 @@ class Core:
         self.procedures[venue] = procedure
         self.warns = self.warns or procedure.terms.warning_ratio_e12 > 0
 
+    def liquidation(self, venue):
+        """The venue's procedure."""
+        if venue not in self.procedures:
+            self.procedures[venue] = IocThenFund(self, venue, Terms())
+        return self.procedures[venue]
+
     def liquidate(self, lane, venue, ts):
         """A mark found the account below its maintenance margin. An error stops the run: no caller can raise."""
         try:
-            procedure = self.procedures.get(venue)
-            if procedure is None:
-                procedure = self.procedures[venue] = IocThenFund(self, venue, Terms())
-            procedure.liquidate(lane, ts)
+            self.liquidation(venue).liquidate(lane, ts)
         except BaseException as error:
             self.fail(error)
 

@@ -98,6 +98,7 @@ class Sent:
     ticks: int = 0
     closed: bool = False
     amended: bool = False
+    held: bool = False  # at its trigger
 
 
 @dataclass(slots=True)
@@ -146,7 +147,9 @@ class Books:
     # -- what was asked
 
     def sent(self, lane: int, order: Order, options: dict[str, Any]) -> None:
-        self.orders[lane, order.number] = Sent(order, lane, order.instrument, options, ticks=order.ticks)
+        self.orders[lane, order.number] = Sent(
+            order, lane, order.instrument, options, ticks=order.ticks, held="trigger" in options
+        )  # fmt: skip
 
     # -- what was said
 
@@ -169,8 +172,10 @@ class Books:
 
     def _lifecycle(self, sent: Sent, kind: int) -> None:
         core = self.core
-        if kind in (codes.EV_ACCEPTED, codes.EV_AMENDED):
-            sent.resting, sent.ticks = True, core.ev_ticks
+        if kind == codes.EV_TRIGGERED:
+            sent.held = False
+        elif kind in (codes.EV_ACCEPTED, codes.EV_AMENDED):
+            sent.resting, sent.ticks = not sent.held, core.ev_ticks
             sent.amended = sent.amended or kind == codes.EV_AMENDED
         elif kind in (codes.EV_REJECTED, codes.EV_CANCELED, codes.EV_EXPIRED):
             sent.resting, sent.closed = False, True

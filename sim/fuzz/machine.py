@@ -69,6 +69,35 @@ class Session(RuleBasedStateMachine):
     def market_order(self, lane: int, m: int, side: int, lots: int, reduce_only: bool) -> None:
         self.do("submit", lane, self.place(m), side, 0, lots, codes.GTC, codes.MARKET, reduce_only)
 
+    @rule(lane=lanes, m=places, side=sides, kind=st.sampled_from(("stop", "take_profit", "trailing")),
+          offset=st.integers(-30, 30), lots=st.integers(1, 40),
+          type_=st.sampled_from((codes.MARKET, codes.LIMIT)), reduce_only=st.booleans())  # fmt: skip
+    def conditional(
+        self, lane: int, m: int, side: int, kind: str, offset: int, lots: int, type_: int, reduce_only: bool
+    ) -> None:
+        self.do("conditional", lane, self.place(m), side, kind, offset, lots, type_, reduce_only)
+
+    @rule(lane=lanes, m=places, side=sides, offset=st.integers(-30, 30))
+    def close_at(self, lane: int, m: int, side: int, offset: int) -> None:
+        self.do("close_at", lane, self.place(m), side, offset)
+
+    @rule(lane=lanes, m=places, side=sides, offset=st.integers(-4, 8), lots=st.integers(1, 40),
+          ms=st.sampled_from((1, 500, 5_000, 700_000, 4_000_000)))  # fmt: skip
+    def good_till(self, lane: int, m: int, side: int, offset: int, lots: int, ms: int) -> None:
+        self.do("good_till", lane, self.place(m), side, offset, lots, ms)
+
+    @rule(lane=lanes, m=places, times=st.sampled_from((1, 2, 5, 10, 20, 40, 75, 200)))
+    def leverage(self, lane: int, m: int, times: int) -> None:
+        self.do("leverage", lane, self.place(m), times)
+
+    @rule(lane=lanes, m=places, mode=st.sampled_from((codes.MODE_CROSS, codes.MODE_ISOLATED)))
+    def mode(self, lane: int, m: int, mode: int) -> None:
+        self.do("mode", lane, self.place(m), mode)
+
+    @rule(lane=lanes, m=places, share_e3=st.integers(-200, 200))
+    def add_margin(self, lane: int, m: int, share_e3: int) -> None:
+        self.do("add_margin", lane, self.place(m), share_e3)
+
     @rule(lane=lanes, pick=picks)
     def cancel(self, lane: int, pick: int) -> None:
         self.do("cancel", lane, pick)

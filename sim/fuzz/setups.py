@@ -11,7 +11,8 @@ E8: Final = 10**8
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """``symbols``: (symbol, first mark at 1e-8); ``lot_steps``: lots of an order of size 1."""
+    """``symbols``: (symbol, first mark at 1e-8); ``lot_steps``: lots of an order of size 1; ``step``: ticks between the
+    prices that a session uses (those the venue's grid takes)."""
 
     card: str
     symbols: tuple[tuple[str, int], ...]
@@ -19,6 +20,7 @@ class Setup:
     deposit: Decimal
     insurance: Decimal
     lot_steps: int = 1
+    step: int = 1
     venue: dict[str, Any] = field(default_factory=dict)
     instrument: dict[str, Any] = field(default_factory=dict)
 
@@ -44,6 +46,7 @@ SETUPS: Final = {
             Decimal(2_000),
             Decimal(3_000),
             lot_steps=1_000,
+            step=10,
         ),
         Setup(
             "okx",

@@ -115,7 +115,7 @@ class World:
     def quote(self, m: int, shift: int, lots: int) -> None:
         """The book stands ``shift`` ticks from where it stood, ``lots`` at every level."""
         market = self.markets[m]
-        market.mid = max(market.mid + shift, 2 * DEPTH)
+        market.mid = max(market.mid + shift * self.setup.step, 2 * DEPTH * self.setup.step)
         market.lots = [[lots] * DEPTH, [lots] * DEPTH]
         self._message(m, codes.SNAPSHOT, self._ladder(m))
 
@@ -126,7 +126,8 @@ class World:
 
     def trade(self, m: int, side: int, offset: int, lots: int) -> None:
         """A print of aggressor ``side``, ``offset`` ticks beyond the best price it could have had."""
-        price = self.markets[m].mid + 1 + offset if side == codes.BUY else self.markets[m].mid - offset
+        mid, step = self.markets[m].mid, self.setup.step
+        price = mid + (1 + offset) * step if side == codes.BUY else mid - offset * step
         self._message(m, codes.TRADE, [(side, max(price, 1), lots)])
 
     def mark(self, m: int, permille: int, rate_e8: int) -> None:
@@ -136,9 +137,16 @@ class World:
         while market.next_funding <= self.now - 2 * MS:
             market.next_funding += HOUR_NS
         self._message(m, codes.MARK, [], (market.mark_e8, market.mark_e8, rate_e8 * 10**4, market.next_funding))
+        self._check_liquidations()
+
+    def _check_liquidations(self) -> None:
+        """Whoever is below maintenance margin after a mark has been dealt with, or has a next step to come."""
+        desk: Any = self.core.liquidation(0)
         for lane in range(LANES):
-            if self.core.ledger.is_liquidatable(lane):
-                raise ViolationError(f"lane {lane} is below its maintenance margin after a mark, and nothing was done")
+            for unit in desk.units(lane):
+                own = desk.isolated if unit.number >= self.core.ledger.n_assets else desk
+                if desk.is_due(unit) and unit.key not in own.waiting:
+                    raise ViolationError(f"lane {lane} is below its maintenance margin after a mark: nothing was done")
 
     def follow(self, m: int) -> None:
         """The mark comes to the book's middle."""
@@ -157,9 +165,9 @@ class World:
         self._message(0, codes.FORCE, [])
 
     def _ladder(self, m: int) -> list[Row]:
-        market = self.markets[m]
-        bids = [(codes.BUY, market.mid - k, market.lots[codes.BUY][k]) for k in range(DEPTH)]
-        return bids + [(codes.SELL, market.mid + 1 + k, market.lots[codes.SELL][k]) for k in range(DEPTH)]
+        market, step = self.markets[m], self.setup.step
+        bids = [(codes.BUY, market.mid - k * step, market.lots[codes.BUY][k]) for k in range(DEPTH)]
+        return bids + [(codes.SELL, market.mid + (1 + k) * step, market.lots[codes.SELL][k]) for k in range(DEPTH)]
 
     def _message(self, m: int, kind: int, rows: list[Row], aux: tuple[int, int, int, int] | None = None) -> None:
         """Show the venue one message, and everybody what comes of it."""
@@ -202,12 +210,53 @@ class World:
         **options: Any,
     ) -> None:
         """An order ``offset`` ticks worse than the other side's best (negative: it takes that deep)."""
-        market = self.markets[m]
-        price = market.mid + 1 - offset if side == codes.BUY else market.mid + offset
-        ticks = max(price, 1) if type_ == codes.LIMIT else 0
+        ticks = self._price(m, side, offset) if type_ == codes.LIMIT else 0
         context = self.contexts[lane]
         order = context.submit(m, side, ticks, lots * self.setup.lot_steps, tif, type_, reduce_only, **options)
         self.books.sent(lane, order, options)
+        self.steps += 1
+
+    def conditional(
+        self, lane: int, m: int, side: int, kind: str, offset: int, lots: int, type_: int, reduce_only: bool
+    ) -> None:
+        """A stop, take-profit or trailing stop whose trigger lies ``offset`` ticks from the middle."""
+        self.submit(
+            lane, m, side, 0, lots, codes.GTC, type_, reduce_only, trigger=kind,
+            trigger_ticks=self._price(m, side, offset), callback="0.01" if kind == "trailing" else None,
+        )  # fmt: skip
+
+    def close_at(self, lane: int, m: int, side: int, offset: int) -> None:
+        """A stop that closes the whole position, sized when it executes."""
+        self.submit(
+            lane, m, side, 0, 0, codes.GTC, codes.MARKET, False, trigger="stop",
+            trigger_ticks=self._price(m, side, offset), close_position=True,
+        )  # fmt: skip
+
+    def good_till(self, lane: int, m: int, side: int, offset: int, lots: int, ms: int) -> None:
+        """An order that is good for ``ms`` from now."""
+        until = self.core.now + ms * MS
+        self.submit(lane, m, side, offset, lots, codes.GTD, codes.LIMIT, False, expires_ns=until)
+
+    def _price(self, m: int, side: int, offset: int) -> int:
+        """``offset`` steps worse than the other side's best (negative: better than it)."""
+        mid, step = self.markets[m].mid, self.setup.step
+        return max(mid + (1 - offset) * step if side == codes.BUY else mid + offset * step, step)
+
+    # -- settings
+
+    def leverage(self, lane: int, m: int, times: int) -> None:
+        """Ask for another leverage."""
+        self.contexts[lane].set_leverage(m, times)
+        self.steps += 1
+
+    def mode(self, lane: int, m: int, mode: int) -> None:
+        """Ask for cross or isolated margin."""
+        self.contexts[lane].set_margin_mode(m, mode)
+        self.steps += 1
+
+    def add_margin(self, lane: int, m: int, share_e3: int) -> None:
+        """Ask to move thousandths of the deposit into an isolated position (negative: out of it)."""
+        self.contexts[lane].add_margin(m, int(self.setup.deposit * codes.E8) * share_e3 // 1000)
         self.steps += 1
 
     def cancel(self, lane: int, pick: int) -> None:
@@ -221,7 +270,9 @@ class World:
         """Ask for another price and size for one of the lane's open orders."""
         order = self._pick(lane, pick)
         if order is not None:
-            self.contexts[lane].amend(order, max(order.ticks + shift, 1), lots * self.setup.lot_steps)
+            self.contexts[lane].amend(
+                order, max(order.ticks + shift * self.setup.step, self.setup.step), lots * self.setup.lot_steps
+            )
         self.steps += 1
 
     def _pick(self, lane: int, pick: int) -> Order | None:
