@@ -1,11 +1,12 @@
 """The Hypothesis state machine over a ``World``, and the test that a counterexample is printed as.
 
-Hypothesis draws the steps and, when something that must hold does not, shortens them. Each step is recorded as a method
-name of ``World`` with plain integers, so what is printed needs nothing of Hypothesis to run again.
+Hypothesis draws the steps. Each is recorded as a method name of ``World`` with plain integers, so that a session which
+ends in something that must not be is shortened by leaving steps out, and what is printed runs again without Hypothesis.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -144,8 +145,8 @@ def machine_of(tally: Tally) -> type[RuleBasedStateMachine]:
 
 
 def campaign(tally: Tally, steps: int, seed: int = 0) -> None:
-    """Random sessions at the tally's venue until ``steps`` steps are done; raises what the shortest one that fails
-    raises, and the tally's script is then that session (``as_test``). The same seed gives the same sessions.
+    """Random sessions at the tally's venue until ``steps`` steps are done; raises what the first one that fails raises,
+    and the tally's script is then the shortest that fails like it (``as_test``). The same seed, the same sessions.
     """
     machine = machine_of(tally)
     rounds = 0
@@ -158,11 +159,52 @@ def campaign(tally: Tally, steps: int, seed: int = 0) -> None:
             suppress_health_check=list(hypothesis.HealthCheck),
             print_blob=False,
             report_multiple_bugs=False,
-            phases=(hypothesis.Phase.generate, hypothesis.Phase.shrink),
+            phases=(hypothesis.Phase.generate,),  # ``shortened`` is quicker than replaying draws
         )
         rounds += 1
         seeded = hypothesis.seed(seed + 1_000_003 * rounds)(machine)
-        run_state_machine_as_test(seeded, settings=options)
+        try:
+            run_state_machine_as_test(seeded, settings=options)
+        except Exception as error:
+            tally.script, shortest = shortened(tally.venue, tally.script, error)
+            raise shortest from None
+
+
+def shortened(venue: str, script: list[Step], error: Exception) -> tuple[list[Step], Exception]:
+    """The script without every step that it can do without and still fail in the same way (delta debugging)."""
+    found = outcome(venue, script)
+    if found is None:  # it does not fail when run again: then all of it is the evidence
+        return script, error
+    kind, script = _kind(found[1]), script[: found[0] + 1]
+    size = max(1, len(script) // 2)
+    while size:
+        before, place = len(script), 0
+        while place < len(script):
+            tried = script[:place] + script[place + size :]
+            again = outcome(venue, tried)
+            if again is not None and _kind(again[1]) == kind:
+                script, error = tried[: again[0] + 1], again[1]
+            else:
+                place += size
+        if size > 1 or len(script) == before:
+            size //= 2
+    return script, error
+
+
+def outcome(venue: str, script: list[Step]) -> tuple[int, Exception] | None:
+    """Where a script fails, and how; None if it does not."""
+    world = World(venue)
+    for place, (name, values, options) in enumerate(script):
+        try:
+            getattr(world, name)(*values, **options)
+        except Exception as error:
+            return place, error
+    return None
+
+
+def _kind(error: Exception) -> str:
+    """An error without its numbers."""
+    return type(error).__name__ + re.sub(r"-?\d+", "", str(error).splitlines()[0] if str(error) else "")
 
 
 def as_test(tally: Tally, error: BaseException) -> str:

@@ -137,15 +137,16 @@ class World:
         while market.next_funding <= self.now - 2 * MS:
             market.next_funding += HOUR_NS
         self._message(m, codes.MARK, [], (market.mark_e8, market.mark_e8, rate_e8 * 10**4, market.next_funding))
-        self._check_liquidations()
+        self._check_liquidations(m)
 
-    def _check_liquidations(self) -> None:
-        """Whoever is below maintenance margin after a mark has been dealt with, or has a next step to come."""
+    def _check_liquidations(self, m: int) -> None:
+        """Who holds market ``m`` below maintenance margin after its mark was dealt with, or has a next step to come."""
         desk: Any = self.core.liquidation(0)
         for lane in range(LANES):
             for unit in desk.units(lane):
                 own = desk.isolated if unit.number >= self.core.ledger.n_assets else desk
-                if desk.is_due(unit) and unit.key not in own.waiting:
+                holds = any(leg % len(self.markets) == m and desk.position(unit, leg).lots for leg in unit.legs)
+                if holds and desk.is_due(unit) and unit.key not in own.waiting:
                     raise ViolationError(f"lane {lane} is below its maintenance margin after a mark: nothing was done")
 
     def follow(self, m: int) -> None:

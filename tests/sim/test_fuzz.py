@@ -27,12 +27,8 @@ def test_random_sessions_keep_every_promise(venue: str) -> None:
     assert tally.events > STEPS // 20, "sessions in which nothing happens prove nothing"
 
 
-# Cards whose fees come in units above 1e-8, or whose margin has a form that a session cannot set up yet.
-WITHOUT = {"hyperliquid", "okx", "dydx", "deribit"}
-
-
 def test_every_venue_has_a_setup() -> None:
-    assert set(SETUPS) | WITHOUT == set(card_names()) - {"neutral"}
+    assert set(SETUPS) == set(card_names()) - {"neutral"}
 
 
 def break_realized(monkeypatch: pytest.MonkeyPatch) -> None:
