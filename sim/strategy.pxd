@@ -132,7 +132,7 @@ cdef class Context:
     cdef send(self, Order order)
     cdef Setting setting(self)
     cdef OrderEvent order_event(self, long long now)
-    cdef _close(self, Order order, long long ts_ns)
+    cdef _close(self, Order order, long long ts_ns, long long asked)
     cdef _apply_fill(self, Order order)
     cdef _apply_account(self, long long kind, long long market)
 

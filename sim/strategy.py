@@ -666,7 +666,7 @@ class Context:
         if kind == EV_CANCELED and asked == PENDING_AMEND:
             order.pending = 0  # an amendment to no more than has executed
         elif kind == EV_EXPIRED and order.row == OPEN and core.ev_reason == R_POST_ONLY:
-            order.pending &= ~PENDING_AMEND  # an amendment that would have crossed
+            order.pending &= ~PENDING_AMEND  # an amendment that would have crossed, unless one is still to be answered
         elif kind == EV_CANCEL_REJECTED and not asked & PENDING_CANCEL:
             order.pending = 0  # the amendment had closed it, the cancel came second
         order._become(entry & 15)
@@ -675,7 +675,7 @@ class Context:
             order.acked_venue_ns = core.ev_ts
         elif order.is_closed and not was_closed:
             order.reason = R_FILLED if kind == EV_FILLED else core.ev_reason
-            self._close(order, core.ev_deliver)
+            self._close(order, core.ev_deliver, asked)
         elif was_closed and order.pending == 0:
             self.late.pop(order.number, None)
         return order
@@ -751,7 +751,8 @@ class Context:
         setting.ts_ns = core.now
         return setting
 
-    def _close(self, order, ts_ns):
+    def _close(self, order, ts_ns, asked):
+        """``asked``: the requests that were pending; what answers them may still come and must find the order."""
         order.closed_ns = ts_ns
         if self.moved:
             self.moved.pop(order.number, None)
@@ -759,7 +760,7 @@ class Context:
             self.slots[order.slot] = None
         else:
             self.forced.pop(order.number, None)
-        if order.pending:
+        if order.pending or asked & PENDING_AMEND:
             if len(self.late) >= MAX_LATE:  # what answered a request and closed the order in one leaves it here
                 self.late = dict(list(self.late.items())[MAX_LATE // 2 :])
             self.late[order.number] = order

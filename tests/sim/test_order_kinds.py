@@ -192,6 +192,19 @@ def test_two_instruments_of_a_hedged_account_keep_their_legs_apart(tmp_path: Pat
     assert legs == [4, -2, 5, -3] and result.summary["orders"] == 4
 
 
+def test_an_amend_that_crosses_the_close_of_its_order_is_answered(tmp_path: Path) -> None:
+    """A venue that accepts post-only orders and closes them then refuses what was asked of them meanwhile."""
+
+    def send(me: Script) -> None:
+        me.orders["bid"] = me.ctx.submit(0, BUY, 1005, 100, GTX)
+        assert me.ctx.amend(me.orders["bid"], 999, 100)
+
+    strategy = play(tmp_path, quiet(), venue("bybit_linear"), m100=send)
+    bid = strategy.orders["bid"]
+    assert kinds(strategy, bid) == ["Accepted", "Expired", "AmendRejected"]
+    assert bid.is_closed and bid.pending == 0 and strategy.ctx.orders() == []
+
+
 def test_a_post_only_order_that_slides_tells_its_price(tmp_path: Path) -> None:
     def send(me: Script) -> None:
         me.orders["bid"] = me.ctx.submit(0, BUY, 1005, 1, GTX)
