@@ -128,9 +128,10 @@ def test_no_partial_fill_exchange_takes_any_size_at_the_best() -> None:
 
 
 def test_documented_rules_exist() -> None:
-    """Every test that docs/fills.md names is in this folder, and every scene is named there."""
+    """Every test that docs/fills.md names is there, and it names every scene."""
     named = set(re.findall(r"`(test_\w+)`", PAGE.read_text(encoding="utf-8")))
-    sources = "\n".join(path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("test_*.py"))
+    tests = Path(__file__).parents[1].rglob("test_*.py")
+    sources = "\n".join(path.read_text(encoding="utf-8") for path in tests)
     defined = set(re.findall(r"^ *def (test_\w+)\(", sources, re.MULTILINE))
     scenes = "\n".join(path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("test_fills*.py"))
     here = set(re.findall(r"^def (test_\w+)\(", scenes, re.MULTILINE))
