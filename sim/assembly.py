@@ -24,7 +24,7 @@ from matching.kernel import Core, LatencyTable
 from matching.ledger import Ledger
 from recorders.lake import Lake
 from recorders.tables import load_brackets
-from sim import gates, margins, settings
+from sim import effects, gates, margins, settings
 from sim.config import InstrumentConfig, QueueConfig, RunConfig, VenueConfig
 from sim.feeds import BoundedSource, RecordedMarks, feed_latency_series, plan_rows
 from sim.fees import ROUNDING, ROUNDING_NAMES, Fees, build_fees
@@ -140,6 +140,7 @@ def assemble(config: RunConfig, base: Path, feeds: Mapping[str | int, FeedSource
         last_ns = min(last_ns, config.feed.to)
     for market in markets:
         rule_card = cards[market.venue]
+        effects.check_instrument(market.config, market.name)
         named = _recorded(market, first_ns, last_ns)
         market.has_index = market.config.index is not None or named is None or named.indexed > 0
         resolve_mark(market, rule_card, named, base, first_ns)
@@ -202,11 +203,15 @@ def _check_deposits(plan: Plan) -> None:
     for place, venue in enumerate(plan.venues):
         mine = [market for market in plan.markets if market.venue == place]
         settled = {market.instrument.settle for market in mine}
+        effects.check_venue(
+            venue.config, venue.card, [market.name for market in mine if market.brackets is not None],
+            sorted(settled), [market.instrument.settle for market in plan.markets if market.venue != place],
+        )  # fmt: skip
         settings.check_collateral(
             venue.config.multi_assets, venue.config.collateral, venue.card, venue.config.name, sorted(settled)
         )
         pooled = set(venue.config.collateral) if venue.config.multi_assets else set()
-        for asset in [*venue.config.deposit, *venue.config.insurance]:
+        for asset in venue.config.deposit:
             if asset not in settled | pooled:
                 raise InputError(
                     f"{asset} is the settlement asset of none of its instruments ({', '.join(sorted(settled))})",

@@ -149,9 +149,9 @@ class AdlConfig(Part):
 class CollateralConfig(Part):
     """What one of an asset counts in the pool of a multi-assets account, for the whole run."""
 
-    index: Money
-    bid_buffer: Money = Field(Decimal(0), lt=1, description="balances count at index * (1 - bid_buffer)")
-    ask_buffer: Money = Field(Decimal(0), description="debts and margins count at index * (1 + ask_buffer)")
+    index: Money = Field(gt=0)
+    bid_buffer: Money = Field(Decimal(0), ge=0, lt=1, description="balances count at index * (1 - bid_buffer)")
+    ask_buffer: Money = Field(Decimal(0), ge=0, description="debts and margins count at index * (1 + ask_buffer)")
 
 
 class VenueConfig(Part):

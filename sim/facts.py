@@ -10,6 +10,7 @@ from matching.codes import EV_CANCELED, EV_EXPIRED, EV_FILLED, EV_REJECTED
 from matching.kernel import Core
 from sim.assembly import MarketPlan, Plan, VenuePlan
 from sim.feeds import WatchedSource
+from sim.liquidations import stress_notes
 from sim.pricing import Settled
 from sim.report import BannerFacts, InstrumentFacts, VenueFacts
 from sim.units import duration_text, instant_text
@@ -145,8 +146,14 @@ def _clock_correction(market: MarketPlan, first_ns: int, last_ns: int) -> str:
 
 
 def _notes(plan: Plan, core: Core) -> list[str]:
-    unlimited = [venue.config.name for venue in plan.venues if venue.config.rate_limits == "none"]
-    notes = [f"{name}: request limits are switched off" for name in unlimited]
+    notes = []
+    for venue in plan.config.venue:
+        if venue.rate_limits == "none":
+            notes.append(f"{venue.name}: request limits are switched off")
+        if venue.hedge:
+            notes.append(f"{venue.name}: hedge mode, a long and a short position beside each other")
+        if venue.stp is not None:
+            notes.append(f"{venue.name}: self-trade prevention is {venue.stp}, as the run file says")
     for m in range(len(plan.markets)):
         computed = plan.markets[m].pricing
         if computed is not None:
@@ -164,4 +171,4 @@ def _notes(plan: Plan, core: Core) -> list[str]:
             else f"{duration_text(compute.min or 0)} to {duration_text(compute.max or 0)}"
         )
         notes.append(f"computing takes {text} a callback")
-    return notes
+    return notes + stress_notes(plan.config)

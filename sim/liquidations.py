@@ -12,7 +12,8 @@ from matching.codes import PRICE_MARK, PRICE_NONE, PRICE_PRIOR_MARK
 from matching.kernel import Core
 from matching.liquidation import E12, Terms
 from matching.procedures import Takers, make
-from sim.config import AdlConfig, VenueConfig
+from sim.config import AdlConfig, RunConfig, VenueConfig
+from sim.units import duration_text, instant_text
 from venues.errors import InputError
 from venues.instruments import Instrument
 from venues.rules import RuleCard
@@ -51,6 +52,28 @@ def terms_of(rule_card: RuleCard, venue: VenueConfig, ts_ns: int) -> Terms:
         lanes_share=venue.liquidation.lanes_share,
         stale_mark_ns=venue.liquidation.stale_mark or 0,
     )
+
+
+def stress_notes(config: RunConfig) -> list[str]:
+    """What the run file changes about liquidations, in sentences for the banner."""
+    notes = []
+    for venue in config.venue:
+        for asset, amount in venue.insurance.items():
+            notes.append(
+                f"{venue.name}: the insurance fund begins with {amount} {asset}; what it lacks deleverages others"
+            )
+        if venue.liquidation.stale_mark is not None:
+            limit = duration_text(venue.liquidation.stale_mark)
+            notes.append(f"{venue.name}: nobody is liquidated on a mark older than {limit}")
+        if venue.liquidation.lanes_share:
+            notes.append(f"{venue.name}: lanes are deleveraged into each other, so their results depend on each other")
+    for one in config.adl:
+        what = f"{one.lots} lots" if one.lots is not None else f"{one.fraction} of the position"
+        side = f" ({one.side} only)" if one.side is not None else ""
+        notes.append(
+            f"injected: {one.instrument}{side} is deleveraged by {what} at {instant_text(one.at)}, {one.price}"
+        )
+    return notes
 
 
 @dataclass(frozen=True, slots=True)

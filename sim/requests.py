@@ -25,6 +25,7 @@ STP_MODES: Final = {
     "cancel_both": codes.STP_CANCEL_BOTH,
     "reject_taker": codes.STP_REJECT_TAKER,
 }
+MODES: Final = {"cross": codes.MODE_CROSS, "isolated": codes.MODE_ISOLATED}
 LEGS: Final = {"long": codes.FLAG_LONG_LEG, "short": codes.FLAG_SHORT_LEG}
 
 
@@ -51,6 +52,13 @@ def _one_of(what: str, word: Any, words: dict[str, int]) -> int:
 def stp_of(word: str) -> int:
     """The STP_* integer of a self-trade prevention mode."""
     return _one_of("stp", word, STP_MODES)
+
+
+def mode_of(mode: int | str) -> int:
+    """The MODE_* integer of a margin mode, given as that or by its name."""
+    if mode in MODES.values():
+        return int(mode)
+    return _one_of("margin mode", mode, MODES)
 
 
 def leg_of(word: str) -> int:

@@ -34,7 +34,6 @@ MAX_TICKS = (1 << 31) - 1
 NEVER_NS = (1 << 63) - 1
 ABSENT = -(1 << 62)  # codes.NO_PRICE
 ASK_SETTING = 9  # a command that is no order's
-MARGIN_MODES = {"cross": MODE_CROSS, "isolated": MODE_ISOLATED}
 BATCH = 8  # a command that opens or closes a batch
 SUBMIT_ARGUMENTS = ("i", "side", "ticks", "lots", "tif", "type", "reduce_only")
 MAX_LATE = 4096  # closed orders of which a request may still be answered
@@ -505,7 +504,7 @@ class Context:
 
     def set_margin_mode(self, i, mode):
         """Ask for MODE_CROSS or MODE_ISOLATED (or ``"cross"``, ``"isolated"``) on instrument i."""
-        self._change(i, SETTING_MODE, MARGIN_MODES.get(mode, mode))
+        self._change(i, SETTING_MODE, requests.mode_of(mode))
 
     def add_margin(self, i, amount_e8, short_leg=False):
         """Ask to move money (1e-8; negative: out of it) into the isolated position of instrument i."""

@@ -57,13 +57,14 @@ def crash(seconds: int = 30) -> Tape:
     return tape.mark(seconds * S, bid * E8)
 
 
-def hedged(name: str, out: Path, **instrument: Any) -> tuple[Result, Both]:
+def hedged(name: str, out: Path, of_venue: dict[str, Any] | None = None, **instrument: Any) -> tuple[Result, Both]:
     (out / "brackets.csv").write_text(BRACKETS)
     one = {
         "symbol": "COIN", "base": "BTC", "quote": "USDT", "settle": "USDT", "tick_size": "1", "lot_size": "0.001",
         "mark": "recorded", "funding": "none", "margin": str(out / "brackets.csv"), "leverage": 15, **instrument,
     }  # fmt: skip
     venue = {"name": name, "latency": "5ms", "hedge": True, "deposit": {"USDT": 4000}, "rate_limits": "none"}
+    venue |= of_venue or {}
     strategy = Both()
     document = {"venue": [venue], "instrument": [one]}
     result = backtest(
@@ -128,6 +129,20 @@ def test_the_report_measures_the_net_position_and_holds_each_leg(tmp_path: Path)
     inventory = figures["inventory"]
     assert (inventory["max_long_lots"], inventory["max_short_lots"]) == (high, -low)
     assert inventory["end_lots"] == net == result.summary["position"]
+
+
+def test_the_banner_says_what_the_run_file_changes(tmp_path: Path) -> None:
+    result, _ = hedged("binance_usdm", tmp_path)
+    notes = [line.text for line in result.banner if line.topic == "Note"]
+    assert "binance_usdm: hedge mode, a long and a short position beside each other" in notes
+    assert "binance_usdm: request limits are switched off" in notes
+    changes = {"insurance": {"USDT": "5.5"}, "stp": "cancel_maker", "liquidation": {"stale_mark": "5s"}}
+    (tmp_path / "again").mkdir()
+    result, _ = hedged("binance_usdm", tmp_path / "again", of_venue=changes)
+    notes = [line.text for line in result.banner if line.topic == "Note"]
+    assert "binance_usdm: the insurance fund begins with 5.5 USDT; what it lacks deleverages others" in notes
+    assert "binance_usdm: self-trade prevention is cancel_maker, as the run file says" in notes
+    assert "binance_usdm: nobody is liquidated on a mark older than 5s" in notes
 
 
 def test_a_table_of_index_prices_is_found_from_anywhere(tmp_path: Path) -> None:

@@ -256,6 +256,7 @@ def test_somebody_elses_deleveraging_takes_the_hedge(
         [(EV_ADL, SELL, lots, ticks)] if lots else []
     )
     assert strategy.ids == (["adl_autoclose"] if lots else [])
+    assert any(line.text.startswith("injected: COIN") for line in result.banner)
     if lots:
         assert strategy.events[0].amount_e8 == (ticks - 500_001) * 10_000 * lots, "no fee"
         assert result.fills["cause"].to_list()[-1] == 7 and result.fills["lots"].to_list()[-1] == lots
