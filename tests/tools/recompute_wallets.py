@@ -20,7 +20,9 @@ instruments name another rounding and a coarser unit: ``fee_rounding``, ``fee_un
   and counted so;
 * a liquidation's fee is at most value * liquidation rate, or value * taker rate (a takeover of an isolated position,
   where its margin counts that fee). An account that is flat with a wallet below zero is brought to zero by the fund:
-  each such case is counted;
+  each such case is counted. So is what an isolated position loses beyond its margin: fills do not tell that margin, so
+  ``transfers.parquet`` has to show what the account was booked. A fee below zero (dYdX: the fund pays for a fill that
+  is worse than the bankruptcy price) has to stand there too;
 * funding: -(value at mark * rate), rounded to a unit, on the position of all fills stamped before the boundary. What
   accrued since it was booked last has no single rate (``funding_accrual`` ``lazy_index`` or ``continuous``, and the
   rate of its row is 0): such payments are taken as recorded and counted so;
@@ -158,6 +160,21 @@ class Recomputation:
             ("fills", "fundings", "fundings_as_recorded", "fees_recomputed", "fees_as_recorded", "covered_by_fund"), 0
         )
         self.wrong: list[str] = []
+        self.booked = self.read_transfers()
+
+    def read_transfers(self) -> dict[tuple[int, int, int], list[tuple[int, int]]]:
+        """What forced fills booked to accounts: (lots, amount) by account, instrument and time, if the run wrote it."""
+        path, found = self.folder / "transfers.parquet", defaultdict(list)
+        for row in pq.read_table(path).to_pylist() if path.exists() else []:
+            if row["party"] == "account":
+                found[row["account"], row["instrument"], row["ts_ns"]].append((row["lots"], row["amount_e8"]))
+        return found
+
+    def booked_at(self, row: dict[str, Any]) -> list[tuple[int, int]]:
+        """The bookings of a forced fill's account at its time, which is cut to the venue's resolution."""
+        times = range(row["ts_event_ns"], row["ts_event_ns"] + self.resolution_ns)
+        keys = [key for key in self.booked if key[:2] == (row["account"], row["instrument"]) and key[2] in times]
+        return [booking for key in sorted(keys) for booking in self.booked[key]]
 
     def differ(self, where: str, name: str, derived: object, recorded: object) -> None:
         self.wrong.append(f"{where}: {name} derived {derived}, recorded {recorded}")
@@ -220,7 +237,10 @@ class Recomputation:
         if row["cause"] in (LIQUIDATION, DELEVERAGED):
             known = [instrument.rates.get(name) for name in ("liquidation_rate_e12", "taker_rate_e12")]
             rate = None if None in known else max(rate for rate in known if rate is not None)
-            if recorded < 0 or (rate is not None and recorded > instrument.rounded("fee", value * rate / E12)):
+            paid_by_fund = recorded < 0 and (0, -recorded) in self.booked_at(row)
+            if (recorded < 0 and not paid_by_fund) or (
+                rate is not None and recorded > instrument.rounded("fee", value * rate / E12)
+            ):
                 self.differ(where, "fee_e8 of a liquidation, at most", rate, recorded)
             self.counts["fees_as_recorded"] += 1
             return recorded
@@ -266,6 +286,15 @@ class Recomputation:
         if flat and self.wallets[key] < 0 and row["wallet_e8"] == 0:
             self.wallets[key] = 0
             self.counts["covered_by_fund"] += 1
+        elif self.wallets[key] < row["wallet_e8"] and row["cause"] in (LIQUIDATION, DELEVERAGED, TAKEN):
+            signed = row["lots"] if row["side"] == BUY else -row["lots"]
+            before = self.wallets[key] - row["realized_e8"] + row["fee_e8"]
+            booked = [
+                amount - row["fee_e8"] * fee for lots, amount in self.booked_at(row) for fee in (0, 1) if lots == signed
+            ]
+            if row["wallet_e8"] - before in booked:
+                self.wallets[key] = row["wallet_e8"]
+                self.counts["covered_by_fund"] += 1
 
     # -- the end
 
