@@ -26,6 +26,7 @@ from matching.codes import (
     EV_MARGIN_WARNING,
     LIQ_NONE,
     LIQ_TAKER,
+    MODE_CROSS,
     R_IOC_REMAINDER,
     R_LIQUIDATION,
     R_NONE,
@@ -279,11 +280,16 @@ class Desk:
         return int(self.ledger.unit_maintenance_e8(unit.account, unit.number))
 
     def pay_out(self, unit: Unit, leg: int, amount_e8: int) -> None:
-        """The fund pays into the unit's wallet; booked as a negative liquidation fee."""
+        """The fund pays into the unit (an isolated position's margin); booked as a negative liquidation fee."""
         arrays, asset = self.ledger.arrays, int(self.ledger.arrays["market_asset"][leg])
-        arrays["wallets"][unit.account * self.ledger.n_assets + asset] += amount_e8
+        wallet = unit.account * self.ledger.n_assets + asset
+        place = unit.account * self.ledger.n_markets + leg
+        arrays["wallets"][wallet] += amount_e8
         arrays["pool_insurance"][asset] -= amount_e8
-        arrays["liquidation_fees"][unit.account * self.ledger.n_markets + leg] -= amount_e8
+        arrays["liquidation_fees"][place] -= amount_e8
+        if unit.number == self.ledger.n_assets + leg and arrays["modes"][place] != MODE_CROSS:
+            arrays["isolated"][place] += amount_e8
+            arrays["isolated_sums"][wallet] += amount_e8
 
     def is_due(self, unit: Unit) -> bool:
         maintenance = self.maintenance_e8(unit)

@@ -246,11 +246,16 @@ class FillablePrice(Takers):
     def charge(self, unit: Unit, leg: int, ticks: int, lots: int) -> int:
         value = int(self.ledger.value_e8(leg, ticks, lots))
         fee = min(self._squared, value * self.terms.fee_rate_e12 // E12)
-        if fee > 0:
-            return int(self.ledger.penalty(unit.account, leg, fee))
-        self._paid -= fee
-        self.pay_out(unit, leg, -fee)
-        return fee
+        return int(self.ledger.penalty(unit.account, leg, fee)) if fee > 0 else 0
+
+    def _fill(self, unit: Unit, leg: int, side: int, ticks: int, lots: int, ts: int) -> tuple[int, int]:
+        """What the fund pays comes before the fill: otherwise that would leave a deficit, which it would cover too."""
+        paid = max(-self._squared, 0)
+        if paid:
+            self._paid += paid
+            self.books.book("fee", unit, leg, ts, ticks, {}, lambda: self.pay_out(unit, leg, paid))
+        fee, realized = super()._fill(unit, leg, side, ticks, lots, ts)
+        return fee - paid, realized
 
     def _excess(self, unit: Unit, leg: int, ticks: int, lots: int) -> int:
         """How much better than the bankruptcy price lots execute, rounded down: money at 1e-8, negative if worse."""

@@ -16,7 +16,7 @@ from matching.codes import BUY, CAUSE_LIQUIDATION, GTC, SELL
 from sim.backtest import Result, backtest
 from sim.config import anchored
 from sim.strategy import Liquidation, Strategy
-from tests.sim.markets import MS, S, Tape
+from tests.sim.markets import MS, T0, S, Tape
 
 E8 = 10**8
 ROOT = Path(__file__).resolve().parents[2]
@@ -148,3 +148,43 @@ def test_the_banner_says_what_the_run_file_changes(tmp_path: Path) -> None:
 def test_a_table_of_index_prices_is_found_from_anywhere(tmp_path: Path) -> None:
     (tmp_path / "index.csv").touch()
     assert anchored({"index": "index.csv"}, tmp_path) == {"index": str(tmp_path / "index.csv")}
+
+
+class Long(Strategy):
+    """Buys 4 BTC in the first second and holds them."""
+
+    def on_start(self) -> None:
+        self.ctx.every("1s", self.buy)
+
+    def buy(self) -> None:
+        if not self.ctx.orders() and self.ctx.position(0) == 0 and self.ctx.now_ns < T0 + 2 * S:
+            self.ctx.market(0, BUY, 4000)
+
+
+@pytest.mark.parametrize(("mode", "deposit", "left"), [("isolated", 20_000, 10_000), ("cross", 10_200, 0)])
+def test_the_fund_pays_once_for_what_is_worse_than_the_bankruptcy_price(
+    mode: str, deposit: int, left: int, tmp_path: Path
+) -> None:
+    """dYdX: a gap of a fifth through a margin of a twentieth takes that margin and no more, and gives nothing."""
+    (tmp_path / "brackets.csv").write_text("floor,cap,max_leverage,rate\n0,100000000,20,0.01\n")
+    one = {
+        "symbol": "COIN", "base": "BTC", "quote": "USDT", "settle": "USDT", "tick_size": "1", "lot_size": "0.001",
+        "mark": "recorded", "funding": "none", "margin": str(tmp_path / "brackets.csv"), "leverage": 20,
+        "margin_mode": mode,
+    }  # fmt: skip
+    venue = {"name": "dydx", "latency": "5ms", "deposit": {"USDT": deposit}, "fees": {"maker": 0, "taker": 0}}
+    tape = Tape().snapshot(0, 50_000, 50_001, 9_000, 30).mark(1 * MS, 50_000 * E8)
+    gone = [(BUY, 50_000 - k, 0) for k in range(30)]
+    tape.depth(10 * S, *gone, *[(BUY, 40_000 - k, 9_000) for k in range(30)]).trade(10 * S + 1, SELL, 40_000, 1)
+    for at in range(11, 60):
+        tape.mark(at * S, 40_000 * E8)
+    strategy = Long()
+    document = {"venue": [venue], "instrument": [one]}
+    result = backtest(
+        document, strategy, feeds={0: tape.source()}, out=tmp_path / "runs", html=False, show_progress=False
+    )
+    assert strategy.ctx.position(0) == 0 and len(result.fills) > 2
+    wallet = result.summary["accounts"][0]["wallet_e8"]
+    assert strategy.ctx.balance_e8(0) == wallet
+    assert (left - 1) * E8 < wallet <= left * E8 + 100  # the margin is that of the price paid, a tick above 50,000
+    assert recomputed(result)["different"] == 0
