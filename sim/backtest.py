@@ -338,7 +338,9 @@ class Run:
             for v, venue in enumerate(self.plan.venues):
                 account = lane * len(self.plan.venues) + v
                 mine = [m for m, market in enumerate(self.plan.markets) if market.venue == v]
-                for asset in dict.fromkeys(self.plan.asset_of(m) for m in mine):
+                pooled = venue.config.collateral if venue.config.multi_assets else {}
+                held = [*(self.plan.asset_of(m) for m in mine), *map(self.plan.assets.index, pooled)]
+                for asset in dict.fromkeys(held):
                     wallet, equity = ledger.wallet(account, asset), ledger.equity_e8(account, asset)
                     found.append(
                         {

@@ -139,3 +139,5 @@ def test_another_asset_carries_the_position_in_multi_assets_mode(tmp_path: Path)
     result = run(strategy, tape(), tmp_path / "runs", **market(tmp_path, venue=venue))
     assert result.summary["fills"] == 1 and result.summary["rejects"] == 0
     assert [answer[3] for answer in strategy.answers] == [37]  # -4168
+    accounts = {account["asset"]: account["wallet_e8"] for account in result.summary["accounts"]}
+    assert set(accounts) == {"USDT", "BTC"} and accounts["BTC"] == 100_000  # what carries it is in the summary too
