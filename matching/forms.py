@@ -25,6 +25,7 @@ class OrderForms:
     reduce_only: int = codes.REDUCE_SHRINK
     amend_priority: int = codes.AMEND_NEVER_KEEPS
     amend_to_filled_rejects: bool = False  # an amend to no more than has executed: refused instead of a cancel
+    amend_to_filled_fills: bool = False  # ... closes as filled: EV_CANCELED with R_FILLED
     amend_crossing_rejects: bool = False  # an amend of a post-only order that would take: refused instead of a close
     amend_must_rest: bool = False  # any amended order is post-only
     amends_per_order: int = 0  # 0: no limit

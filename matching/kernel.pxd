@@ -109,7 +109,7 @@ cdef class Market:
     # how the venue treats orders (matching/forms.py)
     cdef readonly int stp, post_only, reduce_form, amend_priority, amends_per_order
     cdef int stp_modes, stp_exempt
-    cdef bint stp_on, stp_lost_by_amend, amend_to_filled_rejects, amend_crossing_rejects, amend_must_rest, resize_due, replaces
+    cdef bint stp_on, stp_lost_by_amend, amend_to_filled_rejects, amend_to_filled_fills, amend_crossing_rejects, amend_must_rest, resize_due, replaces
     cdef readonly bint hedge
     cdef readonly int short_index
     cdef readonly object forms
@@ -126,6 +126,8 @@ cdef class Market:
     cdef bint gated, limited, earns
     cdef long long walk_ticks, block_ns, bump_ns
     cdef int rank_post, rank_cancel, rank_take, held_tifs
+    cdef bint fires_late
+    cdef dict late  # (lane, order number) whose trigger is met: when it fires
     # columns of the current window
     cdef const long long[::1] ts_event, ts_recv, row_start, ref
     cdef const unsigned char[::1] kind, side
@@ -365,6 +367,8 @@ cdef class Core:
     cdef void _enqueue(self, int i, long long ts)
     cdef void _queue_for_block(self, int i, long long ts)
     cdef void _rank_again(self, int slot)
+    cdef int life(self, int slot) noexcept nogil
+    cdef bint _is_kept(self, Market market, int slot)
     cdef void _forget(self, int slot)
     cdef bint _is_behind(self, int other, int i) noexcept nogil
     cdef int _rank(self, int kind, int slot)

@@ -526,7 +526,7 @@ class Market:
         self.gated = self.limited = self.earns = False
         self.walk_ticks = 0
         self.block_ns = self.bump_ns = 0
-        self.rank_post = self.rank_cancel = self.rank_take = self.held_tifs = 0
+        self.rank_post = self.rank_cancel = self.rank_take = self.held_tifs = self.fires_late = 0
         self._set_ladder_arrays(width)
         lanes = core.n_lanes
         self.taken_lane = _view(np.zeros(64, dtype=np.int32))
@@ -567,6 +567,7 @@ class Market:
         self.reduce_form = forms.reduce_only
         self.amend_priority = forms.amend_priority
         self.amend_to_filled_rejects = forms.amend_to_filled_rejects
+        self.amend_to_filled_fills = forms.amend_to_filled_fills
         self.amend_crossing_rejects = forms.amend_crossing_rejects
         self.amend_must_rest = forms.amend_must_rest
         self.amends_per_order = forms.amends_per_order
@@ -576,7 +577,7 @@ class Market:
         if self.short_index >= self.core.ledger.n_markets:
             raise ValueError("hedge mode: the ledger needs a second market for the short leg of each")
         self.forms, self.replaces = forms, forms.expiry == EXPIRY_BLOCK
-        self.triggers = Triggers(self.tick_e8)
+        self.triggers, self.late = Triggers(self.tick_e8), {}
         self.held = 0
         self.good_till = {}
         self._arm()
@@ -667,6 +668,7 @@ class Market:
                 if self.held != 0:
                     for r in range(self.row_start[j], self.row_start[j + 1]):
                         self._touch(WATCH_LAST, self.px_ticks[r])
+                    limit = min(limit, self.core.agenda_next - 1)  # what fires a block later is on the agenda
             elif k == BBO:
                 self._quote(j)
             elif k >= ORDER_ADD:
@@ -1802,12 +1804,33 @@ class Market:
             near = self.triggers.is_near(last, self.mark_e8, self.forms.trigger_protect_e12)
             for slot in self.triggers.met(watch, price, self.venue.valid, near):
                 if self.core.o_state[slot] == HELD:
-                    self._fire(slot)
+                    if self.fires_late:
+                        self._fire_later(slot)
+                    else:
+                        self._fire(slot)
         except BaseException as error:
             self.core.fail(error)
         self._arm()
         if self.resize_due:
             self._resize()
+
+    def _fire_later(self, slot):
+        """A held order's trigger is met on a chain that matches it in the next block: it stays held until then."""
+        key = (self.core.o_lane[slot], self.core.o_no[slot])
+        if key not in self.late:
+            self.late[key] = due = (self.now // self.block_ns + 1) * self.block_ns
+            self.core.schedule(due, lambda ts: self._fire_due(slot, key, ts))
+
+    def _fire_due(self, slot, key, ts):
+        """The block after a trigger was met. The order may be canceled, or have another trigger, since."""
+        if self.late.get(key) != ts:
+            return
+        del self.late[key]
+        if (self.core.o_lane[slot], self.core.o_no[slot]) == key and self.core.o_state[slot] == HELD:
+            self.now = ts
+            self._fire(slot)
+            if self.resize_due:
+                self._resize()
 
     def _fire(self, slot):
         """A held order's trigger is met: it enters the market like a new one, and is checked only now."""
@@ -1855,6 +1878,7 @@ class Market:
         self.core.o_lots[slot] = lots
         self.core.emit(slot, EV_AMENDED, R_NONE, ticks, lots, LIQ_NONE, 0, CAUSE_NONE, 0, 0, self.now)
         if trigger_ticks:
+            self.late.pop((self.core.o_lane[slot], self.core.o_no[slot]), None)
             trigger = replace(self.triggers.held[slot].trigger, ticks=trigger_ticks)
             price = self._price_of(trigger.watch)
             met = self.triggers.add(slot, self.core.o_lane[slot], self.core.o_side[slot], trigger, price)
@@ -1956,6 +1980,7 @@ class Market:
         live: cython.Py_ssize_t = self.core.slots - self.core.free_count  # of all lanes, with what has just closed
         lane: cython.int = self.core.o_lane[slot]
         tif: cython.int = self.core.o_tif[slot]
+        life: cython.int = self.core.life(slot)
         fires: cython.bint = self.core.o_state[slot] == HELD  # it is at the venue already
         held: cython.bint = (self.core.o_flags[slot] & FLAG_CONDITIONAL) != 0 and not fires
         most: cython.longlong
@@ -1975,7 +2000,7 @@ class Market:
             return R_NONE
         elif 0 < self.gate.max_open < live and self._count_open(lane, False, False) >= self.gate.max_open:
             return R_MAX_ORDERS
-        if fires or not (self.gate.open_tifs >> tif) & 1:
+        if fires or not (self.gate.open_tifs >> life) & 1:
             return R_NONE
         most = self.gate.max_open_account
         if self.gate.equity_steps > 0 or self.gate.open_per_e8 > 0:
@@ -2001,7 +2026,7 @@ class Market:
             if self.core.o_state[slot] == state and self.core.o_lane[slot] == lane:
                 if not everywhere:
                     count += self.core.o_market[slot] == self.index
-                elif self._is_here(self.core.o_market[slot]) and (self.gate.open_tifs >> self.core.o_tif[slot]) & 1:
+                elif self._is_here(self.core.o_market[slot]) and (self.gate.open_tifs >> self.core.life(slot)) & 1:
                     count += 1
         return count
 
@@ -2303,7 +2328,7 @@ class Market:
         old_ticks: cython.longlong = self.core.o_ticks[slot]
         old_left: cython.longlong = self.core.o_lots[slot] - self.core.o_filled[slot]
         if left <= 0 and not self.amend_to_filled_rejects:
-            self.cancel(slot, R_USER)
+            self._close(slot, EV_CANCELED, R_FILLED if self.amend_to_filled_fills else R_USER)
             return
         if ticks == old_ticks and lots == self.core.o_lots[slot]:
             reason = R_NO_CHANGE
@@ -2793,17 +2818,19 @@ class Core:
         found.limited = limits is not None and any(limits)
         found.earns = found.limited and any(isinstance(limit, VolumeBudget) for mine in limits for limit in mine)
 
-    def set_blocks(self, market, block_ns, ranks=(0, 0, 0), held_tifs=0):
+    def set_blocks(self, market, block_ns, ranks=(0, 0, 0), held_tifs=0, fires_late=False):
         """An on-chain market: requests take effect at the next whole multiple of ``block_ns`` after they arrive.
 
         Inside a block they go by rank, then by arrival. ``ranks``: of post-only orders (and what is neither), of
         cancels, and of orders that may take; an amendment has its order's rank, a batch that of its last member.
-        ``held_tifs``: bits of the times in force whose new orders meet the book a block later than they are in one.
+        ``held_tifs``: bits of the times in force (see ``life``) whose new orders meet the book a block later than they
+        are in one; ``fires_late``: conditional ones do so in the block after the one that met their trigger.
         """
         found: Market = self._market(market)
         found.block_ns = block_ns
         found.rank_post, found.rank_cancel, found.rank_take = ranks
         found.held_tifs = held_tifs
+        found.fires_late = fires_late and block_ns > 0
         self.blocks = self.blocks or block_ns > 0
 
     def set_speed_bump(self, market, bump_ns):
@@ -3296,6 +3323,8 @@ class Core:
         if self.o_state[slot] == FLYING:
             self.o_flags[slot] |= FLAG_EXPIRES
             self.expiries[slot] = int(ts)
+            if self.blocks and not self.batching:
+                self._rank_again(slot)
 
     def _refuse_sending(self, slot, delay):
         """A recorded latency says that the venue refused the request after ``delay``."""
@@ -3432,7 +3461,7 @@ class Core:
         self.rq_rank[i] = 0
         if market.block_ns > 0:
             self.rq_ts[i] = (mul_div(ts, 1, market.block_ns, FLOOR) + 1) * market.block_ns
-            if self.rq_kind[i] == SUBMIT and (market.held_tifs >> self.o_tif[self.rq_slot[i]]) & 1:
+            if self.rq_kind[i] == SUBMIT and market.held_tifs != 0 and self._is_kept(market, self.rq_slot[i]):
                 self.rq_ts[i] += market.block_ns
             self.rq_rank[i] = max(self._rank(self.rq_kind[i], self.rq_slot[i]), self.next_rank)
         self.next_rank = 0
@@ -3442,8 +3471,20 @@ class Core:
             k -= 1
         self.rq_queue[k & self.rq_mask] = i
 
+    def _is_kept(self, market, slot):
+        """Whether a new order waits a block at the venue before it meets the book; a conditional one waits anyway."""
+        found: Market = market
+        return not self.o_flags[slot] & FLAG_CONDITIONAL and (found.held_tifs >> self.life(slot)) & 1
+
+    def life(self, slot):
+        """The time in force that allowances and blocks go by: a conditional order has no near end, a good-till one has
+        whatever else it is."""
+        if self.o_flags[slot] & FLAG_CONDITIONAL:
+            return GTC
+        return GTD if self.o_flags[slot] & FLAG_EXPIRES else self.o_tif[slot]
+
     def _rank_again(self, slot):
-        """An order on its way has become a conditional one: put its request in the place of its new class."""
+        """An order on its way has become a conditional one, or has an end: its request goes where such ones do."""
         k: cython.Py_ssize_t
         place: cython.Py_ssize_t = -1
         i: cython.int = -1
@@ -3543,7 +3584,7 @@ class Core:
         limit: Limit
         batch: cython.int = self.rq_batch[i]
         kind: cython.int = 1 << (self.rq_kind[i] - 1) << (3 if batch != 0 else 0)
-        tif: cython.int = self.o_tif[self.rq_slot[i]]
+        tif: cython.int = self.life(self.rq_slot[i])
         now: cython.longlong = self.rq_ts[i]
         mine = found.limits[self.rq_lane[i]]
         if batch < 0 and self.refused_batch == -batch:

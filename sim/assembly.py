@@ -78,6 +78,7 @@ class MarketPlan:
     margin_exact: bool = True
     brackets: Brackets | None = None
     margin_options: dict[str, Any] = field(default_factory=dict)  # of ``Ledger.configure_margin``
+    open_interest_e8: int | None = None  # of the run file
     margin_mode: int = codes.MODE_CROSS
     leverage: int = 1
     liquidation_e12: int = 0
@@ -318,6 +319,7 @@ def _resolve_margin(market: MarketPlan, venue: VenueConfig, rule_card: RuleCard,
         settings.resolve_mode(market.config.margin_mode, rule_card, market.name, has_margin=False, pooled=False)
         if market.config.leverage is not None:
             raise InputError("has no effect without margin", source=f"instrument {market.name}", field="leverage")
+        margins.open_interest_e8(market.config.open_interest, {}, market.name)
         return
     if named == "card":
         fact = rule_card.margin_table(market.name, first_ns)
@@ -332,6 +334,9 @@ def _resolve_margin(market: MarketPlan, venue: VenueConfig, rule_card: RuleCard,
             f" of {table.file.as_of}" if table.file.as_of else ", undated"
         )
         market.files[table.file.path] = table.file.sha256
+    market.open_interest_e8 = margins.open_interest_e8(market.config.open_interest, market.margin_options, market.name)
+    if market.open_interest_e8 is not None:
+        market.margin += f", open interest {market.config.open_interest:,f} (an input, constant)"
     highest = market.brackets.max_leverage[0]
     wanted = market.config.leverage or min(rule_card.margin.default_leverage.value, highest)
     if wanted > highest:
@@ -397,6 +402,8 @@ def build_core(plan: Plan, lanes: int) -> Core:
         )  # fmt: skip
         if market.brackets is not None:
             ledger.configure_margin(leg, **market.margin_options)
+            if market.open_interest_e8 is not None:
+                ledger.set_open_interest(leg, market.open_interest_e8)
             settings.configure_settings(ledger, leg, plan.venues[market.venue].card)
         if leg != m and plan.venues[market.venue].forms.hedge:
             ledger.set_legs(m, leg)

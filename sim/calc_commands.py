@@ -47,6 +47,7 @@ OptionalPrice = Annotated[Decimal | None, _option("--price", "mark price now; de
 Leverage = Annotated[int | None, typer.Option("--leverage", min=1, help="default: what the venue gives a new account")]
 Isolated = Annotated[bool, typer.Option("--isolated/--cross", help="margin of the position alone, or the whole wallet")]
 Wallet = Annotated[Decimal | None, _option("--wallet", "balance behind the position; isolated: default its margin")]
+Added = Annotated[Decimal | None, _option("--added", "isolated margin given on top of it")]
 ContractSize = Annotated[Decimal | None, _option("--contract-size", "what one unit of size is, where not documented")]
 BracketFile = Annotated[
     Path | None, typer.Option("--brackets", help="CSV of the symbol's margin tiers", show_default=False)
@@ -60,14 +61,15 @@ Taker = Annotated[Decimal | None, _option("--taker", "taker fee rate")]
 def liq(
     venue: Venue, position: Size, entry: Entry, price: OptionalPrice = None, symbol: Symbol = None,
     leverage: Leverage = None, isolated: Isolated = True, wallet: Wallet = None, brackets: BracketFile = None,
-    mmr: Rate = None, contract_size: ContractSize = None, taker: Taker = None, json_: Json = False,
+    mmr: Rate = None, contract_size: ContractSize = None, taker: Taker = None, added: Added = None,
+    json_: Json = False,
 ) -> None:  # fmt: skip
     """Where a position is liquidated, and where its margin is gone."""
     with errors():
         from sim import calc_answers as answers
 
         contract = _contract(venue, symbol, contract_size, brackets, mmr, taker=taker)
-        account = _account(contract, position, entry, price, leverage, isolated, wallet)
+        account = _account(contract, position, entry, price, leverage, isolated, wallet, added)
         _print("liq", answers.liquidation(account, isolated), contract, json_, isolated)
 
 
@@ -160,14 +162,17 @@ def _contract(
 
 def _account(
     contract: Contract, size: Decimal, entry: Decimal, price: Decimal | None, leverage: int | None,
-    isolated: bool, wallet: Decimal | None,
+    isolated: bool, wallet: Decimal | None, added: Decimal | None = None,
 ) -> Account:  # fmt: skip
     from sim import calc
     from venues.errors import InputError
 
     if not isolated and wallet is None:
         raise InputError("the whole wallet stands behind a cross position: say how much it is", source="--wallet")
-    return calc.Account([calc.Position(contract, size, entry, price, leverage)], wallet, isolated=isolated)
+    if added and not isolated:
+        raise InputError("is given to an isolated position: a cross one has the whole --wallet", source="--added")
+    position = calc.Position(contract, size, entry, price, leverage)
+    return calc.Account([position], wallet, isolated=isolated, added=added or Decimal(0))
 
 
 def _either(entry: Decimal | None, price: Decimal | None) -> Decimal:

@@ -220,6 +220,11 @@ class InstrumentConfig(Part):
     margin: str | None = Field(None, description='"card", "none", or a bracket file')
     leverage: int | None = Field(None, ge=1)
     margin_mode: Literal["cross", "isolated"] | None = Field(None, description="of the account at the start")
+    open_interest: Money | None = Field(
+        None,
+        ge=0,
+        description="all accounts', in quote money: raises the initial rate where the venue's card says so",
+    )
     window_ticks: Annotated[int, AfterValidator(_ladder)] = Field(
         1 << 18, description="ladder size in ticks, a power of two; it follows the price"
     )

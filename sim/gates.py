@@ -46,7 +46,8 @@ TIFS: Final = {"GTC": codes.GTC, "IOC": codes.IOC, "FOK": codes.FOK, "GTX": code
 EXEMPT: Final = {"none": EXEMPT_NONE, "reduce_only": EXEMPT_REDUCE_ONLY, "whole_close": EXEMPT_WHOLE_CLOSE}
 UNIQUE: Final = {"none": 0, "open": 1, "always": 2}
 BOUNDS: Final = {"mark": BOUND_MARK, "index": BOUND_INDEX, "oracle": BOUND_INDEX, "mid": BOUND_MID}
-STATEFUL: Final = 1 << codes.GTC | 1 << codes.GTX  # orders without a near end are kept by the chain itself
+# by ``Core.life``: orders without a near end are kept by the chain itself; one with an end counts as GTD
+STATEFUL: Final = 1 << codes.GTC | 1 << codes.GTX
 ALL_TIFS: Final = 31
 EVERY_KIND: Final = COUNT_SUBMIT | COUNT_CANCEL | COUNT_AMEND | COUNT_SUBMITS | COUNT_CANCELS | COUNT_AMENDS
 CLASSES: Final = ("post_only", "cancel", "taker")
@@ -278,8 +279,11 @@ def _set_blocks(core: Core, m: int, card: RuleCard, instrument: Instrument, ts_n
     if batching.block_interval_ns.value:
         order = batching.class_order.value
         ranks = [order.index(word) if word in order else 0 for word in CLASSES]
-        held = STATEFUL if "stateful" in batching.held_to_next_block.value else 0
-        core.set_blocks(m, batching.block_interval_ns.value, (ranks[0], ranks[1], ranks[2]), held)
+        waits = batching.held_to_next_block.value
+        core.set_blocks(
+            m, batching.block_interval_ns.value, (ranks[0], ranks[1], ranks[2]),
+            STATEFUL if "stateful" in waits else 0, "conditional" in waits,
+        )  # fmt: skip
     bump = batching.speed_bump_ns.at(ts_ns).value
     if bump and instrument.base not in batching.speed_bump_exempt.value:
         core.set_speed_bump(m, bump)

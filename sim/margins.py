@@ -7,11 +7,13 @@ of rates that open interest raises and a rate that grows with the size are one r
 
 from __future__ import annotations
 
+from decimal import Decimal
 from fractions import Fraction
 from typing import Any, Final
 
 from matching.brackets import INT64_MAX, Brackets
 from matching.ledger import Ledger
+from venues.errors import InputError
 from venues.instruments import Instrument
 from venues.rules import E12, ContractTiers, LinearTier, MarginTable, OpenInterestTier, RuleCard
 
@@ -63,6 +65,20 @@ def margin_words(rule_card: RuleCard, table: MarginTable) -> dict[str, Any]:
     if isinstance(table, OpenInterestTier):
         words["open_interest_lower_e8"], words["open_interest_upper_e8"] = table.lower_cap_e8, table.upper_cap_e8
     return words
+
+
+def open_interest_e8(given: Decimal | None, words: dict[str, Any], name: str) -> int | None:
+    """The open interest that a run file gives, at 1e-8; ``InputError`` where no rate of the margin words goes by it."""
+    if given is None:
+        return None
+    if words.get("open_interest_upper_e8", 0) <= words.get("open_interest_lower_e8", 0):
+        raise InputError(
+            "has no effect: no initial rate rises with it here", source=f"instrument {name}", field="open_interest"
+        )
+    amount = int(given * 10**8)
+    if amount >= 1 << 62:
+        raise InputError(f"{given} is too large", source=f"instrument {name}", field="open_interest")
+    return amount
 
 
 def _form(table: MarginTable) -> str:

@@ -81,6 +81,7 @@ def order_forms(
         reduce_only=REDUCE_ONLY[orders.reduce_only.value],
         amend_priority=PRIORITY[orders.amend_keeps_priority.value],
         amend_to_filled_rejects=orders.amend_to_filled.value == "reject",
+        amend_to_filled_fills=orders.amend_to_filled.value == "fill",
         amend_crossing_rejects=orders.amend_crossing_post_only.value == "reject",
         amend_must_rest=orders.amend_must_rest.value,
         amends_per_order=orders.amends_per_order.value or 0,

@@ -121,12 +121,12 @@ class OrderEvent:
         """The venue's own code for the reason, or None where it has none."""
         if self.face is None:
             return None
-        return self.face.code(self.instrument, self.reason, self.side, self.ticks, self.lots)
+        return self.face.code(self.instrument, self.kind, self.reason, self.side, self.ticks, self.lots)
 
     @property
     def text(self):
         """The venue's own words for the reason."""
-        return "" if self.face is None else self.face.text(self.instrument, self.reason)
+        return "" if self.face is None else self.face.text(self.instrument, self.kind, self.reason)
 
     def __repr__(self):
         return f"<OrderEvent {self.name} order {self.order_number} reason {self.reason} at {self.ts_ns}>"

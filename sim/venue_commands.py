@@ -116,13 +116,15 @@ def symbol_facts(venue: str, symbol: str, at_ns: int = LATEST_NS) -> dict[str, A
 
     Raises ``InstrumentError`` when the venue's card and instruments know nothing of the symbol.
     """
-    from venues import known_instrument
+    from venues import known_instrument, known_symbols
     from venues.errors import InstrumentError
     from venues.rule_text import table_rows, value_text
 
     rules = find_card(venue)
     venue = rules.venue
     tables = dict(rules.margin.tables)
+    known = (*known_symbols(venue), *tables, *dict(rules.funding.tables))
+    symbol = next((name for name in known if name.lower() == symbol.lower()), symbol)
     try:
         instrument = known_instrument(venue, symbol)
     except InstrumentError:
@@ -197,8 +199,8 @@ def _date(at_ns: int) -> str | None:
 def _reason(row: Any) -> dict[str, Any]:
     from venues.lifecycle import REASON_NAMES
 
-    kept = {field.name: getattr(row, field.name) for field in fields(row) if field.name != "reason"}
-    return {"reason": REASON_NAMES[row.reason]} | kept
+    kept = {field.name: getattr(row, field.name) for field in fields(row) if field.name not in ("reason", "asked")}
+    return {"reason": REASON_NAMES[row.reason], "asked": list(row.asked)} | kept
 
 
 # -- layout

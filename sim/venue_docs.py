@@ -119,7 +119,8 @@ def render_page(cards: tuple[str, ...]) -> str:
         low = f" ({row['low_code']})" if row["low_code"] is not None else ""
         code = "" if row["code"] is None else f"{row['code']}{low}"
         mark = "" if row["verified"] else "**?** "
-        lines.append(_table_row([row["reason"], code, row["word"], mark + row["text"]]))
+        asked = f" ({', '.join(row['asked'])})" if row["asked"] else ""
+        lines.append(_table_row([row["reason"] + asked, code, row["word"], mark + row["text"]]))
     if first["errors"]:
         lines += ["", "Error codes, and what a machine should do after each:", ""]
         lines += [_table_row(["code", "hint", "meaning"]), _table_row(["---"] * 3)]

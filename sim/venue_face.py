@@ -17,7 +17,7 @@ import numpy.typing as npt
 from matching import codes
 from sim.gates import checks_nothing
 from venues.instruments import Instrument
-from venues.rules import RuleCard
+from venues.rules import ASKED, RuleCard
 
 I64 = npt.NDArray[np.int64]
 Columns = Mapping[str, npt.NDArray[Any]]
@@ -27,6 +27,16 @@ REFUSALS: Final = {
     codes.EV_CANCEL_REJECTED: "cancel",
     codes.EV_AMEND_REJECTED: "amend",
     codes.EV_SETTING_REJECTED: "setting",
+}
+SETTINGS: Final = (codes.EV_SETTING, codes.EV_SETTING_REJECTED)
+# what a row of the order log answers, as a place in ASKED: by its event, and where that is a setting's by which one
+EVENT_ASKED: Final = {codes.EV_CANCEL_REJECTED: "cancel", codes.EV_AMEND_REJECTED: "amend"}
+SETTING_ASKED: Final = {
+    codes.SETTING_LEVERAGE: "leverage",
+    codes.SETTING_MODE: "margin mode",
+    codes.SETTING_MARGIN: "margin",
+    codes.SETTING_SHORT_MARGIN: "margin",
+    codes.SETTING_DEAD_MAN: "countdown",
 }
 
 
@@ -41,17 +51,18 @@ class VenueFace:
         self._cards = list(cards)
         self._ids: dict[str, int] = {}
         self.resolution_ns = [card.time_resolution_ns.value for card in cards]  # of times on the private wire
-        shape = (len(cards), REASON_COUNT)
+        shape = (len(cards), len(ASKED), REASON_COUNT)
         self._codes, self._low_codes = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
         self._texts = np.full(shape, "", object)
         for m, card in enumerate(cards):
-            for row in card.reasons.rows:
-                self._codes[m, row.reason] = row.code or 0
-                self._low_codes[m, row.reason] = row.low_code if row.low_code is not None else row.code or 0
-                self._texts[m, row.reason] = row.text
+            for row in sorted(card.reasons.rows, key=lambda row: bool(row.asked)):  # special ones over general ones
+                at = (m, [ASKED.index(word) for word in row.asked or ASKED], row.reason)
+                self._codes[at] = row.code or 0
+                self._low_codes[at] = row.low_code if row.low_code is not None else row.code or 0
+                self._texts[at] = row.text
         self._min_lots = np.array([instrument.min_lots for instrument in instruments], np.int64)
         self._min_ticks = np.array([instrument.min_ticks or 1 for instrument in instruments], np.int64)
-        self.refused: Counter[tuple[int, int, int, int]] = Counter()  # (instrument, event, reason, code)
+        self.refused: Counter[tuple[int, int, int, int, str]] = Counter()  # (instrument, event, reason, code, text)
 
     def client_number(self, instrument: int, client_id: str) -> int:
         """A client id as a number above 0, the same for the same text; -1 if it has not the venue's form."""
@@ -71,37 +82,52 @@ class VenueFace:
         if len(instruments) > most:
             raise ValueError(f"{card.title} takes at most {most} {'cancels' if cancels else 'orders'} in one request")
 
-    def code(self, instrument: int, reason: int, side: int, ticks: int, lots: int) -> int | None:
-        """The venue's code for one refusal, None where it has none."""
-        one = [np.array([value], np.int64) for value in (instrument, reason, side, ticks, lots)]
+    def code(self, instrument: int, event: int, reason: int, side: int, ticks: int, lots: int) -> int | None:
+        """The venue's code for one refusal, None where it has none. A setting's ``ticks`` is its kind (SETTING_*)."""
+        one = [np.array([value], np.int64) for value in (instrument, event, reason, side, ticks, lots)]
         return int(self._code_column(*one)[0]) or None
 
-    def text(self, instrument: int, reason: int) -> str:
-        return str(self._texts[instrument, reason])
+    def text(self, instrument: int, event: int, reason: int, ticks: int = 0) -> str:
+        """The venue's words for one refusal, terms as for ``code``."""
+        asked = self._asked(np.array([event], np.int64), np.array([ticks], np.int64))
+        return str(self._texts[instrument, asked[0], reason])
 
-    def _code_column(self, market: I64, reason: I64, side: I64, ticks: I64, lots: I64) -> I64:
+    def _asked(self, event: I64, ticks: I64) -> I64:
+        asked = np.full(len(event), ASKED.index("order"), np.int64)
+        for kind, word in EVENT_ASKED.items():
+            asked[event == kind] = ASKED.index(word)
+        settings = np.isin(event, SETTINGS)
+        if settings.any():
+            for kind, word in SETTING_ASKED.items():
+                asked[settings & (ticks == kind)] = ASKED.index(word)
+        return asked
+
+    def _code_column(self, market: I64, event: I64, reason: I64, side: I64, ticks: I64, lots: I64) -> I64:
+        asked = self._asked(event, ticks)
         low = (reason == codes.R_PRICE_BAND) & (side == codes.SELL)
         low |= (reason == codes.R_LOT_SIZE) & (lots < self._min_lots[market])
         low |= (reason == codes.R_PRICE_RANGE) & (ticks < self._min_ticks[market])
-        return np.where(low, self._low_codes[market, reason], self._codes[market, reason])
+        return np.where(low, self._low_codes[market, asked, reason], self._codes[market, asked, reason])
 
     def columns(self, rows: Columns) -> dict[str, npt.NDArray[Any]]:
         """``venue_code`` and ``venue_text`` for rows of the order log; counts the refusals among them."""
         market, reason, event = rows["market"], rows["reason"], rows["event"]
-        found = self._code_column(market, reason, rows["side"], rows["ticks"], rows["lots"])
+        found = self._code_column(market, event, reason, rows["side"], rows["ticks"], rows["lots"])
+        texts = self._texts[market, self._asked(event, rows["ticks"]), reason]
         for kind in REFUSALS:
             at = np.flatnonzero(event == kind)
             if len(at):
-                self.refused.update(zip(*(c[at].tolist() for c in (market, event, reason, found)), strict=True))
-        return {"venue_code": found, "venue_text": self._texts[market, reason]}
+                self.refused.update(zip(*(c[at].tolist() for c in (market, event, reason, found, texts)), strict=True))
+        return {"venue_code": found, "venue_text": texts}
 
     def refusals(self, names: Sequence[str]) -> list[dict[str, Any]]:
         """What was refused how often, for the summary: most often first."""
         reasons = {value: name[2:].lower() for name, value in vars(codes).items() if name.startswith("R_")}
+        ranked = sorted(self.refused.items(), key=lambda item: (-item[1], item[0]))
         return [
             {
                 "instrument": names[m], "of": REFUSALS[event], "reason": reasons[reason], "code": code or None,
-                "text": self.text(m, reason), "count": count,
+                "text": text, "count": count,
             }
-            for (m, event, reason, code), count in sorted(self.refused.items(), key=lambda item: (-item[1], item[0]))
+            for (m, event, reason, code, text), count in ranked
         ]  # fmt: skip

@@ -65,12 +65,15 @@ from venues.tiers import (
     OpenInterestTier,
 )
 
+ASKED: Final = ("order", "cancel", "amend", "leverage", "margin mode", "margin", "countdown")  # what a refusal answers
+
 
 @dataclass(frozen=True, slots=True)
 class VenueReason:
     """How the venue words one of the simulator's reasons (``matching.codes`` R_*).
 
-    ``word`` is the status or reject word that the venue's wire carries beside or instead of a code.
+    ``word`` is the status or reject word that the venue's wire carries beside or instead of a code. ``asked`` names the
+    requests that the row is for, of ``ASKED``; none: all that no other row of the reason is for.
     """
 
     reason: int
@@ -80,27 +83,34 @@ class VenueReason:
     verified: bool = True
     low_code: int | None = None  # where the venue tells "too low" from "too high" (``code``)
     word: str = ""
+    asked: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class ReasonTable:
-    """Reasons to venue codes. Refuses a reason that is listed twice."""
+    """Reasons to venue codes. Refuses a reason that is listed twice for the same request."""
 
     rows: tuple[VenueReason, ...]
 
     def __post_init__(self) -> None:
-        seen: set[int] = set()
+        seen: set[tuple[int, str]] = set()
         for row in self.rows:
-            if row.reason in seen:
-                raise RuleCardError(f"reason {row.reason} is mapped twice; keep one row")
-            seen.add(row.reason)
+            for asked in row.asked or ("",):
+                if asked and asked not in ASKED:
+                    raise RuleCardError(f"reason {row.reason}: {asked!r} is not one of {', '.join(ASKED)}")
+                if (row.reason, asked) in seen:
+                    raise RuleCardError(f"reason {row.reason} is mapped twice; keep one row")
+                seen.add((row.reason, asked))
 
-    def find(self, reason: int) -> VenueReason | None:
-        """The venue's words for a reason, or None where it has none."""
+    def find(self, reason: int, asked: str = "") -> VenueReason | None:
+        """The venue's words for a reason in answer to a request of ``ASKED`` (or any), or None where it has none."""
+        general = None
         for row in self.rows:
-            if row.reason == reason:
+            if row.reason == reason and asked in row.asked:
                 return row
-        return None
+            if row.reason == reason and not row.asked:
+                general = row
+        return general
 
 
 _REASON_NAMES: Final = {
@@ -205,10 +215,15 @@ class RuleCard:
             if name in symbols and "funding" not in without and not terms.at(ts_ns).verified:
                 own = terms.at(ts_ns)
                 found.append(f"UNVERIFIED {self.venue} {name} funding: {value_text('terms', own.value)} ({own.source})")
-        worded = [_REASON_NAMES[row.reason] for row in self.reasons.rows if not row.verified]
+        worded = [reason_name(row) for row in self.reasons.rows if not row.verified]
         if worded and "reasons" not in without:
             found.append(f"UNVERIFIED {self.venue} words of {len(worded)} refusals and closings: {', '.join(worded)}")
         return tuple(found)
+
+
+def reason_name(row: VenueReason) -> str:
+    """A row's reason in words, with the requests it is for where it is not for all of them."""
+    return _REASON_NAMES[row.reason] + (f" ({', '.join(row.asked)})" if row.asked else "")
 
 
 def _first(own: int | None, general: int | None) -> int | None:
@@ -253,6 +268,7 @@ def _words_of(hint: Any) -> tuple[tuple[object, ...], bool]:
 
 
 __all__ = [
+    "ASKED",
     "BPS_E12",
     "DAY_NS",
     "E8",
@@ -292,4 +308,5 @@ __all__ = [
     "date_ns",
     "date_of_ns",
     "group",
+    "reason_name",
 ]

@@ -180,8 +180,13 @@ def test_another_price_always_queues_anew() -> None:
 
 
 def test_amend_to_what_is_filled_cancels_or_is_refused() -> None:
-    for rejects, said in ((False, "CANCELED 2@101 USER"), (True, "AMEND_REJECTED LOT_SIZE")):
-        desk = desk_of(amend_to_filled_rejects=rejects)
+    for form, said in (
+        ("none", "CANCELED 2@101 USER"),
+        ("amend_to_filled_rejects", "AMEND_REJECTED LOT_SIZE"),
+        ("amend_to_filled_fills", "CANCELED 2@101 FILLED"),
+    ):
+        rejects = form == "amend_to_filled_rejects"
+        desk = desk_of(**({} if form == "none" else {form: True}))
         number = desk.buy(101, 7)  # takes 5
         desk.amend(number, 101, 5)
         assert desk.said(number)[-1] == said and (number in desk.resting()) == rejects

@@ -248,3 +248,11 @@ def test_units_and_assets_are_the_venues() -> None:
 
 def test_sizes_beyond_the_ledger_are_refused() -> None:
     assert "is too large" in refused("funding", "binance", "--position", "1e30", "--price", "60000", "--rate", "0.0001")
+
+
+def test_margin_added_to_an_isolated_position_moves_its_liquidation_away() -> None:
+    plain, added = ask("liq", "bybit", *LONG), ask("liq", "bybit", *LONG, "--added", "1000")
+    assert added == ask("liq", "bybit", *LONG, "--wallet", "2515.675") and added != plain
+    assert "is given to an isolated position" in refused(
+        "liq", "bybit", *LONG, "--cross", "--wallet", "9000", "--added", "1"
+    )

@@ -7,11 +7,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from matching import codes
 from matching.codes import (
     BUY,
+    EV_ACCEPTED,
     EV_CANCELED,
+    EV_FILLED,
+    EV_TRIGGERED,
     FOK,
     GTC,
     GTD,
@@ -328,6 +333,86 @@ def test_a_chain_stamps_requests_with_its_blocks(tmp_path: Path) -> None:
 
 def test_words_of_low_and_high_differ_where_the_venue_tells_them_apart() -> None:
     face = VenueFace([card("binance_usdm")], [known_instrument("binance_usdm", "BTCUSDT")])
-    assert face.code(0, R_LOT_SIZE, BUY, 600_000, 0) == -4004 and face.code(0, R_LOT_SIZE, BUY, 600_000, 9) == -4005
-    assert face.code(0, R_NONE, BUY, 600_000, 1) is None and face.text(0, R_NONE) == ""
+    refused = codes.EV_REJECTED
+    assert [face.code(0, refused, R_LOT_SIZE, BUY, 600_000, lots) for lots in (0, 9)] == [-4004, -4005]
+    assert face.code(0, refused, R_NONE, BUY, 600_000, 1) is None and face.text(0, refused, R_NONE) == ""
     assert face.client_number(0, "a b") == -1 and face.client_number(0, "a") == face.client_number(0, "a") > 0
+
+
+ANSWERS = (  # venue, symbol, event, its ticks (a setting's kind), reason, the venue's code
+    ("binance_usdm", "BTCUSDT", codes.EV_SETTING_REJECTED, codes.SETTING_LEVERAGE, codes.R_OPEN_POSITION, -4161),
+    ("binance_usdm", "BTCUSDT", codes.EV_SETTING_REJECTED, codes.SETTING_MODE, codes.R_OPEN_POSITION, -4048),
+    ("binance_usdm", "BTCUSDT", codes.EV_SETTING_REJECTED, codes.SETTING_LEVERAGE, codes.R_UNSUPPORTED, -4028),
+    ("binance_usdm", "BTCUSDT", codes.EV_REJECTED, codes.SETTING_LEVERAGE, codes.R_UNSUPPORTED, -1116),
+    ("binance_usdm", "BTCUSDT", codes.EV_AMEND_REJECTED, 600_000, codes.R_MIN_NOTIONAL, -5029),
+    ("bybit_linear", "BTCUSDT", codes.EV_SETTING_REJECTED, codes.SETTING_MODE, codes.R_OPEN_POSITION, 110024),
+    ("bybit_linear", "BTCUSDT", codes.EV_SETTING_REJECTED, codes.SETTING_MODE, codes.R_OPEN_ORDERS, 110028),
+    ("bybit_linear", "BTCUSDT", codes.EV_SETTING_REJECTED, codes.SETTING_MODE, codes.R_SAME_SETTING, 110026),
+    ("bybit_linear", "BTCUSDT", codes.EV_SETTING_REJECTED, codes.SETTING_LEVERAGE, codes.R_SAME_SETTING, 110043),
+)
+
+
+@pytest.mark.parametrize(("venue", "symbol", "event", "ticks", "reason", "code"), ANSWERS)
+def test_a_refusal_has_the_code_of_what_was_asked(
+    venue: str, symbol: str, event: int, ticks: int, reason: int, code: int
+) -> None:
+    face = VenueFace([card(venue)], [known_instrument(venue, symbol)])
+    assert face.code(0, event, reason, BUY, ticks, 5) == code
+    row = face.columns({name: np.array([value]) for name, value in {
+        "market": 0, "event": event, "reason": reason, "side": BUY, "ticks": ticks, "lots": 5,
+    }.items()})  # fmt: skip
+    assert row["venue_code"].tolist() == [code] and row["venue_text"].tolist() == [face.text(0, event, reason, ticks)]
+    assert [one["code"] for one in face.refusals([symbol])] == [code]
+
+
+def test_a_short_term_post_only_order_is_not_kept_a_block_on_dydx(tmp_path: Path) -> None:
+    block = card("dydx").batching.block_interval_ns.value
+
+    def act(me: Client) -> None:
+        me.ctx.submit(0, BUY, 590_000, 1, GTX)
+        me.ctx.submit(0, BUY, 590_000, 1, GTX, expires_ns=me.ctx.now_ns + 10 * block)
+
+    me, result = play(tmp_path, act, venue="dydx")
+    first = result.orders.filter(result.orders["seq"] == 0)
+    due = ((T0 + 101 * MS) // block + 1) * block
+    assert first["order_no"].to_list() == [2, 1], me.events
+    assert first["ts_event_ns"].to_list() == [at - at % MS for at in (due, due + block)]
+
+
+def test_short_term_post_only_orders_do_not_count_as_stateful_on_dydx(tmp_path: Path) -> None:
+    block = card("dydx").batching.block_interval_ns.value
+
+    def act(expires: bool, me: Client) -> None:
+        for _ in range(5):
+            if expires:
+                me.ctx.submit(0, BUY, 590_000, 1, GTX, expires_ns=me.ctx.now_ns + 10 * block)
+            else:
+                me.ctx.submit(0, BUY, 590_000, 1, GTX)
+
+    for expires, refused in ((True, 0), (False, 3)):  # two stateful ones a block
+        me, _ = play(tmp_path / str(expires), partial(act, expires), venue="dydx", deposit={"USDT": "1000000"})
+        assert [event[2] for event in me.events].count(R_RATE_LIMIT) == refused
+
+
+def test_a_triggered_order_meets_the_book_in_the_next_block_on_dydx(tmp_path: Path) -> None:
+    block = card("dydx").batching.block_interval_ns.value
+
+    def act(me: Client) -> None:
+        me.ctx.submit(0, BUY, 600_000, 1, trigger="take_profit", trigger_ticks=599_500)
+
+    client = Client(act)
+    tape = Tape().snapshot(0, 599_999, 600_000, lots=1000).mark(MS, MARK + 100 * E8)
+    tape = tape.mark(3990 * MS, MARK - 100 * E8).mark(3991 * MS, MARK + 100 * E8).depth(6 * S, (BUY, 599_000, 1))
+    result = run(
+        client, tape, tmp_path,
+        venue=[{"name": "dydx", "latency": "1ms", "fees": {"maker": 0, "taker": 0}, "deposit": {"USDT": "1000000"}}],
+        instrument=[{
+            "symbol": "BTCUSDT", "mark": "recorded", "funding": "none", "margin": "none", "tick_size": "0.1",
+            "lot_size": "0.001",
+        }],
+    )  # fmt: skip
+    rows = result.orders.filter(result.orders["order_no"] == 1)
+    due = ((T0 + 3990 * MS) // block + 1) * block
+    assert [(row["event"], row["ts_event_ns"]) for row in rows.sort("seq").to_dicts()][1:] == [
+        (kind, due - due % MS) for kind in (EV_TRIGGERED, EV_ACCEPTED, EV_FILLED)
+    ], client.events  # fmt: skip

@@ -101,6 +101,7 @@ def test_requests_travel_and_are_answered_with_the_venues_reason(tmp_path: Path)
     logged = result.orders.filter(pl.col("event").is_in([EV_SETTING, EV_SETTING_REJECTED]))
     assert logged["event"].to_list() == [24, 25, 24, 25, 25, 25, 24, 25]
     assert logged["reason"].to_list() == [answer[3] for answer in strategy.answers]
+    assert logged["venue_code"].to_list() == [0, -4046, 0, -4028, -4161, -4048, 0, -2019]
 
 
 @pytest.mark.parametrize(("mode", "taken"), [("isolated", True), ("cross", False)])
@@ -129,6 +130,34 @@ def test_what_a_run_file_cannot_ask_for(tmp_path: Path) -> None:
     ):
         with pytest.raises(InputError, match=says):
             run(Asker([]), tape(), tmp_path / "runs", **market(tmp_path, **changes))
+
+
+SCALED = {
+    "symbol": "SOL-USD",
+    "mark": "recorded",
+    "funding": "none",
+    "tick_size": "0.1",
+    "lot_size": "0.1",
+    "settle": "USDC",
+}
+
+
+@pytest.mark.parametrize(("millions", "bought"), [(None, True), (40, True), (70, False)])
+def test_open_interest_raises_the_initial_rate_of_dydx(tmp_path: Path, millions: int | None, bought: bool) -> None:
+    """1,000 USDC at 5 % takes 50 of 100; half way between the caps of 40 and 100 millions the rate is 52.5 %."""
+    strategy = Asker([(500, "market", (0, BUY, 100))])
+    given = {} if millions is None else {"open_interest": millions * 10**6}
+    venue = {"name": "dydx", "latency": "10ms", "fees": {"maker": 0, "taker": 0}, "deposit": {"USDC": "100"}}
+    quiet = Tape().snapshot(0, 1000, 1001, lots=1000).mark(10 * MS, 100 * E8).depth(3 * S, (SELL, 1100, 3))
+    result = run(strategy, quiet, tmp_path / "runs", venue=[venue], instrument=[SCALED | given])
+    assert bool(result.summary["accounts"][0]["positions"][0]["position_lots"]) == bought
+    banner = (result.path / "manifest.json").read_text()
+    assert ("open interest 70,000,000 (an input, constant)" in banner) == (millions == 70)
+
+
+def test_open_interest_is_refused_where_no_rate_rises_with_it(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="'open_interest': has no effect: no initial rate rises with it"):
+        run(Asker([]), tape(), tmp_path / "runs", **market(tmp_path, open_interest=10**6))
 
 
 def test_another_asset_carries_the_position_in_multi_assets_mode(tmp_path: Path) -> None:

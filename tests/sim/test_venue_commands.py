@@ -120,3 +120,8 @@ def test_a_rule_that_is_no_is_not_an_absent_rule() -> None:
     facts = {fact["name"]: fact for fact in card_facts("binance")["facts"]}
     assert facts["orders.amend_held"]["text"] == "no" and not is_absent(facts["orders.amend_held"])
     assert is_absent(facts["batching.block_interval_ns"])
+
+
+def test_symbols_are_found_whatever_their_case() -> None:
+    lower = runner.invoke(app, ["venue", "show", "binance", "--symbol", "btcusdt", "--json"])
+    assert lower.exit_code == 0 and json.loads(lower.output)["symbol"] == "BTCUSDT"

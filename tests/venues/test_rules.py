@@ -236,6 +236,18 @@ def test_a_reason_mapped_twice_is_refused() -> None:
     assert ReasonTable((row,)).find(codes.R_FOK) is None
 
 
+def test_what_was_asked_chooses_the_row_of_a_reason() -> None:
+    for asked, code in (("leverage", -4161), ("margin mode", -4048), ("", -4048)):
+        row = USDM.reasons.find(codes.R_OPEN_POSITION, asked)
+        assert row is not None and row.code == code
+    special = VenueReason(codes.R_USER, None, "x", "s", asked=("amend",))
+    assert ReasonTable((special,)).find(codes.R_USER) is None and ReasonTable((special,)).find(codes.R_USER, "amend")
+    with pytest.raises(RuleCardError, match="reason 1 is mapped twice"):
+        ReasonTable((special, special))
+    with pytest.raises(RuleCardError, match="'amendd' is not one of order, cancel"):
+        ReasonTable((VenueReason(codes.R_USER, None, "x", "s", asked=("amendd",)),))
+
+
 # -- exchangeInfo
 
 ENTRY = {

@@ -292,3 +292,8 @@ def test_words_that_no_source_proves_are_one_line_of_a_banner() -> None:
     assert len(lines) == 1
     assert "lot size" in lines[0] and "tick size" not in lines[0]
     assert not [line for line in card("hyperliquid").assumptions(NOW_NS, without=("reasons",)) if line in lines]
+
+
+def test_no_words_of_a_venue_are_left_to_be_filled_in() -> None:
+    for rule_card in CARDS:
+        assert [row.text for row in rule_card.reasons.rows if "{" in row.text] == []

@@ -87,8 +87,10 @@ ERROR_CODES: Final[CodeTable] = code_table(
 )
 
 
-def _row(reason: int, code: int, text: str, verified: bool = True, low: int | None = None) -> VenueReason:
-    return VenueReason(reason, code, text, _CODES, verified, low)
+def _row(
+    reason: int, code: int, text: str, verified: bool = True, low: int | None = None, asked: str = ""
+) -> VenueReason:
+    return VenueReason(reason, code, text, _CODES, verified, low, asked=(asked,) if asked else ())
 
 
 def _word(reason: int, word: str, text: str, verified: bool = True) -> VenueReason:
@@ -112,6 +114,7 @@ REASONS: Final = ReasonTable(
         _row(codes.R_MIN_NOTIONAL, 110094, "order value below the minimum"),
         _row(codes.R_PRICE_BAND, 30208, "price outside the highest buy or lowest sell price", low=30209),
         _row(codes.R_LOT_SIZE, 10001, "quantity outside the instrument's limits", verified=False),
+        _row(codes.R_LOT_SIZE, 110064, "modified quantity is not above the filled one", False, asked="amend"),
         _row(codes.R_UNKNOWN_ORDER, 110001, "order does not exist"),
         _row(codes.R_NO_LIQUIDITY, 110118, "no market price at present", verified=False),
         _row(codes.R_MAX_ORDERS, 110020, "more than 500 active orders"),
@@ -125,11 +128,13 @@ REASONS: Final = ReasonTable(
         _row(codes.R_POSITION_SIDE, 10001, "positionIdx does not match the position mode", verified=False),
         _row(codes.R_TICK_SIZE, 10001, "price is off the tick grid", verified=False),
         _row(codes.R_UNSUPPORTED, 10001, "request parameter error", verified=False),
+        _row(codes.R_UNSUPPORTED, 110013, "leverage cannot be set: risk limit", False, asked="leverage"),
         _word(codes.R_DEAD_MAN, "CancelByDCP", "Cancelled: connection lost"),
         _row(codes.R_MAX_POSITION, 110090, "position would exceed its limit"),
         _row(codes.R_OPEN_ORDERS, 110028, "position mode cannot change with open orders", verified=False),
         _row(codes.R_OPEN_POSITION, 110024, "position mode cannot change with a position", verified=False),
         _row(codes.R_SAME_SETTING, 110043, "leverage is not modified"),
+        _row(codes.R_SAME_SETTING, 110026, "margin mode is not modified", asked="margin mode"),
         _row(codes.R_OPEN_INTEREST, 110021, "open interest exceeds its limit"),
         _word(codes.R_SIBLING, "CancelByTpSlTsClear", "Cancelled: the position is closed"),
         _row(codes.R_SETTLING, 110063, "settlement in progress"),

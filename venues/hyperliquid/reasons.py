@@ -45,7 +45,7 @@ REASONS: Final = ReasonTable(
         _row(
             codes.R_POST_ONLY,
             "badAloPxRejected",
-            "Post only order would have immediately matched, bbo was {bbo}.",
+            "Post only order would have immediately matched.",  # the venue adds the best bid and ask
         ),
         _row(
             codes.R_IOC_REMAINDER,

@@ -81,8 +81,10 @@ ERROR_CODES: Final[CodeTable] = code_table(
 )
 
 
-def _row(reason: int, code: int, text: str, verified: bool = True, low: int | None = None) -> VenueReason:
-    return VenueReason(reason, code, text, _CODES, verified, low)
+def _row(
+    reason: int, code: int, text: str, verified: bool = True, low: int | None = None, asked: str = ""
+) -> VenueReason:
+    return VenueReason(reason, code, text, _CODES, verified, low, asked=(asked,) if asked else ())
 
 
 def _source(reason: int, number: int, text: str, verified: bool = True) -> VenueReason:
@@ -101,11 +103,13 @@ REASONS: Final = ReasonTable(
         _source(codes.R_STP, 32, "canceled: self-trade prevention"),
         _source(codes.R_LIQUIDATION, 3, "canceled: risk control", verified=False),
         _source(codes.R_ADL, 6, "canceled: auto-deleveraging"),
+        _row(codes.R_POST_ONLY, 51511, "amend failed: post-only condition not met", asked="amend"),
         _row(codes.R_MARGIN, 51008, "insufficient margin"),
         _row(codes.R_LEVERAGE, 51008, "insufficient margin at the tier's leverage", verified=False),
         _row(codes.R_PRICE_BAND, 51137, "price outside the price limit", low=51138),
         _row(codes.R_LOT_SIZE, 51101, "size outside the instrument's limits", low=51020),
         _row(codes.R_UNKNOWN_ORDER, 51400, "cancel failed: order is filled, canceled or unknown"),
+        _row(codes.R_UNKNOWN_ORDER, 51503, "amend failed: order is filled or canceled", asked="amend"),
         _row(codes.R_NO_LIQUIDITY, 54012, "book too thin: only cancels and post-only orders", verified=False),
         _row(codes.R_MAX_ORDERS, 51174, "pending orders at the limit of the symbol"),
         _row(codes.R_RATE_LIMIT, 50011, "requests too frequent"),
