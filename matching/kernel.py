@@ -2900,6 +2900,8 @@ class Core:
         self.bbo_every, self.account_every = bbo_ns, account_ns
 
     def _market(self, index):
+        if self.only is not None:
+            return self.only
         return self.markets[index]
 
     # -- the run -------------------------------------------------------------------------------------------------
@@ -3083,6 +3085,8 @@ class Core:
     def _next_internal(self):
         k: cython.Py_ssize_t
         ts: cython.longlong = min(min(self.bbo_next, self.account_next), self.agenda_next)
+        if self.only is not None:
+            return min(ts, self.only.next_internal())
         for k in range(self.n_markets):
             ts = min(ts, self._market(k).next_internal())
         return ts

@@ -24,7 +24,7 @@ cdef short[::1] TRANSITIONS
 cdef long long ABSENT
 
 @cython.final
-@cython.freelist(256)
+@cython.freelist(1024)
 @cython.no_gc  # its one object is a tuple of plain values: no cycle can come of it
 cdef class Order:
     cdef readonly long long number, lane, instrument, side, ticks, lots, filled_lots, tif, type
@@ -38,6 +38,7 @@ cdef class Order:
 
 @cython.final
 @cython.freelist(64)
+@cython.no_gc  # the face that it holds knows nothing of events
 cdef class OrderEvent:
     cdef readonly long long instrument, order_number, kind, reason, side, ts_event_ns, ts_ns, ticks, lots, leaves_lots
     cdef object face
