@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import sys
 import traceback
 from collections.abc import Iterator
 from typing import Annotated, Any
@@ -28,6 +30,9 @@ def errors() -> Iterator[None]:
         yield
     except (typer.Exit, typer.Abort):
         raise
+    except BrokenPipeError:  # whoever reads the output has had enough, as ``| head`` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is still buffered goes nowhere
+        raise typer.Exit(OK) from None
     except Exception as error:
         if hasattr(error, "perpsim_lane"):
             traceback.print_exception(error)

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -12,6 +16,7 @@ from sim.venue_commands import card_differences, card_facts, diff_lines, is_abse
 from venues import card_names
 from venues.rules import date_ns
 
+ROOT = Path(__file__).resolve().parents[2]
 runner = CliRunner()
 
 
@@ -125,3 +130,12 @@ def test_a_rule_that_is_no_is_not_an_absent_rule() -> None:
 def test_symbols_are_found_whatever_their_case() -> None:
     lower = runner.invoke(app, ["venue", "show", "binance", "--symbol", "btcusdt", "--json"])
     assert lower.exit_code == 0 and json.loads(lower.output)["symbol"] == "BTCUSDT"
+
+
+def test_a_reader_who_has_had_enough_is_no_error() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)  # as ``| head`` does before all of it is written
+    command = [sys.executable, "-c", "from sim.cli import main; main()", "venue", "show", "okx"]
+    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, cwd=ROOT, check=False)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (0, "")
