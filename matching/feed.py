@@ -187,6 +187,8 @@ def join_windows(tail: FeedWindow, head: FeedWindow) -> FeedWindow:
 
 
 def _join_aux(tail: FeedWindow, head: FeedWindow) -> tuple[I64, int]:
+    if not len(head.aux):  # none of its own, as the empty window that ends a feed
+        return tail.aux, tail.aux_base
     if head.aux_base <= tail.aux_base:  # windows that share one table of payloads
         return head.aux, head.aux_base
     overlap = tail.aux_base + len(tail.aux) - head.aux_base

@@ -251,3 +251,11 @@ def test_windows_that_share_their_payloads_or_carry_their_own_join_alike() -> No
         for one in (joined, join_windows(tail, own)):
             marks = [int(one.aux[one.ref[j] - one.aux_base, 0]) for j in np.flatnonzero(one.kind == MARK)]
             assert marks == [5, 6, 7]
+
+
+def test_the_empty_window_that_ends_a_feed_leaves_the_payloads_of_what_is_still_unseen() -> None:
+    whole = window(snapshot(1), mark(2, 5), mark(3, 6))
+    tail = slice_window(whole, 2, 3)
+    tail.aux, tail.aux_base = whole.aux[1:], 1  # the first mark has been seen
+    ended = join_windows(tail, slice_window(window(), 0, 0))
+    assert int(ended.ref[0]) - ended.aux_base == 0 and int(ended.aux[0, 0]) == 6
