@@ -209,8 +209,6 @@ def test_a_post_only_order_that_slides_tells_its_price(tmp_path: Path) -> None:
     def send(me: Script) -> None:
         me.orders["bid"] = me.ctx.submit(0, BUY, 1005, 1, GTX)
 
-    if "deribit" not in card_names():
-        pytest.skip("its card is not written yet")
     assert play(tmp_path, quiet(), venue("deribit"), m100=send).orders["bid"].ticks == 1000
 
 
