@@ -15,6 +15,8 @@ cdef enum:
     GAP_SEQUENCE = 1
     GAP_DISCONNECT = 2
     GAP_SESSION_END = 3
+    GAP_CHECKSUM = 4
+    GAP_RECORDER = 5
     LIMIT = 0
     MARKET = 1
     GTC = 0

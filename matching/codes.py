@@ -31,6 +31,8 @@ PLAN_INDEX = 64  # the index from now on
 GAP_SEQUENCE = 1
 GAP_DISCONNECT = 2
 GAP_SESSION_END = 3
+GAP_CHECKSUM = 4  # the venue's checksum said that the book was another
+GAP_RECORDER = 5  # the recorder itself lost it: a full queue, a full or failing disk, a damaged file
 
 # -- order types, time in force, flags of a request
 LIMIT = 0

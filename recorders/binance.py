@@ -26,9 +26,9 @@ from recorders.stream import InstrumentStream, Shared
 from recorders.writer import FeedWriter
 from venues import known_instrument
 from venues.binance.codec import BinanceCodec
-from venues.binance.records import Batch, DepthSnapshot, Other
 from venues.errors import InputError, InstrumentError, PayloadError, VenueError
 from venues.instruments import Instrument
+from venues.market_data import Batch, DepthSnapshot, Other
 
 USDM: Final = "binance_usdm"
 COINM: Final = "binance_coinm"

@@ -28,7 +28,7 @@ from matching.codes import DEPTH, GAP, GAP_DISCONNECT, GAP_SEQUENCE, SNAPSHOT
 from recorders.book import DepthBook
 from recorders.report import Problems, RecordingReport
 from recorders.spool import SEQ_STEP, Spool
-from venues.binance.records import DepthDiff, DepthSnapshot
+from venues.market_data import DepthDiff, DepthSnapshot
 
 HELD_MAX: Final = 32
 ID_MAX: Final = (1 << 63) - 1

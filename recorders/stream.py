@@ -26,8 +26,8 @@ from recorders.lines import Line, RawFile
 from recorders.report import ImportReport, Problems, RecordingReport
 from recorders.spool import AGGREGATE, Spool
 from recorders.writer import FeedWriter
-from venues.binance.records import AggTrade, BookTicker, DepthDiff, DepthSnapshot, ForceOrder, MarkPrice, Trade
 from venues.instruments import Instrument
+from venues.market_data import AggTrade, BookTicker, DepthDiff, DepthSnapshot, ForceOrder, MarkPrice, Trade
 from venues.rules import DAY_NS
 
 SESSION_SILENCE_NS: Final = 60_000_000_000

@@ -19,7 +19,9 @@ from matching.codes import BUY, SELL
 from venues import known_instrument
 from venues.binance.codec import BinanceCodec
 from venues.binance.metadata import instrument_from_exchange_info
-from venues.binance.records import (
+from venues.errors import Hint, InstrumentError, PayloadError, VenueError
+from venues.instruments import Instrument
+from venues.market_data import (
     AggTrade,
     Batch,
     BookTicker,
@@ -31,8 +33,6 @@ from venues.binance.records import (
     Record,
     Trade,
 )
-from venues.errors import Hint, InstrumentError, PayloadError, VenueError
-from venues.instruments import Instrument
 
 DATA = Path(__file__).resolve().parents[2].parent / "shared" / "data"
 EXAMPLES = DATA / "hftbacktest" / "examples"
@@ -428,9 +428,9 @@ def plain_decode(raw: bytes, instrument: Instrument) -> list[Any]:
     times = [message["T"] * MS, message["E"] * MS]
     kind = message.get("e")
     if kind is None:
-        return [*times, message["lastUpdateId"], *side(message["bids"]), *side(message["asks"])]
+        return [*times, message["lastUpdateId"], *side(message["bids"]), *side(message["asks"]), False, True]
     if kind == "depthUpdate":
-        return [*times, message["U"], message["u"], message["pu"], *side(message["b"]), *side(message["a"])]
+        return [*times, message["U"], message["u"], message["pu"], *side(message["b"]), *side(message["a"]), True]
     if kind == "trade":
         aggressor, market = int(message["m"]), message["X"] == "MARKET"
         return [*times, message["t"], aggressor, ticks(message["p"]), lots(message["q"]), message["X"], market]

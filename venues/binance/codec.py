@@ -28,7 +28,9 @@ import msgspec
 
 from matching.codes import BUY, SELL
 from venues.binance.reasons import ERROR_CODES
-from venues.binance.records import (
+from venues.errors import InstrumentError, PayloadError, VenueError
+from venues.instruments import Instrument, mark_e8_from_str, rate_e12_from_str, scaled_from_str
+from venues.market_data import (
     AggTrade,
     Batch,
     BookTicker,
@@ -41,8 +43,6 @@ from venues.binance.records import (
     Single,
     Trade,
 )
-from venues.errors import InstrumentError, PayloadError, VenueError
-from venues.instruments import Instrument, mark_e8_from_str, rate_e12_from_str, scaled_from_str
 
 MS: Final = 1_000_000  # nanoseconds
 MAX_MS: Final = 9_223_372_036_853  # the last millisecond that int64 nanoseconds can hold
@@ -268,6 +268,9 @@ class BinanceCodec:
             _MarkPrice: self._mark_price,
             _ForceOrder: self._force_order,
         }
+
+    def restart(self) -> None:
+        """Nothing is remembered from frame to frame."""
 
     def decode(self, raw: bytes, symbol: str = "") -> Record:
         """One frame as a record. Raises ``PayloadError`` naming the field, or ``VenueError`` for an error reply."""

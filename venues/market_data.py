@@ -1,7 +1,9 @@
-"""What the codec of Binance futures market data hands out: typed records of exact integers.
+"""Market data as the venues' codecs hand it out: one set of typed records of exact integers for all of them.
 
-Times are nanoseconds UTC, ``ts_event_ns`` from the engine and ``ts_push_ns`` from the gateway; prices and sizes are
-integer ticks and lots of the instrument. Sources: see codec.py.
+Times are nanoseconds UTC, ``ts_event_ns`` from the engine and ``ts_push_ns`` from the gateway; 0 where the venue does
+not say (who reads the record then takes its receive time). Prices and sizes are integer ticks and lots of the
+instrument. Ids are the venue's own and chain: a diff follows when its ``previous_id`` is the ``last_id`` of the one
+before it. What each venue sends and how it is mapped: ``venues/<venue>/codec.py``.
 """
 
 from __future__ import annotations
@@ -12,7 +14,8 @@ import msgspec
 
 
 class DepthDiff(msgspec.Struct, frozen=True, gc=False):
-    """A change of the book: absolute quantities, 0 deletes. ``previous_id`` is the ``last_id`` of the one before it."""
+    """A change of the book: absolute quantities, 0 deletes. ``previous_id`` is the ``last_id`` of the one before it.
+    ``intact`` is False when the venue's checksum says that our book after this change is not the venue's."""
 
     symbol: str
     ts_event_ns: int
@@ -24,10 +27,13 @@ class DepthDiff(msgspec.Struct, frozen=True, gc=False):
     bid_lots: list[int]
     ask_ticks: list[int]
     ask_lots: list[int]
+    intact: bool = True
 
 
 class DepthSnapshot(msgspec.Struct, frozen=True, gc=False):
-    """The book as of ``last_id``, as REST answers it (up to 1,000 levels a side, best first)."""
+    """The book as of ``last_id``, best first. Asked for apart from the stream (``in_stream`` False: it joins the first
+    diff that reaches beyond ``last_id``), or sent in the stream, where it replaces the book at once and the next diff
+    follows its ``last_id``. ``intact``: see ``DepthDiff``."""
 
     symbol: str
     ts_event_ns: int
@@ -37,6 +43,8 @@ class DepthSnapshot(msgspec.Struct, frozen=True, gc=False):
     bid_lots: list[int]
     ask_ticks: list[int]
     ask_lots: list[int]
+    in_stream: bool = False
+    intact: bool = True
 
 
 class Trade(msgspec.Struct, frozen=True, gc=False):
