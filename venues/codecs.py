@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import Final, Protocol
 
 from venues.binance.codec import BinanceCodec
+from venues.bybit.codec import BybitCodec
 from venues.errors import InstrumentError
 from venues.instruments import Instrument
 from venues.market_data import Record
@@ -34,6 +35,8 @@ class MarketCodec(Protocol):
 _CODECS: Final[dict[str, Callable[[Iterable[Instrument]], MarketCodec]]] = {
     "binance_usdm": BinanceCodec,
     "binance_coinm": BinanceCodec,
+    "bybit_linear": BybitCodec,
+    "bybit_inverse": BybitCodec,
 }
 
 
