@@ -299,6 +299,10 @@ class DayFile:
             aux=self._aux_rows(columns, block),
         )
 
+    def columns(self, block: BlockInfo, names: list[str]) -> dict[str, Any]:
+        """Some message columns of a block as arrays, named as in the file (without nulls: not ``aux_k``)."""
+        return {name: _numpy(column) for name, column in self._read(block.messages, names).items()}
+
     def local_shift(self, block: BlockInfo) -> I32:
         """The stored client order of a block, as differences from its venue order."""
         shift: I32 = _numpy(self._read(block.messages, ["local_shift"])["local_shift"])

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,6 +24,7 @@ from matching.forms import OrderForms
 from matching.kernel import Core, LatencyTable
 from matching.ledger import Ledger
 from recorders.lake import Lake
+from recorders.latency import load_steps
 from recorders.tables import load_brackets
 from sim import effects, gates, margins, settings
 from sim.config import InstrumentConfig, QueueConfig, RunConfig, VenueConfig
@@ -191,8 +193,9 @@ def _venue(
             raise InputError("feed = true needs a feed from a lake", source=f"{where}: latency")
         return feed_latency_series(paths, first, last)
 
-    entry, entry_text = build_leg(venue.latency.entry, base, feed_latency, f"{where}: latency.entry")
-    response, response_text = build_leg(venue.latency.response, base, feed_latency, f"{where}: latency.response")
+    load = partial(load_steps, paths, first, last) if paths else None
+    entry, entry_text = build_leg(venue.latency.entry, base, feed_latency, f"{where}: latency.entry", load)
+    response, response_text = build_leg(venue.latency.response, base, feed_latency, f"{where}: latency.response", load)
     return VenuePlan(
         venue, rule_card, build_fees(venue.fees, rule_card, first, base, f"{where}: fees"), entry, response, entry_text,
         response_text, "none" in (entry_text, response_text),

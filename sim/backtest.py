@@ -440,6 +440,11 @@ class Run:
             found.append({"path": str(path), "digest": digest, "bytes": path.stat().st_size})
         tables = {path: sha256 for market in self.plan.markets for path, sha256 in market.files.items()}
         found += [{"path": path, "sha256": sha256} for path, sha256 in tables.items()]
+        for venue in self.plan.config.venue:
+            for leg in (venue.latency.entry, venue.latency.response) if venue.latency is not None else ():
+                for name in (leg.file, leg.table):
+                    if name is not None:
+                        found.append({"path": str(self.plan.base / name), "sha256": file_sha256(self.plan.base / name)})
         for entry in self.plan.config.data:
             found.append({"path": str(self.plan.base / entry.path), "sha256": file_sha256(self.plan.base / entry.path)})
         return found

@@ -17,6 +17,7 @@ import typer
 
 from sim.command import FINDING, OK, Json, errors, set_debug, show
 from sim.data_commands import data_app
+from sim.latency_commands import latency_app
 from sim.venue_commands import venue_app
 
 app = typer.Typer(
@@ -28,6 +29,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(data_app, name="data")
+app.add_typer(latency_app, name="latency")
 app.add_typer(venue_app, name="venue")
 
 RunFile = Annotated[Path, typer.Argument(help="run file (TOML)", show_default=False)]

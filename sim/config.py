@@ -40,7 +40,8 @@ class LegConfig(ShortForm):
     or with ``draw`` as a table of quantiles without times; a negative record is a request that the venue refused;
     ``feed``: the recording's own feed latency times ``scale`` plus ``offset``; ``quantiles``: a table of durations at
     equal steps of probability, drawn by seed; ``fit``: quantiles of a distribution through ``p50`` and ``p99`` (given,
-    or those of ``file``); ``model``: ``module:Class`` or ``file.py:Class`` with ``latency(ts_ns, draw_u64) -> ns``.
+    or those of ``file``); ``table``: a model file of ``perpsim latency fit``; ``model``: ``module:Class`` or
+    ``file.py:Class`` with ``latency(ts_ns, draw_u64) -> ns``.
     """
 
     constant: Duration | None = None
@@ -57,6 +58,7 @@ class LegConfig(ShortForm):
     fit: Literal["lognormal", "exponential"] | None = None
     p50: Duration | None = None
     p99: Duration | None = None
+    table: str | None = None
     model: str | None = None
     params: Params = Field({})
 
@@ -66,11 +68,12 @@ class LegConfig(ShortForm):
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
-        given = [name for name in ("constant", "file", "quantiles", "fit", "model") if getattr(self, name) is not None]
+        sources = ("constant", "file", "quantiles", "fit", "table", "model")
+        given = [name for name in sources if getattr(self, name) is not None]
         given += ["feed"] if self.feed else []
         if len(given) != 1 and given != ["file", "fit"]:
             raise PydanticCustomError(
-                "latency", "needs exactly one of constant, file, feed, quantiles, fit, model; given: {given}",
+                "latency", "needs exactly one of constant, file, feed, quantiles, fit, table, model; given: {given}",
                 {"given": ", ".join(given) or "none"},
             )  # fmt: skip
         if self.file is not None:

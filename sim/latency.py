@@ -1,7 +1,8 @@
 """Latency models of one leg: what a run file says, as the kernel's ``LatencyTable``.
 
-Constant, recorded (interpolated in time, or drawn from its quantiles), following the recording's own feed latency, or a
-fitted distribution. Distributions become tables of integer quantiles before the run, computed in decimal arithmetic,
+Constant, recorded (interpolated in time, or drawn from its quantiles), following the recording's own feed latency, a
+fitted distribution, or a model file made from recorded latencies (``perpsim latency fit``), whose tables may depend on
+the load of the feed. Distributions become tables of integer quantiles before the run, computed in decimal arithmetic,
 so that a hash does not depend on anybody's libm. The kernel draws from a table by a counter keyed with (seed,
 instrument, order number, leg) and interpolates between its entries.
 
@@ -12,16 +13,19 @@ after so long.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from decimal import Context as DecimalContext
 from decimal import Decimal, localcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from matching.kernel import LatencyTable
+from recorders.latency import LOAD_STEP_NS
 from sim.config import LegConfig
 from sim.loading import load_class, make
 from sim.units import UNIT_NS, duration_text
@@ -36,17 +40,43 @@ I64 = npt.NDArray[np.int64]
 TABLE_STEPS: Final = 1024
 TAIL: Final = Decimal(1) / 4096  # the ends of a fitted table: an unbounded tail has no end of its own
 Z99: Final = Decimal("2.3263478740408411009")
+LATENCY_LIMIT_NS: Final = 3600 * 1_000_000_000
 _PRECISION: Final = DecimalContext(prec=30)
 
+MODEL_FORMAT: Final = 1
+
 FeedLatency = Callable[[], tuple[I64, I64]]  # times and feed latencies of the venue's first instrument
+FeedLoad = Callable[[], tuple[int, I64]]  # ``recorders.latency.load_steps`` of the venue's first instrument
 
 
-def build_leg(leg: LegConfig, base: Path, feed_latency: FeedLatency, what: str) -> tuple[LatencyTable, str]:
+class LoadTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Quantiles (ns) that hold from a load upwards."""
+
+    load_from: int
+    quantiles_ns: list[int]
+
+
+class LatencyFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A model file. One table: a distribution; several: by load over ``load_step_ns`` (see ``recorders.latency``)."""
+
+    perpsim_latency: int
+    model: str
+    source: dict[str, Any]
+    parameters: list[dict[str, Any]]
+    tables: list[LoadTable]
+    load_step_ns: int = LOAD_STEP_NS
+
+
+def build_leg(
+    leg: LegConfig, base: Path, feed_latency: FeedLatency, what: str, feed_load: FeedLoad | None = None
+) -> tuple[LatencyTable, str]:
     """The table of one leg, and what to call it in the banner. Raises ``InputError`` naming ``what``."""
     if leg.constant is not None:
         return LatencyTable.constant(leg.constant), duration_text(leg.constant) if leg.constant else "none"
     if leg.fit is not None:
         return _fitted(leg, base, what)
+    if leg.table is not None:
+        return _tabled(base / leg.table, feed_load, what)
     if leg.file is not None:
         return _recorded(leg, base, what)
     if leg.quantiles is not None:
@@ -55,11 +85,11 @@ def build_leg(leg: LegConfig, base: Path, feed_latency: FeedLatency, what: str) 
             raise InputError(
                 "needs at least two durations, none below the one before it", source=what, field="quantiles"
             )
-        return LatencyTable.quantiles(values), f"drawn from {len(values)} quantiles, {_spread(values)}"
+        return LatencyTable.quantiles(values), f"drawn from {len(values)} quantiles, {spread_text(values)}"
     if leg.feed:
         times, values = feed_latency()
         scaled = scale_series(values, leg.scale, leg.offset)
-        return LatencyTable.series(times, scaled), f"the recording's feed latency x {leg.scale}, {_spread(scaled)}"
+        return LatencyTable.series(times, scaled), f"the recording's feed latency x {leg.scale}, {spread_text(scaled)}"
     assert leg.model is not None
     model: LatencyModel = make(load_class(leg.model, base, what), leg.params, what)
     if not callable(getattr(model, "latency", None)):
@@ -83,11 +113,11 @@ def _recorded(leg: LegConfig, base: Path, what: str) -> tuple[LatencyTable, str]
                 "has negative records (refused requests): those need their times, not draw", source=str(path)
             )
         table = empirical_quantiles(values)
-        return LatencyTable.quantiles(table), f"drawn from {len(values)} records of {path.name}, {_spread(table)}"
+        return LatencyTable.quantiles(table), f"drawn from {len(values)} records of {path.name}, {spread_text(table)}"
     times, values = read_series(leg, path, what)
     served = values[values >= 0]
     refused = f", {len(values) - len(served)} refused" if len(served) < len(values) else ""
-    text = f"interpolated from {len(values)} records of {path.name}, {_spread(served)}{refused}"
+    text = f"interpolated from {len(values)} records of {path.name}, {spread_text(served)}{refused}"
     return LatencyTable.series(times, values), text
 
 
@@ -105,18 +135,77 @@ def _fitted(leg: LegConfig, base: Path, what: str) -> tuple[LatencyTable, str]:
     else:
         assert p99 is not None
         table = lognormal_quantiles(p50, p99)
-    return LatencyTable.quantiles(table), f"{leg.fit} distribution, {_spread(table)}"
+    return LatencyTable.quantiles(table), f"{leg.fit} distribution, {spread_text(table)}"
 
 
-def _spread(values: I64) -> str:
+def read_model(path: Path) -> LatencyFile:
+    """A model file. Raises ``InputError`` naming the file and what is wrong with it."""
+    try:
+        model = msgspec.json.decode(path.read_bytes(), type=LatencyFile)
+    except (OSError, UnicodeDecodeError, msgspec.DecodeError) as error:
+        raise InputError(f"cannot be read as a latency model: {error}", source=str(path)) from None
+    if model.perpsim_latency != MODEL_FORMAT:
+        raise InputError(f"has form {model.perpsim_latency}, this version reads {MODEL_FORMAT}", source=str(path))
+    if model.load_step_ns != LOAD_STEP_NS:
+        raise InputError(
+            f"counts load over {model.load_step_ns} ns, this version over {LOAD_STEP_NS}", source=str(path),
+            field="load_step_ns",
+        )  # fmt: skip
+    starts = [table.load_from for table in model.tables]
+    if not starts or starts[0] != 0 or starts != sorted(set(starts)):
+        raise InputError("needs tables from load 0 upwards, each once", source=str(path), field="tables")
+    for number, table in enumerate(model.tables, 1):
+        values = table.quantiles_ns
+        if len(values) < 2 or values[0] < 0 or values[-1] > LATENCY_LIMIT_NS or values != sorted(values):
+            raise InputError(
+                "needs at least two durations, none negative or below the one before it", source=str(path),
+                place=f"table {number}", field="quantiles_ns",
+            )  # fmt: skip
+    return model
+
+
+def _tabled(path: Path, feed_load: FeedLoad | None, what: str) -> tuple[LatencyTable, str]:
+    model = read_model(path)
+    middle = np.array(model.tables[len(model.tables) // 2].quantiles_ns, np.int64)
+    if len(model.tables) == 1:
+        return LatencyTable.quantiles(middle), f"{model.model} model of {path.name}, {spread_text(middle)}"
+    if feed_load is None:
+        raise InputError("depends on the load of a feed, and this run's has none", source=what, field="table")
+    classes = f"{len(model.tables)} classes of load"
+    text = f"{model.model} model of {path.name} by {classes}, in the middle one {spread_text(middle)}"
+    return LatencyTable.custom(LatencyByLoad(model, *feed_load())), text
+
+
+class LatencyByLoad:
+    """Draws from the table of the load at an instant: the messages that the feed made in the whole step before it."""
+
+    def __init__(self, model: LatencyFile, first_step: int, made: I64) -> None:
+        self._starts = [table.load_from for table in model.tables]
+        self._tables = [table.quantiles_ns for table in model.tables]
+        self._first = first_step
+        self._made = made
+
+    def latency(self, ts_ns: int, draw_u64: int) -> int:
+        """A drawn latency in ns, interpolated between table entries as the kernel does."""
+        step = ts_ns // LOAD_STEP_NS - 1 - self._first
+        load = int(self._made[step]) if 0 <= step < len(self._made) else 0
+        table = self._tables[bisect_right(self._starts, load) - 1]
+        whole = (draw_u64 >> 32) * (len(table) - 1)
+        low, high = table[whole >> 32], table[(whole >> 32) + 1]
+        return low + ((high - low) * (whole >> 8 & 0xFFFFFF) >> 24)
+
+
+def spread_text(values: I64) -> str:
+    """Median and 99th percentile, for people."""
     if not len(values):
         return "empty"
     ordered = np.sort(values)
     median, high = ordered[len(ordered) // 2], ordered[min(len(ordered) - 1, len(ordered) * 99 // 100)]
-    return f"median {_short(int(median))}, p99 {_short(int(high))}"
+    return f"median {short_text(int(median))}, p99 {short_text(int(high))}"
 
 
-def _short(ns: int) -> str:
+def short_text(ns: int) -> str:
+    """A duration to three digits."""
     return f"{ns / 1e6:.3g} ms" if ns >= 1_000_000 else f"{ns / 1e3:.3g} us"
 
 
@@ -210,19 +299,20 @@ def read_table(path: Path, what: str) -> pl.DataFrame:
 
 def read_values(leg: LegConfig, path: Path, what: str) -> I64:
     """The column of latencies of a recorded file, in ns, in the file's order."""
-    return _column_ns(read_table(path, what), leg.value, leg.unit, path)
+    return column_ns(read_table(path, what), leg.value, leg.unit, path)
 
 
 def read_series(leg: LegConfig, path: Path, what: str) -> tuple[I64, I64]:
     """Times and latencies of a recorded file in ns, sorted by time."""
     frame = read_table(path, what)
-    values = _column_ns(frame, leg.value, leg.unit, path)
-    times = _column_ns(frame, leg.time, leg.time_unit, path)
+    values = column_ns(frame, leg.value, leg.unit, path)
+    times = column_ns(frame, leg.time, leg.time_unit, path)
     order = np.argsort(times, kind="stable")
     return np.ascontiguousarray(times[order]), np.ascontiguousarray(values[order])
 
 
-def _column_ns(frame: pl.DataFrame, name: str, unit: str, path: Path) -> I64:
+def column_ns(frame: pl.DataFrame, name: str, unit: str, path: Path) -> I64:
+    """A column of durations or times as int64 ns. Raises ``InputError`` naming file, row and column."""
     import polars as pl
 
     if name not in frame.columns:
