@@ -13,12 +13,14 @@ has no meaning between processes.
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
 import secrets
 import ssl
+import sys
 import time
 from pathlib import Path
-from typing import BinaryIO, Final, Protocol
+from typing import Final, Protocol
 
 from venues.errors import LocalError
 
@@ -114,13 +116,19 @@ class CountingEntropy:
 
 
 class Files(Protocol):
-    """Files that must be all there or not at all."""
+    """Files that must be all there or not at all, or that only grow."""
 
     def read(self, path: Path) -> bytes: ...
 
     def write_whole(self, path: Path, content: bytes) -> None: ...
 
     def append(self, path: Path) -> AppendFile: ...
+
+    def create(self, path: Path) -> AppendFile: ...
+
+    def reserve(self, path: Path, size: int) -> ReserveFile: ...
+
+    def claim(self, folder: Path) -> Claim: ...
 
 
 class AppendFile(Protocol):
@@ -131,6 +139,25 @@ class AppendFile(Protocol):
     def sync(self) -> None: ...
 
     def close(self) -> None: ...
+
+
+class ReserveFile(Protocol):
+    """Room on the disk, taken while there is some, for the last words of a writer whose disk is full."""
+
+    def write(self, content: bytes) -> None: ...
+
+    def close(self) -> None: ...
+
+    def remove(self) -> None: ...
+
+
+class Claim(Protocol):
+    """A new folder of one's own: whoever asks learns that it is in use until ``release``."""
+
+    def release(self) -> None: ...
+
+
+LOCK_NAME: Final = ".lock"  # in a claimed folder; locked (flock) while its writer lives
 
 
 class SystemFiles:
@@ -160,28 +187,134 @@ class SystemFiles:
         path.parent.mkdir(parents=True, exist_ok=True)
         return SystemAppendFile(path)
 
+    def create(self, path: Path) -> SystemAppendFile:
+        """A new file. ``FileExistsError`` when there is one of that name."""
+        return SystemAppendFile(path, must_be_new=True)
+
+    def reserve(self, path: Path, size: int) -> SystemReserveFile:
+        """A new file of ``size`` zero bytes that are on the disk."""
+        return SystemReserveFile(path, size)
+
+    def claim(self, folder: Path) -> SystemClaim:
+        """Make ``folder``, and its parents, durably. ``FileExistsError`` when it is there: another's."""
+        return SystemClaim(folder)
+
 
 class SystemAppendFile:
-    """An open file of the file system."""
+    """An open file of the file system. Nothing is buffered: what failed is never tried again behind one's back."""
 
-    def __init__(self, path: Path) -> None:
-        is_new = not path.exists()
-        self._file: BinaryIO = path.open("ab")
+    def __init__(self, path: Path, *, must_be_new: bool = False) -> None:
+        is_new = must_be_new or not path.exists()
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | (os.O_EXCL if must_be_new else 0)
+        self._handle = os.open(path, flags, 0o644)
         if is_new:
-            _sync_folder(path.parent)
+            try:
+                _sync_folder(path.parent)
+            except OSError:
+                self.close()
+                raise
 
     def append(self, content: bytes) -> None:
         """Hand bytes to the operating system; they are safe after ``sync``."""
-        self._file.write(content)
+        _write_all(self._handle, content)
 
     def sync(self) -> None:
         """Wait until everything appended is on the disk."""
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        _sync_content(self._handle)
 
     def close(self) -> None:
-        """Flush to the operating system and close."""
-        self._file.close()
+        """Close; a second time does nothing."""
+        handle, self._handle = self._handle, -1
+        if handle >= 0:
+            os.close(handle)
+
+
+class SystemReserveFile:
+    """A file that is all zeros until it is needed. Writing over its blocks takes no new room."""
+
+    def __init__(self, path: Path, size: int) -> None:
+        self._path = path
+        self._size = size
+        self._handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+        try:
+            _write_all(self._handle, bytes(size))
+            _sync_content(self._handle)
+            _sync_folder(path.parent)
+        except OSError:
+            self.close()
+            raise
+
+    def write(self, content: bytes) -> None:
+        """Write the last words over the zeros and wait until they are on the disk. ``LocalError`` when too long."""
+        if len(content) > self._size:
+            raise LocalError(f"{self._path}: {len(content)} bytes do not fit into {self._size}")
+        os.lseek(self._handle, 0, os.SEEK_SET)
+        _write_all(self._handle, content)
+        _sync_content(self._handle)
+
+    def close(self) -> None:
+        """Close and leave the file; a second time does nothing."""
+        handle, self._handle = self._handle, -1
+        if handle >= 0:
+            os.close(handle)
+
+    def remove(self) -> None:
+        """Give the room back: it was not needed."""
+        self.close()
+        self._path.unlink()
+
+
+class SystemClaim:
+    """A folder that this process made, with a locked file in it. The lock ends with the process, however it ends."""
+
+    def __init__(self, folder: Path) -> None:
+        missing = [p for p in folder.parents if not p.exists()]
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir()
+        for made in (folder, *missing):
+            _sync_folder(made.parent)
+        self._handle = os.open(folder / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(self._handle, fcntl.LOCK_EX)  # only a reader's question can be in the way, for an instant
+        except OSError:
+            self.release()
+            raise
+
+    def release(self) -> None:
+        """Let the lock go; a second time does nothing."""
+        handle, self._handle = self._handle, -1
+        if handle >= 0:
+            os.close(handle)
+
+
+def is_claimed(folder: Path) -> bool:
+    """Whether a living process holds the claim on ``folder``."""
+    try:
+        handle = os.open(folder / LOCK_NAME, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False  # a file system without locks cannot tell
+    finally:
+        os.close(handle)
+    return False
+
+
+def _write_all(handle: int, content: bytes) -> None:
+    left = memoryview(content)
+    while left:
+        left = left[os.write(handle, left) :]
+
+
+def _sync_content(handle: int) -> None:
+    if sys.platform == "darwin":
+        os.fsync(handle)
+    else:
+        os.fdatasync(handle)
 
 
 def _sync_folder(path: Path) -> None:
@@ -198,6 +331,7 @@ class MemoryFiles:
     def __init__(self) -> None:
         self.contents: dict[Path, bytes] = {}
         self.synced: dict[Path, bytes] = {}
+        self.claimed: set[Path] = set()
 
     def read(self, path: Path) -> bytes:
         """The whole content; ``FileNotFoundError`` when absent."""
@@ -213,6 +347,25 @@ class MemoryFiles:
         """Open for appending; created when absent."""
         self.contents.setdefault(path, b"")
         return MemoryAppendFile(self, path)
+
+    def create(self, path: Path) -> MemoryAppendFile:
+        """A new file. ``FileExistsError`` when there is one of that name."""
+        if path in self.contents:
+            raise FileExistsError(str(path))
+        return self.append(path)
+
+    def reserve(self, path: Path, size: int) -> MemoryReserveFile:
+        """A new file of ``size`` zero bytes."""
+        self.create(path)
+        self.write_whole(path, bytes(size))
+        return MemoryReserveFile(self, path)
+
+    def claim(self, folder: Path) -> MemoryClaim:
+        """Take ``folder``. ``FileExistsError`` when it was claimed before or holds a file."""
+        if folder in self.claimed or any(folder in path.parents for path in self.contents):
+            raise FileExistsError(str(folder))
+        self.claimed.add(folder)
+        return MemoryClaim()
 
 
 class MemoryAppendFile:
@@ -231,6 +384,35 @@ class MemoryAppendFile:
         self._files.synced[self._path] = self._files.contents[self._path]
 
     def close(self) -> None:
+        """Nothing to release."""
+
+
+class MemoryReserveFile:
+    """A reserve of ``MemoryFiles``."""
+
+    def __init__(self, files: MemoryFiles, path: Path) -> None:
+        self._files = files
+        self._path = path
+
+    def write(self, content: bytes) -> None:
+        """Write the last words over the zeros. ``LocalError`` when too long."""
+        zeros = self._files.contents[self._path]
+        if len(content) > len(zeros):
+            raise LocalError(f"{self._path}: {len(content)} bytes do not fit into {len(zeros)}")
+        self._files.write_whole(self._path, content + zeros[len(content) :])
+
+    def close(self) -> None:
+        """Nothing to release."""
+
+    def remove(self) -> None:
+        """Give the room back: it was not needed."""
+        del self._files.contents[self._path], self._files.synced[self._path]
+
+
+class MemoryClaim:
+    """A claim in ``MemoryFiles``."""
+
+    def release(self) -> None:
         """Nothing to release."""
 
 

@@ -1,0 +1,52 @@
+"""Raw recordings: the exact frames, requests and replies with their times, in segments that survive a kill.
+
+records.py  what a record is            notes.py   what a recorder says about itself
+segment.py  the bytes on the disk       writer.py  appends records          reader.py  streams them back
+redact.py   what never reaches a recording
+"""
+
+from recorders.raw.notes import (
+    ClockOffset,
+    ClockStep,
+    Closed,
+    Dropped,
+    Gap,
+    Note,
+    Opened,
+    Resynced,
+    Started,
+    Stopped,
+    decode_note,
+    encode_note,
+)
+from recorders.raw.reader import Damage, RawRecording, SegmentState, open_recordings
+from recorders.raw.records import FRAME_IN, FRAME_OUT, KINDS, NOTE, REPLY, REQUEST, RawRecord
+from recorders.raw.writer import RawWriter, RecordingStopped
+
+__all__ = [
+    "FRAME_IN",
+    "FRAME_OUT",
+    "KINDS",
+    "NOTE",
+    "REPLY",
+    "REQUEST",
+    "ClockOffset",
+    "ClockStep",
+    "Closed",
+    "Damage",
+    "Dropped",
+    "Gap",
+    "Note",
+    "Opened",
+    "RawRecord",
+    "RawRecording",
+    "RawWriter",
+    "RecordingStopped",
+    "Resynced",
+    "SegmentState",
+    "Started",
+    "Stopped",
+    "decode_note",
+    "encode_note",
+    "open_recordings",
+]
