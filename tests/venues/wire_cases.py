@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from venues.codecs import MarketCodec
 from venues.errors import PayloadError, VenueError
 from venues.instruments import Instrument
-from venues.market_data import Batch, Record, Single
+from venues.market_data import Batch, Other, Record, Single
 
 DATA = Path(__file__).resolve().parents[2].parent / "shared" / "data"
 ADAPTERS = DATA / "nautilus" / "crates" / "adapters"
@@ -70,7 +70,7 @@ def outcome(codec: MarketCodec, raw: bytes, symbol: str = "") -> str:
     except VenueError as error:
         return f"error {error.code}: {error.text}" if error.code is not None else f"error: {error.text}"
     found = singles(record)
-    names = sorted({f"Other {r.event}" if type(r).__name__ == "Other" else type(r).__name__ for r in found})
+    names = sorted({f"Other {r.event}" if isinstance(r, Other) else type(r).__name__ for r in found})
     count = f"{len(found)} " if len(found) > 1 else ""
     return count + ", ".join(names)
 
