@@ -150,6 +150,7 @@ class BookTrack:
                 self._quote(refs[j], recvs[j], sides[first:end], ticks[first:end], lots[first:end])
             elif kind == GAP:
                 self.valid = False
+                self.quotes.clear()
                 self._depth_best.clear()
             elif kind == SNAPSHOT or self.valid:
                 if kind == SNAPSHOT:

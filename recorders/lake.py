@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -24,6 +24,10 @@ from recorders.writer import SUFFIX, instrument_from
 from venues.errors import InputError
 from venues.instruments import Instrument
 from venues.rules import DAY_NS, date_ns, date_of_ns
+
+if TYPE_CHECKING:
+    from recorders.access import Market
+    from recorders.instants import Instant
 
 _DAY: Final = re.compile(r"\d{4}-\d{2}-\d{2}$")
 LAST_KIND: Final = ORDER_BOOK
@@ -82,6 +86,18 @@ class Lake:
         feed = self.feed(venue, symbol)
         paths = [path for path in feed.paths if self._in_range(path, from_ns, to_ns)]
         return LakeSource(paths or feed.paths, f"{self.path}: {venue} {symbol}", from_ns, to_ns, window_messages)
+
+    def market(
+        self, venue: str, symbol: str, from_: Instant | None = None, to: Instant | None = None, *, book: str = "auto"
+    ) -> Market:
+        """An instrument between two instants of venue time, [from_, to), for research: frames, books, bars.
+
+        Instants are ISO text (UTC unless it says otherwise), datetimes or ns. ``book``: ``l1``, ``l2``, ``l3`` or
+        what the feed shows to be. Raises ``InputError`` as ``source`` does.
+        """
+        from recorders.access import Market  # polars is loaded where frames are made
+
+        return Market(self, venue, symbol, from_, to, book=book)
 
     @staticmethod
     def _in_range(path: Path, from_ns: int | None, to_ns: int | None) -> bool:
