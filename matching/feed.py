@@ -21,7 +21,7 @@ Orders are received in the venue's order. TRADE messages beside them inform the 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +29,25 @@ import numpy.typing as npt
 I64 = npt.NDArray[np.int64]
 I32 = npt.NDArray[np.int32]
 U8 = npt.NDArray[np.uint8]
+
+
+@dataclass(slots=True, eq=False)
+class Room:
+    """Writable memory that ends with a window's columns and begins ``messages`` messages and ``rows`` rows before them.
+
+    What the client has not seen of the window before can be put there, so that joining the two copies next to nothing.
+    Whoever makes a window with room gives the room to nobody else; it is used once.
+    """
+
+    messages: int
+    rows: int
+    ts_event: I64
+    ts_recv: I64
+    kind: U8
+    ref: I64
+    side: U8
+    px_ticks: I32
+    qty_lots: I32
 
 
 @dataclass(slots=True, eq=False)
@@ -40,6 +59,7 @@ class FeedWindow:
     ``row_start`` (length n + 1, first 0): message j owns rows ``row_start[j]:row_start[j + 1]``.
     Rows: ``side`` (0 bid or buy aggressor, 1 ask or sell aggressor), ``px_ticks``, ``qty_lots``.
     ``aux`` (a, 4) int64 holds the payload of MARK, FUNDING and GAP messages; row ``ref - aux_base``.
+    Columns may be read-only. ``room``: see ``Room``; most windows have none.
     """
 
     ts_event: I64
@@ -53,6 +73,7 @@ class FeedWindow:
     qty_lots: I32
     aux: I64
     aux_base: int = 0
+    room: Room | None = None
 
     def __len__(self) -> int:
         return len(self.ts_event)
@@ -169,21 +190,58 @@ def slice_window(window: FeedWindow, start: int, stop: int) -> FeedWindow:
 
 def join_windows(tail: FeedWindow, head: FeedWindow) -> FeedWindow:
     """``tail`` followed by ``head`` as one window; the client order is merged, stable by receive time."""
-    recv = np.concatenate((tail.ts_recv, head.ts_recv))
     aux, aux_base = _join_aux(tail, head)
+    room, head.room = head.room, None
+    if room is not None and len(tail) <= room.messages and tail.rows <= room.rows:
+        messages = [_in_room(getattr(room, name), room.messages, getattr(tail, name)) for name in _MESSAGE_COLUMNS]
+        rows = [_in_room(getattr(room, name), room.rows, getattr(tail, name)) for name in _ROW_COLUMNS]
+    else:
+        messages = [np.concatenate((getattr(tail, name), getattr(head, name))) for name in _MESSAGE_COLUMNS]
+        rows = [np.concatenate((getattr(tail, name), getattr(head, name))) for name in _ROW_COLUMNS]
+    ts_event, ts_recv, kind, ref = messages
+    side, px_ticks, qty_lots = rows
+    row_start = np.empty(len(tail) + len(head) + 1, np.int64)
+    row_start[: len(tail)] = tail.row_start[:-1]
+    np.add(head.row_start, tail.rows, out=row_start[len(tail) :])
     return FeedWindow(
-        ts_event=np.concatenate((tail.ts_event, head.ts_event)),
-        ts_recv=recv,
-        kind=np.concatenate((tail.kind, head.kind)),
-        row_start=np.concatenate((tail.row_start, head.row_start[1:] + tail.rows)),
-        ref=np.concatenate((tail.ref, head.ref)),
-        local_order=stable_local_order(recv),
-        side=np.concatenate((tail.side, head.side)),
-        px_ticks=np.concatenate((tail.px_ticks, head.px_ticks)),
-        qty_lots=np.concatenate((tail.qty_lots, head.qty_lots)),
+        ts_event=ts_event,
+        ts_recv=ts_recv,
+        kind=kind,
+        row_start=row_start,
+        ref=ref,
+        local_order=_merged_order(tail, head),
+        side=side,
+        px_ticks=px_ticks,
+        qty_lots=qty_lots,
         aux=aux,
         aux_base=aux_base,
     )
+
+
+_MESSAGE_COLUMNS = ("ts_event", "ts_recv", "kind", "ref")
+_ROW_COLUMNS = ("side", "px_ticks", "qty_lots")
+
+
+def _in_room(column: npt.NDArray[Any], before: int, tail: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """A column with the tail written right before it; it begins after ``before`` items of room."""
+    start = before - len(tail)
+    column[start:before] = tail
+    return column[start:]
+
+
+def _merged_order(tail: FeedWindow, head: FeedWindow) -> I32:
+    """The client order of both: of equal receive times the tail's messages come first."""
+    kept = len(tail)
+    recv = tail.ts_recv[tail.local_order]
+    place = head.ts_recv.searchsorted(recv, sorter=head.local_order) + np.arange(kept)
+    order = np.empty(kept + len(head), np.int32)
+    shared = int(place[-1]) + 1 if kept else 0  # up to here both have their part; the rest is the head's
+    mine = np.zeros(shared, np.bool_)
+    mine[place] = True
+    order[:shared][mine] = tail.local_order
+    order[:shared][~mine] = head.local_order[: shared - kept] + kept
+    np.add(head.local_order[shared - kept :], np.int32(kept), out=order[shared:])
+    return order
 
 
 def _join_aux(tail: FeedWindow, head: FeedWindow) -> tuple[I64, int]:

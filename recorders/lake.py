@@ -19,6 +19,7 @@ from matching.codes import FORCE, OFFBOOK, ORDER_BOOK, SELL, TRADE
 from recorders.blocks import has_aux
 from recorders.book import BookTrack
 from recorders.dayfile import BLOCK_MESSAGES, BlockInfo, DayFile, digest_of
+from recorders.hot import HotCache, hot_cache
 from recorders.source import WINDOW_MESSAGES, LakeSource
 from recorders.writer import SUFFIX, instrument_from
 from venues.errors import InputError
@@ -43,10 +44,18 @@ class Feed:
 
 
 class Lake:
-    """A folder of day files. Opening it reads nothing; a missing folder is an ``InputError`` when it is read."""
+    """A folder of day files. Opening it reads nothing; a missing folder is an ``InputError`` when it is read.
 
-    def __init__(self, path: str | Path) -> None:
+    ``hot``: whether sources use the hot cache (where the environment has not switched it off).
+    """
+
+    def __init__(self, path: str | Path, *, hot: bool = True) -> None:
         self.path = Path(path)
+        self._hot = hot
+
+    def cache(self) -> HotCache | None:
+        """The lake's hot cache as the environment says; None where there is none."""
+        return hot_cache(self.path) if self._hot else None
 
     def feeds(self, venue: str | None = None, symbol: str | None = None) -> list[Feed]:
         """The instruments in the lake (of a venue, of a name), by venue and symbol."""
@@ -54,6 +63,8 @@ class Lake:
             raise InputError("is no folder: import a recording first (perpsim data import)", source=str(self.path))
         found = []
         for venue_dir in sorted(p for p in self.path.iterdir() if p.is_dir() and venue in (None, p.name)):
+            if venue_dir.name.startswith("."):  # the hot cache, a writer's temporary files
+                continue
             for symbol_dir in sorted(p for p in venue_dir.iterdir() if p.is_dir() and symbol in (None, p.name)):
                 paths = sorted(p for p in symbol_dir.glob(f"*{SUFFIX}") if _DAY.match(p.stem))
                 if paths:
@@ -85,7 +96,8 @@ class Lake:
         """
         feed = self.feed(venue, symbol)
         paths = [path for path in feed.paths if self._in_range(path, from_ns, to_ns)]
-        return LakeSource(paths or feed.paths, f"{self.path}: {venue} {symbol}", from_ns, to_ns, window_messages)
+        name = f"{self.path}: {venue} {symbol}"
+        return LakeSource(paths or feed.paths, name, from_ns, to_ns, window_messages, self.cache())
 
     def market(
         self, venue: str, symbol: str, from_: Instant | None = None, to: Instant | None = None, *, book: str = "auto"
@@ -232,7 +244,7 @@ class Lake:
         return found
 
     def _verify_file(self, feed: Feed, path: Path, entry: dict[str, Any], follow: BookTrack, recording: str) -> str:
-        file = DayFile(path, check_pages=True)
+        file = DayFile(path)
         problems: list[str] = entry["problems"]
         about = file.about
         if (about["venue"], about["symbol"], about["day"]) != (feed.venue, feed.symbol, path.stem):

@@ -2,6 +2,7 @@
 
 Theory of operation. A ``LakeSource`` gives out the blocks of consecutive day files as feed windows (a block is never
 larger than 65,536 messages; ``window_messages`` below that cuts it further), so memory does not grow with the feed.
+Blocks come from the hot cache where it has them, and go there when they had to be decoded (``recorders/hot.py``).
 
 With ``from_ns`` it starts at the checkpoint of the block that contains that instant, rolls the book forward over the
 block's earlier messages, and hands out what a run that starts here must know, all stamped ``from_ns``: a SNAPSHOT of
@@ -25,9 +26,10 @@ import numpy as np
 
 from matching.codes import BBO, GAP, GAP_SEQUENCE, GAP_SESSION_END, MARK, SNAPSHOT
 from matching.feed import FeedWindow, slice_window, stable_local_order
-from recorders.blocks import AUX_WIDTH
+from recorders.blocks import AUX_WIDTH, MessageBlock
 from recorders.book import BookTrack
 from recorders.dayfile import BlockInfo, DayFile
+from recorders.hot import HotCache, Shape
 from venues.errors import InputError
 
 WINDOW_MESSAGES: Final = 1 << 18
@@ -38,19 +40,30 @@ _Small = tuple[int, int, int | list[int], list[int], list[int], list[int]]  # ki
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """A block in its file."""
+    """A block in its file, which has an ``identity``."""
 
     file: int
+    identity: str
+    number: int
     block: BlockInfo
     recording: str
     continues: str
 
 
 class LakeSource:
-    """One instrument's feed between two instants of venue time, [from_ns, to_ns), read forward. A ``FeedSource``."""
+    """One instrument's feed between two instants of venue time, [from_ns, to_ns), read forward. A ``FeedSource``.
+
+    ``cache``: where decoded blocks are found and kept, if anywhere.
+    """
 
     def __init__(
-        self, paths: list[Path], name: str, from_ns: int | None, to_ns: int | None, window_messages: int
+        self,
+        paths: list[Path],
+        name: str,
+        from_ns: int | None,
+        to_ns: int | None,
+        window_messages: int,
+        cache: HotCache | None = None,
     ) -> None:
         if window_messages < 1:
             raise InputError(f"a window needs at least 1 message, not {window_messages}", source=name)
@@ -58,6 +71,7 @@ class LakeSource:
         self._from = -FOREVER if from_ns is None else from_ns
         self._to = FOREVER if to_ns is None else to_ns
         self._size = window_messages
+        self._cache = cache
         self._file: DayFile | None = None
         self._file_at = -1
         self._aux = 0
@@ -73,6 +87,11 @@ class LakeSource:
         """The next stretch in venue order, or None at the end."""
         return next(self._ready, None)
 
+    @property
+    def note(self) -> str:
+        """Why the hot cache is not written, for people; empty if all is well with it."""
+        return self._cache.note if self._cache is not None else ""
+
     # -- which blocks
 
     def _places(self) -> tuple[list[_Place], tuple[int, int]]:
@@ -81,11 +100,12 @@ class LakeSource:
         for at in range(len(self._paths)):
             file = self._open(at)
             reports = file.about["recordings"]
-            for block in file.blocks:
+            for number, block in enumerate(file.blocks):
                 first, last = min(first, block.first_event), max(last, block.last_event)
                 if block.last_event >= self._from and block.first_event < self._to:
                     report = reports[block.recording]
-                    places.append(_Place(at, block, report["recording"], report.get("continues", "")))
+                    names = report["recording"], report.get("continues", "")
+                    places.append(_Place(at, file.digest, number, block, *names))
         return places, (first, last)
 
     def _range_text(self, held: tuple[int, int]) -> str:
@@ -110,7 +130,7 @@ class LakeSource:
             if block.first_event >= self._from and block.last_event < self._to:
                 messages, rows = messages + block.count, rows + block.rows
             else:
-                window = self._open(place.file).window(block, 0)
+                window = self._block(place, 0)
                 start, stop = self._limits(window)
                 messages, rows = messages + stop - start, rows + int(window.row_start[stop] - window.row_start[start])
         return messages, rows
@@ -120,17 +140,28 @@ class LakeSource:
 
     # -- windows
 
+    def _block(self, place: _Place, aux_base: int) -> FeedWindow:
+        """A block, mapped or decoded; aux rows count from ``aux_base``."""
+        cache, block = self._cache, place.block
+        shape = Shape(place.number, block.count, block.rows, block.aux)
+        window = cache.read(place.identity, shape, aux_base) if cache is not None else None
+        if window is None:
+            window = self._open(place.file).window(block, aux_base)
+            if cache is not None:
+                cache.write(place.identity, shape, window, aux_base)
+        return window
+
     def _windows(self, places: list[_Place]) -> Iterator[FeedWindow]:
         before: _Place | None = None
         last_event = last_recv = 0
         for place in places:
             if before is not None and before.recording not in (place.recording, place.continues):
                 yield self._session_end(last_event, last_recv, place.block.first_event)
-            window = self._open(place.file).window(place.block, self._aux)
+            window = self._block(place, self._aux)
             start, stop = self._limits(window)
             if before is None and self._starts_inside(place, start):
                 yield from self._opening(place, start)
-                window = self._open(place.file).window(place.block, self._aux)
+                window = self._block(place, self._aux)
             self._aux += len(window.aux)
             if stop > start:
                 last_event = int(window.ts_event[stop - 1])
@@ -158,7 +189,7 @@ class LakeSource:
         track = BookTrack()
         track.resume(file.checkpoint(block), block)
         if start:
-            track.run(file.message_block(block).cut(0, start))
+            track.run(_message_block(self._block(place, 0)).cut(0, start))
         at = self._from if self._from > -FOREVER else block.first_event
         messages: list[_Small] = []
         if track.valid:
@@ -200,3 +231,19 @@ class LakeSource:
         )
         self._aux += len(aux_rows)
         return window
+
+
+def _message_block(window: FeedWindow) -> MessageBlock:
+    """A window whose aux rows count from 0 as a block; raw receive times are not known of it."""
+    return MessageBlock(
+        ts_event=window.ts_event,
+        ts_recv=window.ts_recv,
+        ts_recv_raw=window.ts_recv,
+        kind=window.kind,
+        ref=window.ref,
+        row_start=window.row_start,
+        side=window.side,
+        px_ticks=window.px_ticks,
+        qty_lots=window.qty_lots,
+        aux=window.aux,
+    )

@@ -23,6 +23,7 @@ from venues.errors import InputError
 Column = npt.NDArray[Any]
 PLAIN = ("exch_ts", "local_ts", "kind", "side", "px_tick", "qty_lot")
 VENUE, SYMBOL = "neutral", "BTCUSDT"
+FROM_LAKE = ("lake", "hot")  # tasks that read the lake inside the clock: by decoding it, or from its hot cache
 LAST, SNAPSHOT = 128, 32
 ADD, UPDATE, DELETE = 1, 2, 3
 

@@ -4,9 +4,10 @@
 
 Tasks: ``replay`` (no strategy), ``plain`` and ``compiled`` (the market maker), ``plain_partial`` (with correct partial
 fills), ``lanes8``, ``lanes64`` (parameter sets over one pass), ``touch`` (the other peer's workload), ``lake_replay``,
-``lake_plain``, ``lake_compiled`` (the same, reading the lake inside the clock). ``--share`` runs the first part of the
-feed only, by time. The feed is in memory before the clock starts, unless the task reads the lake. A first run warms up
-and counts what was done; of the repeats after it the least wall and the least CPU time are the result.
+``lake_plain``, ``lake_compiled`` (the same, reading the lake inside the clock, without the hot cache), ``hot_replay``,
+``hot_plain``, ``hot_compiled`` (the same from the hot cache, which the first run fills). ``--share`` runs the first
+part of the feed only, by time. The feed is in memory before the clock starts, unless the task reads the lake. A first
+run warms up and counts what was done; of the repeats after it the least wall and the least CPU time are the result.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from matching import build_info, codes
 from matching.feed import FeedSource
 from recorders.lake import Lake
 from sim.bench.compiled_maker import CompiledMaker
-from sim.bench.feeds import SYMBOL, VENUE, MemoryFeed
+from sim.bench.feeds import FROM_LAKE, SYMBOL, VENUE, MemoryFeed
 from sim.bench.grid import parameter_sets
 from sim.bench.harness import CountingSink, DroppingSink, Market, Run, prepare
 from sim.bench.plain_maker import SkewedMaker, TouchMaker
@@ -56,7 +57,7 @@ STRATEGIES: dict[str, Callable[[], list[Strategy]]] = {
     "touch": lambda: [TouchMaker()],
 }
 MARKETS = {"touch": TOUCH_MARKET, "plain_partial": Market(exchange=codes.EXCHANGE_PARTIAL)}
-TASKS = (*STRATEGIES, "lake_replay", "lake_plain", "lake_compiled")
+TASKS = (*STRATEGIES, *(f"{place}_{name}" for place in FROM_LAKE for name in ("replay", "plain", "compiled")))
 
 
 def cpu_seconds() -> float:
@@ -87,15 +88,15 @@ def warm_up(make_source: Callable[[], FeedSource], task: str) -> tuple[int, list
 
 def run_task(task: str, lake: Path, repeats: int, share: int = 100) -> dict[str, Any]:
     """Run a task ``repeats`` times over the (first ``share`` percent of the) one feed in ``lake``."""
-    held = Lake(lake)
+    place, _, name = task.rpartition("_") if task.split("_")[0] in FROM_LAKE else ("", "", task)
+    held = Lake(lake, hot=place == "hot")
     whole = held.source(VENUE, SYMBOL)
     to_ns = None if share >= 100 else whole.first_ns + (whole.last_ns - whole.first_ns) * share // 100
-    name = task.removeprefix("lake_")
 
     def from_lake() -> FeedSource:
         return held.source(VENUE, SYMBOL, to_ns=to_ns)
 
-    source = from_lake if task.startswith("lake_") else MemoryFeed(from_lake()).again
+    source = from_lake if place else MemoryFeed(from_lake()).again
     events, outcomes = warm_up(source, name)
     runs = [timed(source, name)[0] for _ in range(repeats)]
     times = {clock: min(each[clock] for each in runs) for clock in ("wall_s", "cpu_s")}

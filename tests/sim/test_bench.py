@@ -142,8 +142,10 @@ def measured(wall_s: float, **more: float) -> dict[str, float]:
 
 def test_ratios_and_verdicts() -> None:
     names = ("replay", "plain", "compiled", "lanes8", "lanes64", "lake_replay", "lake_plain", "lake_compiled", "touch")
+    names += ("hot_replay", "hot_plain", "hot_compiled")
     ours: dict[str, Any] = {name: measured(2.0) for name in (*names, "lake_tenth")}
     ours["lake_plain"] = measured(3.0, rss_peak_mib=230.0)
+    ours["hot_plain"] = measured(2.4, rss_peak_mib=240.0)
     ours["lake_tenth"] = measured(1.0, events=runner.FULL_WINDOW_ROWS)
     ours["starts"] = {"python_s": 0.01, "import_s": 0.4, "help_s": 0.2}
     hft = {"replay": measured(8.0), "maker": measured(6.0), "lanes8": measured(30.0), "lanes64": measured(29.0)}
@@ -152,13 +154,14 @@ def test_ratios_and_verdicts() -> None:
     assert found["replay_vs_hftbacktest"] == 4.0
     assert found["quoting_vs_hftbacktest"] == 2.0, "the better of the peer's two runs counts"
     assert found["quoting_vs_nautilus"] == 25.0
-    assert found["lake_vs_memory"] == 1.5
+    assert (found["lake_vs_memory"], found["hot_vs_memory"]) == (1.5, 1.2)
+    assert found["rss_peak_mib"] == 240.0
     assert found["rss_ratio_tenfold"] == 1.15
     assert found["wall"]["quoting_vs_hftbacktest"] == 1.0, "here the peer waited less than it worked"
     met = {name: verdict["met"] for name, verdict in found["floors"].items()}
     assert met["replay_vs_hftbacktest"] and met["lanes8_vs_hftbacktest"] and met["lake_vs_memory"] and met["help_s"]
     assert not met["quoting_vs_hftbacktest"] and not met["lanes64_vs_hftbacktest"] and not met["import_s"]
-    assert not met["rss_ratio_tenfold"]
+    assert not met["rss_ratio_tenfold"] and not met["hot_vs_memory"]
     ours["lake_tenth"] = measured(1.0, events=runner.FULL_WINDOW_ROWS - 1)
     alone = runner.summary(ours, {})
     assert alone["rss_ratio_tenfold"] is None, "less than a window says nothing about memory"
@@ -184,7 +187,12 @@ def test_the_whole_benchmark_on_a_small_feed(feed: Path, tmp_path: Path) -> None
     lines: list[str] = []
     result = json.loads(json.dumps(runner.run_bench(feed, cache=tmp_path, repeats=1, say=lines.append)))
     assert result["feed"]["rows"] == ROWS
-    assert result["lake_vs_memory"] > 0 and result["rss_peak_mib"] > 0 and result["import_s"] > 0
+    assert (
+        result["lake_vs_memory"] > 0
+        and result["hot_vs_memory"] > 0
+        and result["rss_peak_mib"] > 0
+        and result["import_s"] > 0
+    )
     assert result["perpsim"]["plain"]["submits"] == result["perpsim"]["compiled"]["submits"] > 0
     assert result["floors"]["replay_vs_hftbacktest"]["met"] is None
     assert any("lanes64" in line for line in lines)
