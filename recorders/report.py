@@ -68,6 +68,8 @@ class RecordingReport:
     clock_corrected: bool = False
     latency_floor_ns: int = 0
     latency_least_ns: int = 0
+    # what the source does not say and the importer had to take for granted, a sentence each
+    assumptions: list[str] = field(default_factory=list)
     # what was wrong
     duplicates: int = 0
     reordered: int = 0

@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from matching.codes import BBO, DEPTH, FUNDING, GAP, MARK, SNAPSHOT, TRADE
-from matching.feed import I64, U8
+from matching.feed import I32, I64, U8
 from recorders.blocks import AUX_WIDTH, MessageBlock, empty_block, join
 from recorders.clock import ClockEstimate, ClockSeries
 
@@ -91,12 +91,40 @@ class Spool:
         if len(self._kind) >= CHUNK_MESSAGES or len(self._ticks) >= CHUNK_ROWS:
             self.flush()
 
+    def add_block(self, block: MessageBlock, made: I64 | None, seq: I64) -> None:
+        """Append a block of messages in receive order. ``made`` as in ``add``, None for 0 throughout; ``ts_recv_raw``
+        counts, ``ts_recv`` does not."""
+        self.flush()
+        for start in range(0, len(block), CHUNK_MESSAGES):
+            piece = block.cut(start, min(start + CHUNK_MESSAGES, len(block)))
+            columns = {
+                "ts_event": piece.ts_event,
+                "made": np.zeros(len(piece), np.int64) if made is None else made[start : start + len(piece)],
+                "recv": piece.ts_recv_raw,
+                "ref": piece.ref,
+                "seq": seq[start : start + len(piece)],
+                "count": np.diff(piece.row_start),
+                "aux": piece.aux.reshape(-1),
+            }
+            self._write(columns, piece.kind, piece.side, piece.px_ticks, piece.qty_lots)
+            self.messages += len(piece)
+
     def flush(self) -> None:
         """Write what is buffered to a chunk file."""
         if not self._kind:
             return
         columns = {name: np.frombuffer(column, np.int64) for name, column in self._columns.items() if len(column)}
         columns.setdefault("aux", np.zeros(0, np.int64))
+        self._write(
+            columns,
+            np.frombuffer(self._kind, np.uint8),
+            np.frombuffer(self._side, np.uint8),
+            np.frombuffer(self._ticks, np.int32),
+            np.frombuffer(self._lots, np.int32),
+        )
+        self._new_buffers()
+
+    def _write(self, columns: dict[str, I64], kind: U8, side: U8, ticks: I32, lots: I32) -> None:
         event, made, recv = columns["ts_event"], columns["made"], columns["recv"]
         self.clock.add(recv[made > 0], made[made > 0])
         self.first_ns = min(self.first_ns, int(event.min()))
@@ -105,15 +133,14 @@ class Spool:
         path = self._folder / f"{self._name}-{len(self._chunks)}.npz"
         np.savez(
             path,
-            kind=np.frombuffer(self._kind, np.uint8),
-            side=np.frombuffer(self._side, np.uint8),
-            ticks=np.frombuffer(self._ticks, np.int32),
-            lots=np.frombuffer(self._lots, np.int32),
+            kind=kind,
+            side=side,
+            ticks=ticks,
+            lots=lots,
             allow_pickle=False,
             **columns,
         )
         self._chunks.append(path)
-        self._new_buffers()
 
     def discard(self) -> None:
         """Remove the chunk files."""

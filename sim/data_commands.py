@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,16 +16,12 @@ VenueOption = Annotated[str | None, typer.Option("--venue", help="rule card of t
 SymbolOption = Annotated[str | None, typer.Option("--symbol", help="instrument, e.g. BTCUSDT")]
 
 
-class Source(StrEnum):
-    binance = "binance"
-    columns = "columns"
-    bitstamp = "bitstamp"
-
-
-@data_app.command("import")
+@data_app.command("import", epilog="`perpsim data formats` lists the formats; docs/formats.md has a section on each.")
 def data_import(
-    source: Annotated[Source, typer.Argument(help="what the files are", show_default=False)],
-    files: Annotated[list[Path], typer.Argument(help="files of captured lines (.gz too), or one folder")],
+    files: Annotated[
+        list[str],
+        typer.Argument(metavar="[FORMAT] FILES...", help="files, or a folder; their format first if it is not found"),
+    ],
     lake: LakeOption,
     venue: VenueOption = None,
     symbol: SymbolOption = None,
@@ -36,7 +31,9 @@ def data_import(
     latency_floor: Annotated[
         str | None, typer.Option(help="least latency left by a clock correction, e.g. 100us")
     ] = None,
-    latency: Annotated[str | None, typer.Option(help="columns: feed latency to add where the files have none")] = None,
+    latency: Annotated[
+        str | None, typer.Option(help="feed latency to add where the files have no receive times")
+    ] = None,
     replace: Annotated[bool, typer.Option("--replace", help="replace days that the lake already has")] = False,
     json_: Json = False,
 ) -> None:
@@ -44,12 +41,25 @@ def data_import(
     with errors():
         from recorders.clock import LATENCY_FLOOR_NS
         from recorders.commands import import_
+        from recorders.formats.registry import names
 
+        named = files[0] in names() or (len(files) > 1 and not Path(files[0]).exists())
+        source = files.pop(0) if named else None
         result = import_(
-            source.value, [str(file) for file in files], lake, venue=venue, symbol=symbol, instrument=instrument,
-            latency_floor_ns=_ns(latency_floor, LATENCY_FLOOR_NS), latency_ns=_ns(latency, 0), replace=replace,
+            source, files, lake, venue=venue, symbol=symbol, instrument=instrument,
+            latency_floor_ns=_ns(latency_floor, LATENCY_FLOOR_NS),
+            latency_ns=None if latency is None else _ns(latency, 0), replace=replace,
         )  # fmt: skip
         _finish(result, json_, "import")
+
+
+@data_app.command("formats")
+def data_formats(json_: Json = False) -> None:
+    """The formats that import reads: what they are and how they are recognised."""
+    with errors():
+        from recorders.formats.registry import table
+
+        _finish({"ok": True, "formats": table()}, json_, "formats")
 
 
 def _ns(text: str | None, default: int) -> int:

@@ -43,8 +43,19 @@ def _import(result: Result) -> Iterator[str]:
             yield f"{name}: {count}"
     for problem in result.get("problems", []):
         yield f"  {_problem(problem)}"
+    for sentence in dict.fromkeys(text for one in result["recordings"] for text in one.get("assumptions", [])):
+        yield f"assumed: {sentence}"
+    for what, count in result.get("unused", {}).items():
+        yield f"not used: {count:,} {what}"
     if not result["recordings"]:
         yield "nothing was imported"
+
+
+def _formats(result: Result) -> Iterator[str]:
+    for one in result["formats"]:
+        yield f"{one['format']}: {one['what']}"
+        yield f"    recognised: {one['recognised by']}"
+        yield f"    options: {', '.join(one['options']).replace('=', ' (must be given)') or 'none'}"
 
 
 def _problem(problem: Any) -> str:
@@ -104,6 +115,7 @@ def _gaps(result: Result) -> Iterator[str]:
 
 _LISTINGS: dict[str, Callable[[Result], Iterator[str]]] = {
     "import": _import,
+    "formats": _formats,
     "ls": _ls,
     "info": _info,
     "verify": _verify,

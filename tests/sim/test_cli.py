@@ -137,7 +137,7 @@ def test_a_strategys_exception_has_a_traceback_and_exit_code_1(folder: Path) -> 
         (("data", "ls", "--lake", "nowhere"), 2, "error: nowhere: is no folder"),
         (("data", "info", "--lake", "lake", "--symbol", "XRP"), 2, "has nothing of XRP"),
         (("data", "import", "binance", "none.gz", "--lake", "lake2"), 2, "none.gz"),
-        (("data", "import", "csv", "x", "--lake", "l"), 2, "Invalid value for"),
+        (("data", "import", "csv", "x", "--lake", "l"), 2, "unknown kind of source 'csv'"),
         (("compile", "run.toml"), 2, "is no Python file"),
         (("backtest", "run.toml", "--out", "/proc/none"), 2, "/proc/none"),
         (("nonsense",), 2, "No such command 'nonsense'"),
