@@ -47,6 +47,16 @@ class ClockSeries:
         found: I64 = low + (values[knot + 1] - low) * rest // self.step_ns
         return found
 
+    def between(self, start_ns: int, end_ns: int) -> ClockSeries | None:
+        """The part of the series that says what holds between two receive times; None if nothing is corrected there."""
+        last = len(self.offsets_ns) - 1
+        low = min(max(0, (start_ns - self.start_ns) // self.step_ns), last - 1)
+        high = min(max(low + 1, -((self.start_ns - end_ns) // self.step_ns)), last)
+        offsets = self.offsets_ns[low : high + 1]
+        if not any(offsets):
+            return None
+        return ClockSeries(self.start_ns + low * self.step_ns, self.step_ns, offsets, self.floor_ns)
+
     def as_dict(self) -> dict[str, Any]:
         return {
             "start_ns": self.start_ns,
@@ -77,6 +87,11 @@ class ClockEstimate:
     def offset_ns(self) -> int:
         """The least receive-minus-made time of all; 0 without messages."""
         return min(self.least.values(), default=0)
+
+    def least_between(self, start_ns: int, end_ns: int) -> int:
+        """The least receive-minus-made time between two receive times; 0 without messages."""
+        low, high = start_ns // STEP_NS, end_ns // STEP_NS
+        return min((least for step, least in self.least.items() if low <= step <= high), default=0)
 
     def series(self, floor_ns: int = LATENCY_FLOOR_NS, max_drift_ppm: int = MAX_DRIFT_PPM) -> ClockSeries | None:
         """The correction, or None where none is due."""

@@ -38,13 +38,17 @@ NEVER_NS: Final = (1 << 63) - 1
 
 class Line(NamedTuple):
     """One captured frame: receive time in ns, the file's place in the import, line number, the frame, and whether the
-    line stood out of order."""
+    line stood out of order. Where it came from a raw recording: what the wall clock said (None: the receive time) and
+    the connection; a reply carries the symbol that its request asked for."""
 
     recv_ns: int
     file: int
     number: int
     raw: bytes
-    moved: bool
+    moved: bool = False
+    wall_ns: int | None = None
+    connection: int = 0
+    symbol: str = ""
 
 
 @dataclass(slots=True)

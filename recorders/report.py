@@ -41,6 +41,7 @@ class RecordingReport:
     snapshots_refused: int = 0  # older than the diffs at hand, or replaced by another before it could join
     diffs: int = 0
     diffs_before_snapshot: int = 0  # dropped, as the venue's joining rule says
+    uncrossed: int = 0  # levels taken out or made smaller because the venue sends its book crossed
     gaps: int = 0
     resyncs: int = 0
     stale_ns: int = 0
@@ -77,6 +78,13 @@ class RecordingReport:
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
+
+
+@dataclass(slots=True)
+class Tally:
+    """Where what happens is counted now: the report of the recording, or of its day."""
+
+    report: RecordingReport
 
 
 @dataclass(slots=True)

@@ -10,7 +10,10 @@ At equal venue time: trades, best quotes, the book, marks, then order of receipt
 DEPTH, GAP) follow the venue's update ids, whatever their receive times; their corrected receive times never go back,
 because nobody can use a change before the ones that precede it, nor a buffered change before the snapshot it belongs
 to.
-"""
+
+A message whose venue time nobody said (``made`` is OWN_CLOCK) happened, for all that is known, when it was received:
+its ``ts_event`` is a time of the recorder's clock and is corrected with it. ``recv`` is the receive time that counts
+(in a raw recording: monotonic), ``raw`` the one that the wall clock wrote."""
 
 from __future__ import annotations
 
@@ -30,6 +33,7 @@ from recorders.clock import ClockEstimate, ClockSeries
 CHUNK_MESSAGES: Final = 1 << 16
 CHUNK_ROWS: Final = 1 << 20
 AGGREGATE: Final = 64  # spool-only kind: a print from aggTrade, a TRADE unless the recording has single prints
+OWN_CLOCK: Final = -1  # "made" of a message whose ts_event is a receive time
 SEQ_STEP: Final = 2  # between book messages, so that a SNAPSHOT fits in front of any of them
 
 _RANK: Final = np.zeros(256, np.int8)
@@ -50,11 +54,12 @@ class Spool:
         self.first_ns = (1 << 63) - 1
         self.last_ns = 0
         self.messages = 0
+        self.own_clock = False  # some messages happened when they were received, for all that is known
         self.dropped: list[tuple[int, int]] = []  # half-open ranges of ``seq`` of book messages not to hand out
         self._new_buffers()
 
     def _new_buffers(self) -> None:
-        self._columns = {name: array("q") for name in ("ts_event", "made", "recv", "ref", "seq", "count", "aux")}
+        self._columns = {name: array("q") for name in ("ts_event", "made", "recv", "raw", "ref", "seq", "count", "aux")}
         self._kind = bytearray()
         self._side = bytearray()
         self._ticks = array("i")
@@ -72,12 +77,15 @@ class Spool:
         ticks: list[int],
         lots: list[int],
         aux: tuple[int, int, int, int] | None = None,
+        raw: int | None = None,
     ) -> None:
-        """Append a message. ``made`` is max(engine, push) time, 0 for messages the importer makes itself."""
+        """Append a message. ``made`` is max(engine, push) time, 0 for messages the importer makes itself, OWN_CLOCK for
+        a ``ts_event`` that is a receive time; ``raw`` is the wall clock's receive time where it is not ``recv``."""
         columns = self._columns
         columns["ts_event"].append(ts_event)
         columns["made"].append(made)
         columns["recv"].append(recv)
+        columns["raw"].append(recv if raw is None else raw)
         columns["ref"].append(len(columns["aux"]) // AUX_WIDTH if aux is not None else ref)
         columns["seq"].append(seq)
         columns["count"].append(len(ticks))
@@ -127,6 +135,7 @@ class Spool:
     def _write(self, columns: dict[str, I64], kind: U8, side: U8, ticks: I32, lots: I32) -> None:
         event, made, recv = columns["ts_event"], columns["made"], columns["recv"]
         self.clock.add(recv[made > 0], made[made > 0])
+        self.own_clock |= bool((made == OWN_CLOCK).any())
         self.first_ns = min(self.first_ns, int(event.min()))
         self.last_ns = max(self.last_ns, int(event.max()))
         self._least.append(int(event.min()))
@@ -176,7 +185,10 @@ class Spool:
     def _chunk(self, path: Path, clock: ClockSeries | None, aggregates: bool) -> tuple[MessageBlock, I64]:
         with np.load(path, allow_pickle=False) as stored:
             columns = {name: stored[name] for name in stored.files}
-        raw = columns["recv"]
+        recv, event = columns["recv"], columns["ts_event"]
+        if clock is not None:
+            own = columns["made"] == OWN_CLOCK
+            event[own] -= clock.offset(event[own])
         kind: U8 = columns["kind"]
         keep = self._kept(kind, columns["seq"])
         if aggregates:
@@ -184,9 +196,9 @@ class Spool:
         else:
             keep &= kind != AGGREGATE
         block = MessageBlock(
-            ts_event=columns["ts_event"],
-            ts_recv=raw - clock.offset(raw) if clock is not None else raw.copy(),
-            ts_recv_raw=raw,
+            ts_event=event,
+            ts_recv=recv - clock.offset(recv) if clock is not None else recv.copy(),
+            ts_recv_raw=columns["raw"],
             kind=kind,
             ref=columns["ref"],
             row_start=np.concatenate((np.zeros(1, np.int64), np.cumsum(columns["count"]))),

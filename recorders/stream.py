@@ -10,59 +10,69 @@ the lake, whose book is carried on (``continues``), and no end of a session lies
 
 While a recording lasts, its messages go to a spool in receive order. When it ends, its clock is estimated, the messages
 are put in venue order, and the lake's writer lays them down while the audit book checks them.
-"""
+
+A raw recording says itself when it was away, so silence cuts nothing there (``by_silence``). It may still be growing,
+so each of its days is counted and written down apart, as a recording that ``continues`` the day before (``daily``):
+what comes later then changes no day that is past."""
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from matching.codes import BBO, BUY, FORCE, MARK, OFFBOOK, SELL, TRADE
+from recorders.clock import ClockSeries
 from recorders.files import SourceFile
-from recorders.joining import BookJoin
-from recorders.lines import Line, RawFile
-from recorders.report import ImportReport, Problems, RecordingReport
-from recorders.spool import AGGREGATE, Spool
+from recorders.joining import BookJoin, Received, Seen
+from recorders.lines import Line
+from recorders.report import ImportReport, Problems, RecordingReport, Tally
+from recorders.spool import AGGREGATE, OWN_CLOCK, Spool
 from recorders.writer import FeedWriter
 from venues.instruments import Instrument
 from venues.market_data import AggTrade, BookTicker, DepthDiff, DepthSnapshot, ForceOrder, MarkPrice, Trade
+from venues.market_feeds import market_feed
 from venues.rules import DAY_NS
 
 SESSION_SILENCE_NS: Final = 60_000_000_000
 FILE_SILENCE_NS: Final = 5_000_000_000
 LATE_NS: Final = 60_000_000_000  # engine time this far off the messages before it is no engine time
 UNDECIDED_MAX: Final = 4096
-IDS_REMEMBERED: Final = 8192
+CLOCK_MARGIN_NS: Final = 120_000_000_000  # of the clock series kept with a day, on either side of it
 _SIDES: Final = (b"\0", b"\1")
 
 
-class _Seen:
-    """What the last ``IDS_REMEMBERED`` messages of a stream were, to drop those that a recorder received twice."""
+class InputFile(Protocol):
+    """A file that frames come from: what problems are charged to."""
 
-    def __init__(self) -> None:
-        self._ids: OrderedDict[int | tuple[int, ...], None] = OrderedDict()
+    malformed: int
 
-    def repeats(self, key: int | tuple[int, ...]) -> bool:
-        if key in self._ids:
-            return True
-        self._ids[key] = None
-        if len(self._ids) > IDS_REMEMBERED:
-            self._ids.popitem(last=False)
-        return False
+    @property
+    def name(self) -> str: ...
 
 
 @dataclass(slots=True)
 class Shared:
     """What all streams of one import share."""
 
-    files: list[RawFile]
+    files: Sequence[InputFile]
     sources: list[SourceFile]
     problems: Problems
     report: ImportReport
     spool_folder: Path
     floor_ns: int
+    by_silence: bool = True
+    daily: bool = False
+
+
+@dataclass(slots=True)
+class _Day:
+    """A day of a recording, or all of it."""
+
+    report: RecordingReport
+    ids: tuple[int, int] | None = None  # least and largest id of a print
+    files: set[int] = field(default_factory=set)
 
 
 class InstrumentStream:
@@ -73,6 +83,7 @@ class InstrumentStream:
         self.instrument = instrument
         self.writer = writer
         self.price_ticks = 0  # about where the market is
+        self._feed = market_feed(instrument.venue)
         self._undecided: list[tuple[Any, Line]] | None = None
         self._recv_last = 0
         self._file_last = -1
@@ -82,20 +93,42 @@ class InstrumentStream:
 
     def _start(self) -> None:
         """A new recording."""
-        self.report = RecordingReport("", self.instrument.venue, self.instrument.symbol)
+        self._days: dict[int, _Day] = {}
+        self._tally = Tally(RecordingReport("", self.instrument.venue, self.instrument.symbol))
+        self._day = self._days[0] = _Day(self._tally.report)
+        self._day_number = 0
+        if self._shared.daily:
+            self._days.clear()
         self._spool = Spool(self._shared.spool_folder, f"{self.instrument.symbol}-{self._count}")
         self._count += 1
-        self._join = BookJoin(self._spool, self.report, self._shared.problems)
+        self._join = BookJoin(self._spool, self._tally, self._shared.problems, self._feed)
         self._seq = 0
         self._quiet_ns = 0  # longest silence since the last diff
         self._made_last = self._event_last = self._recv_of_made = 0
-        self._trades = _Seen()
-        self._aggregates = _Seen()
-        self._quotes = _Seen()
-        self._marks = _Seen()
-        self._forced = _Seen()
-        self._ids: tuple[int, int] | None = None
-        self._files: set[int] = set()
+        self._trades = Seen()
+        self._aggregates = Seen()
+        self._quotes = Seen()
+        self._marks = Seen()
+        self._forced = Seen()
+
+    @property
+    def report(self) -> RecordingReport:
+        """Where what happens now is counted."""
+        return self._tally.report
+
+    def _turn(self, ts_ns: int) -> None:
+        """Count what happens at an instant of venue time where it belongs."""
+        if not self._shared.daily or ts_ns // DAY_NS == self._day_number:
+            return
+        self._day_number = ts_ns // DAY_NS
+        self._day = self._day_of(ts_ns)
+        self._tally.report = self._day.report
+
+    def _day_of(self, ts_ns: int) -> _Day:
+        number = ts_ns // DAY_NS if self._shared.daily else 0
+        if number not in self._days:
+            self._days[number] = _Day(RecordingReport("", self.instrument.venue, self.instrument.symbol))
+        return self._days[number]
 
     # -- recordings
 
@@ -104,8 +137,10 @@ class InstrumentStream:
         silence_ns = line.recv_ns - self._recv_last if self._recv_last else 0
         moved_on = self._file_last >= 0 and line.file != self._file_last
         self._recv_last, self._file_last = line.recv_ns, line.file
-        if self._undecided is None and (
-            silence_ns >= SESSION_SILENCE_NS or (moved_on and silence_ns >= FILE_SILENCE_NS)
+        if (
+            self._shared.by_silence
+            and self._undecided is None
+            and (silence_ns >= SESSION_SILENCE_NS or (moved_on and silence_ns >= FILE_SILENCE_NS))
         ):
             self._undecided = []
             self._silence_ns = silence_ns
@@ -115,7 +150,7 @@ class InstrumentStream:
         self._undecided.append((record, line))
         if isinstance(record, DepthDiff):
             self._decide(not self._join.continues(record) or self._join.last_id is None)
-        elif len(self._undecided) >= UNDECIDED_MAX:
+        elif (isinstance(record, DepthSnapshot) and record.in_stream) or len(self._undecided) >= UNDECIDED_MAX:
             self._decide(self._silence_ns >= SESSION_SILENCE_NS)
 
     def _decide(self, another: bool) -> None:
@@ -132,72 +167,122 @@ class InstrumentStream:
             self._decide(self._silence_ns >= SESSION_SILENCE_NS)
         self.finish()
 
+    def interrupted(self, kind: int, line: Line, why: str) -> None:
+        """The recorder says that from here on something of the book is missing."""
+        if self._undecided is not None:
+            self._decide(False)
+        self._turn(line.recv_ns)
+        self._join.interrupted(kind, Received(None, line.recv_ns, self._name(line), line.number, 0, line.wall_ns), why)
+
     def finish(self) -> None:
         """End the recording: estimate its clock, put it in order, write it."""
-        report, spool, writer = self.report, self._spool, self.writer
+        spool, writer = self._spool, self.writer
         self._join.finish()
         spool.flush()
         if spool.messages:
-            report.recording = f"{report.venue}/{report.instrument}/{report.first_recv_ns}"
-            report.sources = [self._shared.sources[k].as_dict() for k in sorted(self._files)]
             series = spool.clock.series(self._shared.floor_ns)
-            report.clock_offset_ns = spool.clock.offset_ns
-            report.clock_corrected = series is not None
-            report.latency_floor_ns = self._shared.floor_ns
-            report.latency_least_ns = self._shared.floor_ns if series is not None else report.clock_offset_ns
-            writer.begin(report.recording, spool.first_ns, spool.last_ns)
-            first_ns = last_ns = 0
-            for block in spool.venue_order(series, aggregates=not report.trades):
-                first_ns = first_ns or int(block.ts_event[0])
-                last_ns = int(block.ts_event[-1])
-                writer.append(block)
-            counts = writer.flush()
-            report.first_ns, report.last_ns = first_ns, last_ns
-            report.messages, report.rows = writer.messages, writer.rows
-            report.crossed, report.bbo_equal, report.bbo_different = (
-                counts.crossed,
-                counts.bbo_equal,
-                counts.bbo_different,
-            )
-            report.bbo_examples = counts.examples
-            self._close_gaps(report, last_ns)
-            writer.end(report.as_dict(), None if series is None else series.as_dict())
-            self._shared.report.recordings.append(report)
+            single = any(day.report.trades for day in self._days.values())
+            now: _Day | None = None
+            before = ""
+            for block in spool.venue_order(series, aggregates=not single):
+                while len(block):
+                    first_ns = int(block.ts_event[0])
+                    day = self._day_of(first_ns)
+                    if day is not now:
+                        before = self._end(now, series) if now is not None else ""
+                        self._begin(day, before, first_ns, int(block.ts_recv_raw[0]))
+                        now = day
+                    stop = len(block)
+                    if self._shared.daily:
+                        stop = int(block.ts_event.searchsorted((first_ns // DAY_NS + 1) * DAY_NS))
+                    writer.append(block.cut(0, stop))
+                    day.report.last_ns = int(block.ts_event[stop - 1])
+                    block = block.cut(stop, len(block))
+            if now is not None:
+                self._end(now, series)
+            self._check_join()
+        for number in sorted(self._days):
+            if spool.messages and self._days[number].report.lines:
+                self._shared.report.recordings.append(self._days[number].report)
         spool.discard()
         self._start()
 
-    def _close_gaps(self, report: RecordingReport, last_ns: int) -> None:
-        if report.trades:
-            if self._ids is not None:
-                low, high = self._ids
-                report.trades_missing = max(0, high - low + 1 - report.trades - report.offbook)
-        else:
+    def _begin(self, day: _Day, before: str, first_ns: int, raw_ns: int) -> None:
+        """Start writing a recording, or the next day of one, in which ``before`` is the name of the day before."""
+        report, spool = day.report, self._spool
+        report.first_recv_ns = report.first_recv_ns or raw_ns
+        report.last_recv_ns = report.last_recv_ns or raw_ns
+        report.recording = f"{report.venue}/{report.instrument}/{report.first_recv_ns}"
+        report.continues = before or report.continues
+        report.sources = [self._shared.sources[k].as_dict() for k in sorted(day.files)]
+        report.first_ns = first_ns
+        low, high = spool.first_ns, spool.last_ns
+        if spool.own_clock:
+            high += self._shared.floor_ns - min(0, spool.clock.offset_ns)  # as far as the correction can move them
+        if self._shared.daily:
+            start_ns = first_ns // DAY_NS * DAY_NS
+            low, high = max(low, start_ns), start_ns + DAY_NS - 1
+        self.writer.begin(report.recording, low, high, continues=bool(before))
+
+    def _end(self, day: _Day, series: ClockSeries | None) -> str:
+        """Finish what ``_begin`` started; returns its name."""
+        report, writer, clock = day.report, self.writer, self._spool.clock
+        offset_ns = clock.offset_ns
+        if self._shared.daily:
+            start_ns = report.first_ns // DAY_NS * DAY_NS
+            limits = start_ns - CLOCK_MARGIN_NS, start_ns + DAY_NS + CLOCK_MARGIN_NS
+            offset_ns = clock.least_between(*limits)
+            series = None if series is None else series.between(*limits)
+        report.clock_offset_ns = offset_ns
+        report.clock_corrected = series is not None
+        report.latency_floor_ns = self._shared.floor_ns
+        report.latency_least_ns = self._shared.floor_ns if series is not None else report.clock_offset_ns
+        counts = writer.flush()
+        report.messages, report.rows = writer.messages, writer.rows
+        report.crossed, report.bbo_equal = counts.crossed, counts.bbo_equal
+        report.bbo_different, report.bbo_examples = counts.bbo_different, counts.examples
+        report.stale_at_end = not (writer.track.valid if self._shared.daily else self._join.valid)
+        self._close_gaps(day)
+        writer.end(report.as_dict(), None if series is None else series.as_dict())
+        return report.recording
+
+    def _close_gaps(self, day: _Day) -> None:
+        report = day.report
+        if not any(other.report.trades for other in self._days.values()):
             report.trades, report.aggregates_unused = report.aggregates_unused, 0
-        report.stale_at_end = not self._join.valid
-        if report.diffs and report.stale_at_end and not report.gap_list:
-            self._shared.problems.add(
-                report.sources[0]["name"], 0, "no_snapshot",
-                f"{report.venue} {report.instrument}: no snapshot that the depth updates join: "
-                "the book is unknown from the first message to the last",
-            )  # fmt: skip
+        elif day.ids is not None and self._feed.trades_counted:
+            low, high = day.ids
+            report.trades_missing = max(0, high - low + 1 - report.trades - report.offbook)
         stale_from = None
         for gap in report.gap_list:
-            end_ns = last_ns if gap["end_ns"] is None else gap["end_ns"]
+            end_ns = report.last_ns if gap["end_ns"] is None else gap["end_ns"]
             gap["stale_ns"] = end_ns - gap["start_ns"]
             if stale_from is None or gap["start_ns"] >= stale_from:
                 report.stale_ns += gap["stale_ns"]
             stale_from = end_ns
 
+    def _check_join(self) -> None:
+        """Name a recording of whose depth nothing can be used."""
+        reports = [day.report for day in self._days.values()]
+        if any(report.diffs for report in reports) and not self._join.valid and not any(r.gap_list for r in reports):
+            self._shared.problems.add(
+                reports[0].sources[0]["name"], 0, "no_snapshot",
+                f"{self.instrument.venue} {self.instrument.symbol}: no snapshot that the depth updates join: "
+                "the book is unknown from the first message to the last",
+            )  # fmt: skip
+
     # -- records
 
     def _put(self, record: Any, line: Line, silence_ns: int) -> None:
+        self._turn(record.ts_event_ns or record.ts_push_ns or line.recv_ns)
         report = self.report
         self._quiet_ns = max(self._quiet_ns, silence_ns)
-        report.first_recv_ns = report.first_recv_ns or line.recv_ns
-        report.last_recv_ns = line.recv_ns
+        wall_ns = line.recv_ns if line.wall_ns is None else line.wall_ns
+        report.first_recv_ns = report.first_recv_ns or wall_ns
+        report.last_recv_ns = wall_ns
         report.lines += 1
         report.reordered += line.moved
-        self._files.add(line.file)
+        self._day.files.add(line.file)
         if not self._sane_time(record, line):
             return
         handler = _HANDLERS[type(record)]
@@ -206,7 +291,10 @@ class InstrumentStream:
         elif isinstance(record, DepthDiff):
             self._depth(record, line)
         else:
-            self._join.snapshot(record, line.recv_ns, self._name(line), line.number)
+            self._join.snapshot(self._received(record, line))
+
+    def _received(self, record: Any, line: Line) -> Received:
+        return Received(record, line.recv_ns, self._name(line), line.number, self._quiet_ns, line.wall_ns)
 
     def _name(self, line: Line) -> str:
         return self._shared.files[line.file].name
@@ -214,6 +302,9 @@ class InstrumentStream:
     def _sane_time(self, record: Any, line: Line) -> bool:
         """Refuse engine times that cannot be: they would bend the clock estimate and the order of everything else."""
         event, made, recv = record.ts_event_ns, max(record.ts_event_ns, record.ts_push_ns), line.recv_ns
+        if not made:
+            return True
+        event = event or made
         snapshot = isinstance(record, DepthSnapshot)  # its engine time is the book's last change, however long ago
         why = ""
         if abs(recv - made) > DAY_NS:
@@ -243,28 +334,41 @@ class InstrumentStream:
     def _add(
         self, kind: int, record: Any, line: Line, ref: int, sides: bytes, ticks: list[int], lots: list[int]
     ) -> None:
+        self._spool_one(kind, record, line, ref, sides, ticks, lots, None)
+
+    def _spool_one(
+        self,
+        kind: int,
+        record: Any,
+        line: Line,
+        ref: int,
+        sides: bytes,
+        ticks: list[int],
+        lots: list[int],
+        aux: tuple[int, int, int, int] | None,
+    ) -> None:
         self._seq += 1
-        event = record.ts_event_ns
-        made = max(event, record.ts_push_ns)
-        self._spool.add(kind, event, made, line.recv_ns, ref, self._seq, sides, ticks, lots)
+        event = record.ts_event_ns or record.ts_push_ns or line.recv_ns
+        made = max(record.ts_event_ns, record.ts_push_ns) or OWN_CLOCK
+        self._spool.add(kind, event, made, line.recv_ns, ref, self._seq, sides, ticks, lots, aux, line.wall_ns)
 
     def _depth(self, record: DepthDiff, line: Line) -> None:
         if record.bid_ticks:
             self.price_ticks = max(record.bid_ticks)
-        if self._count == 1 and not self.report.diffs and self._join.last_id is None:
+        if self._shared.by_silence and self._count == 1 and not self.report.diffs and self._join.last_id is None:
             found = self.writer.book_before(record.ts_event_ns)
             if found is not None and found[1].update_id == record.previous_id:
                 self.report.continues = found[0]
                 self._join.carry_on(record, line.recv_ns, found[1].book)
-        self._join.diff(record, line.recv_ns, self._name(line), line.number, self._quiet_ns)
+        self._join.diff(self._received(record, line))
         self._quiet_ns = 0
 
     def _trade(self, record: Trade, line: Line) -> None:
         if self._trades.repeats(record.trade_id):
             self._repeated(line, f"trade {record.trade_id}")
             return
-        low, high = self._ids or (record.trade_id, record.trade_id)
-        self._ids = (min(low, record.trade_id), max(high, record.trade_id))
+        low, high = self._day.ids or (record.trade_id, record.trade_id)
+        self._day.ids = (min(low, record.trade_id), max(high, record.trade_id))
         if record.on_book:
             self.report.trades += 1
             self.price_ticks = record.ticks
@@ -295,24 +399,19 @@ class InstrumentStream:
         self._add(BBO, record, line, record.update_id, sides, ticks, lots)
 
     def _mark(self, record: MarkPrice, line: Line) -> None:
-        if self._marks.repeats(record.ts_event_ns):
+        key = (
+            record.ts_event_ns or line.recv_ns,
+            record.mark_e8,
+            record.index_e8,
+            record.rate_e12,
+            record.next_funding_ns,
+        )
+        if self._marks.repeats(key):
             self._repeated(line, f"mark price of {record.ts_event_ns}")
             return
         self.report.marks += 1
-        self._seq += 1
-        event = record.ts_event_ns
-        self._spool.add(
-            MARK,
-            event,
-            max(event, record.ts_push_ns),
-            line.recv_ns,
-            0,
-            self._seq,
-            b"",
-            [],
-            [],
-            (record.mark_e8, record.index_e8, record.rate_e12 or 0, record.next_funding_ns),
-        )
+        aux = (record.mark_e8, record.index_e8, record.rate_e12 or 0, record.next_funding_ns)
+        self._spool_one(MARK, record, line, 0, b"", [], [], aux)
 
     def _force(self, record: ForceOrder, line: Line) -> None:
         if self._forced.repeats((record.ts_event_ns, record.side, record.ticks, record.lots)):

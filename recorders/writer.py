@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from decimal import Decimal
 from functools import cache
@@ -100,7 +101,18 @@ class _Day:
 class FeedWriter:
     """Writes one instrument's feed. Use ``begin``, ``append``..., ``end`` for each recording, then ``close``."""
 
-    def __init__(self, root: Path, instrument: Instrument, sources: list[SourceFile], *, replace: bool = False) -> None:
+    def __init__(
+        self,
+        root: Path,
+        instrument: Instrument,
+        sources: list[SourceFile],
+        *,
+        replace: bool = False,
+        owns: Callable[[dict[str, Any]], bool] | None = None,
+    ) -> None:
+        """``owns`` says of the report of a recording in the lake whether it is from the same source, to be replaced;
+        by default it is when all its source files are among ``sources``."""
+        self._owns = owns
         self.root = root
         self.instrument = instrument
         self.sources = sources
@@ -135,12 +147,16 @@ class FeedWriter:
                     return (report["recording"], track) if track.valid else None
         return None
 
-    def begin(self, recording: str, first_ns: int, last_ns: int) -> None:
-        """Start a recording whose messages have venue times within ``first_ns..last_ns``."""
+    def begin(self, recording: str, first_ns: int, last_ns: int, *, continues: bool = False) -> None:
+        """Start a recording whose messages have venue times within ``first_ns..last_ns``; one that ``continues`` the
+        recording before carries its book on."""
         first_day = date_of_ns(first_ns)
         for day in [d for d in self._days if d < first_day]:
             self._finish(day)
-        self.track.restart()
+        if continues:
+            self.track.counts = BookCounts()
+        else:
+            self.track.restart()
         self.rows = self.messages = 0
         self._span, self._name = (first_ns, last_ns), recording
         self._days_of_recording = []
@@ -204,7 +220,8 @@ class FeedWriter:
             blocks = [block for block in old.blocks if block.recording == index]
             overlaps = blocks[0].first_event <= self._span[1] and self._span[0] <= blocks[-1].last_event
             theirs = {source["sha256"] for source in report.get("sources", [])}
-            same = bool(theirs) and theirs <= mine  # all its files again; with some of them its clock would be another
+            # All its files again; with some of them its clock would be another.
+            same = bool(theirs) and theirs <= mine if self._owns is None else self._owns(report)
             if overlaps and not same and not self.replace:
                 raise InputError(
                     f"already holds recording {report['recording']}, which overlaps {self._name} and comes from "
