@@ -21,6 +21,7 @@ from recorders.raw.notes import (
 )
 from recorders.raw.reader import Damage, RawRecording, SegmentState, open_recordings
 from recorders.raw.records import FRAME_IN, FRAME_OUT, KINDS, NOTE, REPLY, REQUEST, RawRecord
+from recorders.raw.redact import Redactor
 from recorders.raw.writer import RawWriter, RecordingStopped
 
 __all__ = [
@@ -42,6 +43,7 @@ __all__ = [
     "RawRecording",
     "RawWriter",
     "RecordingStopped",
+    "Redactor",
     "Resynced",
     "SegmentState",
     "Started",

@@ -25,7 +25,8 @@ from typing import Any, Final, NoReturn
 import msgspec
 
 from recorders.raw.notes import RECORDER, Gap, Note, Stopped, encode_note
-from recorders.raw.records import KINDS, NOTE
+from recorders.raw.records import FRAME_IN, KINDS, NOTE
+from recorders.raw.redact import LISTEN_KEY, QUICK_BYTES, Redactor
 from recorders.raw.segment import (
     ABOUT,
     COUNT_MAX,
@@ -70,10 +71,10 @@ class RecordingStopped(LocalError):  # noqa: N818  # an end, not a kind of mista
 class RawWriter:
     """One recording, being written below ``root``.
 
-    ``about`` is what is recorded (a JSON object without secrets). ``rotate_ns``: segments end at whole multiples of
-    it in UTC; ``rotate_bytes``: or when they are this big; ``block_bytes`` and ``sync_ns`` bound what a kill can
-    lose. Raises ``RecordingStopped`` when the folder or first segment cannot be written, ``InputError`` for
-    impossible settings.
+    ``about`` is what is recorded (a JSON object). Secrets are taken out of everything (``redactor``). ``rotate_ns``:
+    segments end at whole multiples of it in UTC; ``rotate_bytes``: or when they are this big; ``block_bytes`` and
+    ``sync_ns`` bound what a kill can lose. Raises ``RecordingStopped`` when the folder or first segment cannot be
+    written, ``InputError`` for impossible settings.
     """
 
     def __init__(
@@ -84,6 +85,7 @@ class RawWriter:
         files: Files | None = None,
         clock: Clock | None = None,
         entropy: Entropy | None = None,
+        redactor: Redactor | None = None,
         rotate_bytes: int = ROTATE_BYTES,
         rotate_ns: int = ROTATE_NS,
         block_bytes: int = BLOCK_BYTES,
@@ -97,7 +99,9 @@ class RawWriter:
         self._clock: Clock = clock or SystemClock()
         self._rotate_bytes, self._rotate_ns = rotate_bytes, rotate_ns
         self._block_bytes, self._sync_ns = block_bytes, sync_ns
-        self._about = _plain(about)
+        self.redactor = redactor or Redactor()
+        self._watched = self.redactor.watched
+        self._about = _plain(about, self.redactor)
         self._started_wall_ns, self._started_mono_ns = self._clock.wall_ns(), self._clock.monotonic_ns()
         self.id = (entropy or SystemEntropy()).token(8).hex()
         self._tag = int(self.id, 16)
@@ -135,6 +139,8 @@ class RawWriter:
         Raises ``RecordingStopped`` after the first failed write, ``InputError`` for what cannot be recorded (the
         recording goes on).
         """
+        if kind != FRAME_IN or connection in self._watched or (len(payload) < QUICK_BYTES and LISTEN_KEY in payload):
+            payload = self.redactor.payload(kind, connection, payload)
         if kind not in KINDS or connection >> 32 or (wall_ns | mono_ns) >> 63 or len(payload) > PAYLOAD_MAX:
             raise InputError(_why_not(kind, connection, wall_ns, mono_ns, payload), source=str(self.path))
         if self._file is None:
@@ -269,14 +275,14 @@ def _check(name: str, value: int, least: int, most: int) -> None:
         raise InputError(f"must be from {least} to {most}, not {value}", source="recording", field=name)
 
 
-def _plain(about: dict[str, Any]) -> dict[str, Any]:
+def _plain(about: dict[str, Any], redactor: Redactor) -> dict[str, Any]:
     try:
         content = msgspec.json.encode(about)
     except (TypeError, ValueError) as error:
         raise InputError(f"is no JSON: {error}", source="recording", field="about") from None
     if len(content) > JSON_MAX // 2:
         raise InputError(f"{len(content)} bytes are too much", source="recording", field="about")
-    plain: dict[str, Any] = msgspec.json.decode(content)
+    plain: dict[str, Any] = msgspec.json.decode(redactor.text(content))
     return plain
 
 

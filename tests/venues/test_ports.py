@@ -23,6 +23,7 @@ from venues.ports import (
     SystemTransport,
     Transport,
     VirtualClock,
+    is_claimed,
 )
 
 BOUND_SECONDS = 10  # of every test with a socket: loopback answers in milliseconds
@@ -83,6 +84,52 @@ def test_files_write_whole_append_and_read(files: Files, tmp_path: Path) -> None
     assert files.read(log) == b"abc"
     with pytest.raises(FileNotFoundError):
         files.read(tmp_path / "absent")
+
+
+@pytest.mark.parametrize("files", [SystemFiles(), MemoryFiles()], ids=["system", "memory"])
+def test_new_files_claims_and_reserves_are_ones_own(files: Files, tmp_path: Path) -> None:
+    folder = tmp_path / "deep" / "mine"
+    claim = files.claim(folder)
+    with pytest.raises(FileExistsError):
+        files.claim(folder)
+    opened = files.create(folder / "1")
+    opened.append(b"a")
+    opened.sync()
+    opened.close()
+    opened.close()
+    with pytest.raises(FileExistsError):
+        files.create(folder / "1")
+    reserve = files.reserve(folder / "reserve", 10)
+    assert files.read(folder / "reserve") == bytes(10)
+    with pytest.raises(LocalError, match="11 bytes do not fit into 10"):
+        reserve.write(b"12345678901")
+    reserve.write(b"1234")
+    assert files.read(folder / "reserve") == b"1234" + bytes(6)
+    reserve.remove()
+    with pytest.raises(FileNotFoundError):
+        files.read(folder / "reserve")
+    claim.release()
+    claim.release()
+    with pytest.raises(FileExistsError):
+        files.claim(folder)  # it is there: a claim is of a new folder
+
+
+def test_whether_a_claim_is_held_can_be_asked(tmp_path: Path) -> None:
+    claim = SystemFiles().claim(tmp_path / "mine")
+    assert is_claimed(tmp_path / "mine") and not is_claimed(tmp_path)
+    claim.release()
+    assert not is_claimed(tmp_path / "mine")
+
+
+def test_a_failed_append_is_not_tried_again(tmp_path: Path) -> None:
+    opened = SystemFiles().append(tmp_path / "f")
+    opened.append(b"one")
+    os.close(opened._handle)
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        opened.append(b"two")
+    opened._handle = -1
+    opened.close()
+    assert (tmp_path / "f").read_bytes() == b"one"
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
