@@ -6,13 +6,14 @@ BIN := $(VENV)/bin
 PYTEST_ARGS ?= -q
 KERNELS := $(wildcard matching/*.py matching/*.pxd sim/*.pxd sim/*.py sim/bench/*.pxd) setup.py
 
-.PHONY: demo test lint types check bench clean help
+.PHONY: demo test lint types check notebooks bench clean help
 .DEFAULT_GOAL := help
 
 help:
 	@echo 'make demo    environment, compiled kernels, an offline demonstration run and its report'
 	@echo 'make test    everything the test suite needs, then the suite'
 	@echo 'make check   lint and types'
+	@echo 'make notebooks  runs the notebooks and writes them as pages to build/notebooks'
 	@echo 'make bench   the benchmark (make bench ARGS="--peers" runs the peers too)'
 	@echo 'make clean   removes what builds and runs left behind'
 
@@ -45,6 +46,9 @@ lint: $(VENV)/.installed
 
 types: $(VENV)/.installed
 	$(BIN)/mypy
+
+notebooks: $(VENV)/.compiled
+	$(BIN)/python tests/tools/notebooks.py build/notebooks
 
 bench: $(VENV)/.compiled
 	$(BIN)/perpsim bench $(ARGS)
