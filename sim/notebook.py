@@ -6,6 +6,7 @@ folder that the environment variable ``PERPSIM_DATA`` names.
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -37,8 +38,7 @@ def show(figure: Figure, title: str, height: int = 420) -> None:
     if "ipykernel" not in sys.modules:
         print(f"figure: {title}")
         return
-    from IPython.display import HTML, display
-
+    shell: Any = importlib.import_module("IPython.display")
     page = figure.to_html(full_html=False, include_plotlyjs=PLOTLY["include_plotlyjs"])
     PLOTLY["include_plotlyjs"] = False
-    display(HTML(page))
+    shell.display(shell.HTML(page))
