@@ -12,9 +12,13 @@ from typing import Final, Protocol
 
 from venues.binance.codec import BinanceCodec
 from venues.bybit.codec import BybitCodec
+from venues.deribit.codec import DeribitCodec
+from venues.dydx.codec import DydxCodec
 from venues.errors import InstrumentError
+from venues.hyperliquid.codec import HyperliquidCodec
 from venues.instruments import Instrument
 from venues.market_data import Record
+from venues.okx.codec import OkxCodec
 
 
 class MarketCodec(Protocol):
@@ -37,6 +41,10 @@ _CODECS: Final[dict[str, Callable[[Iterable[Instrument]], MarketCodec]]] = {
     "binance_coinm": BinanceCodec,
     "bybit_linear": BybitCodec,
     "bybit_inverse": BybitCodec,
+    "okx": OkxCodec,
+    "hyperliquid": HyperliquidCodec,
+    "dydx": DydxCodec,
+    "deribit": DeribitCodec,
 }
 
 

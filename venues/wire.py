@@ -21,8 +21,9 @@ import msgspec
 
 from matching.codes import BUY
 from venues.errors import InstrumentError, PayloadError
-from venues.instruments import MAX_INT64, MAX_TEXT, Instrument, ParseCache, mark_e8_from_str, scaled_from_str
-from venues.market_data import Batch, Other, Record, Single
+from venues.facts import HOUR_NS
+from venues.instruments import CACHE_ENTRIES, MAX_INT64, MAX_TEXT, Instrument, mark_e8_from_str, scaled_from_str
+from venues.market_data import Batch, Other, Record, Single, Trade
 
 MS: Final = 1_000_000  # nanoseconds
 MAX_MS: Final = 9_223_372_036_853  # the last millisecond that int64 nanoseconds can hold
@@ -169,6 +170,22 @@ def together(records: Sequence[Single], event: str, symbol: str) -> Record:
     return Batch(tuple(records)) if records else Other(event, symbol)
 
 
+def oldest_first(record: Record) -> Record:
+    """The trades of a REST answer, which has the newest first, in the order in which they happened."""
+    if not isinstance(record, Batch):
+        return record
+    oldest = list(record.records)
+    oldest.reverse()  # sorting is stable, so those of one time are turned around too
+    oldest.sort(key=lambda found: found.ts_event_ns if isinstance(found, Trade) else 0)
+    return Batch(tuple(oldest))
+
+
+def next_hour_ns(ts_ns: int) -> int:
+    """The first full hour after a time; 0 where the time is not known."""
+    following = ts_ns - ts_ns % HOUR_NS + HOUR_NS
+    return following if ts_ns > 0 and following <= MAX_INT64 else 0
+
+
 def id_of(text: str) -> int:
     """A venue's trade id as a stable int64: itself where it is a number that fits, the leading 63 bits of a UUID, and
     63 bits of BLAKE2b of any other text. Equal ids stay equal; different ones collide with odds of 2**-58 or so a pair
@@ -198,11 +215,19 @@ def plain_number(text: bytes | str) -> str:
     return shown
 
 
-class NumberCache(ParseCache):
-    """A ``ParseCache`` for numbers as JSON writes them, ``bytes`` of ``msgspec.Raw``: ``cache[bytes(raw)]``."""
+class NumberCache(dict[bytes, int]):
+    """A parse cache for numbers as JSON writes them: ``cache[bytes(raw)]`` of a ``msgspec.Raw``. Emptied when full."""
 
     def __init__(self, parse: Callable[[str], int]) -> None:
-        super().__init__(lambda text: parse(plain_number(text)))
+        super().__init__()
+        self._parse = parse
+
+    def __missing__(self, text: bytes) -> int:
+        value = self._parse(plain_number(text))
+        if len(self) >= CACHE_ENTRIES:
+            self.clear()
+        self[text] = value
+        return value
 
 
 def located(text: str) -> tuple[str, str]:

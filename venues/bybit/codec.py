@@ -36,7 +36,7 @@ from venues.bybit.reasons import ERROR_CODES
 from venues.errors import InstrumentError, VenueError
 from venues.instruments import Instrument
 from venues.market_data import BookTicker, DepthDiff, DepthSnapshot, ForceOrder, MarkPrice, Other, Record, Single, Trade
-from venues.wire import MARKET, MS, UNDECODABLE, Grid, Id, Levels, Ms, WireCodec, id_of, shown, together
+from venues.wire import MARKET, MS, UNDECODABLE, Grid, Id, Levels, Ms, WireCodec, id_of, oldest_first, shown, together
 
 DEPTHS: Final = ("1", "50", "200", "500", "1000")
 
@@ -388,7 +388,7 @@ class BybitCodec(WireCodec):
             self._trade(row, self.time_ns(row.time, f"result.list[{n}].time"), 0, f"result.list[{n}]")
             for n, row in enumerate(message.result.rows)
         ]
-        return together(records, "recent-trade", "")
+        return oldest_first(together(records, "recent-trade", ""))
 
 
 _SIDES: Final = {"Buy": BUY, "Sell": SELL}
