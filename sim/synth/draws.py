@@ -158,8 +158,9 @@ def gauss_array_q16(key: int, first: int, count: int) -> I64:
     return total
 
 
-def lognormal_array(gauss_q16: I64, median: int, spread_q16: int) -> I64:
-    """As ``Draws.lognormal`` over an array of near-normal values; median below 2^30, the result below 2^31."""
+def lognormal_array(gauss_q16: I64, median: int | I64, spread_q16: int | I64) -> I64:
+    """As ``Draws.lognormal`` over an array of near-normal values; median below 2^30, the result below 2^31. Median and
+    spread may be arrays of their own."""
     exponent = np.clip((gauss_q16 * spread_q16) >> 16, EXPONENT_LEAST_Q16, EXPONENT_MOST_Q16)
     whole, part = exponent >> 16, exponent & 0xFFFF
     low = _POWER_ARRAY[part >> 10]

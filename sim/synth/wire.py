@@ -10,10 +10,13 @@ in lots, marks at 1e-8.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Final
 
 from matching.codes import E8, SELL
 from sim.synth.market import SyntheticMarket
+
+TEXTS_KEPT: Final = 50_000
 
 
 def decimal_text(units: int, decimals: int) -> str:
@@ -25,24 +28,41 @@ def decimal_text(units: int, decimals: int) -> str:
     return f"{sign}{units // scale}.{units % scale:0{decimals}d}"
 
 
+class Texts(dict[int, str]):
+    """Numbers as text, each made once; it forgets them all when they have become too many."""
+
+    def __init__(self, make: Callable[[int], str]) -> None:
+        super().__init__()
+        self._make = make
+
+    def __missing__(self, number: int) -> str:
+        if len(self) >= TEXTS_KEPT:
+            self.clear()
+        text = self[number] = self._make(number)
+        return text
+
+
 class Wire:
     """The messages of one market."""
 
     def __init__(self, market: SyntheticMarket) -> None:
         self._market = market
+        self._prices = Texts(lambda ticks: decimal_text(ticks * market.tick_units, market.price_decimals))
+        self._sizes = Texts(lambda lots: decimal_text(lots * market.lot_units, market.size_decimals))
         self._stream = market.symbol.lower()
         self._coin = bool(market.pair)
         self._pair = f',"ps":"{market.pair}"' if self._coin else ""
         self._symbol = f'"s":"{market.symbol}"'
 
     def price(self, ticks: int) -> str:
-        return decimal_text(ticks * self._market.tick_units, self._market.price_decimals)
+        return self._prices[ticks]
 
     def size(self, lots: int) -> str:
-        return decimal_text(lots * self._market.lot_units, self._market.size_decimals)
+        return self._sizes[lots]
 
     def _levels(self, levels: Iterable[tuple[int, int]]) -> str:
-        return ",".join(f'["{self.price(tick)}","{self.size(lots)}"]' for tick, lots in levels)
+        prices, sizes = self._prices, self._sizes
+        return ",".join([f'["{prices[tick]}","{sizes[lots]}"]' for tick, lots in levels])
 
     def _wrap(self, stream: str, data: str) -> str:
         return f'{{"stream":"{self._stream}@{stream}","data":{{{data}}}}}'
