@@ -109,6 +109,7 @@ class Spool:
                 "ts_event": piece.ts_event,
                 "made": np.zeros(len(piece), np.int64) if made is None else made[start : start + len(piece)],
                 "recv": piece.ts_recv_raw,
+                "raw": piece.ts_recv_raw,
                 "ref": piece.ref,
                 "seq": seq[start : start + len(piece)],
                 "count": np.diff(piece.row_start),
