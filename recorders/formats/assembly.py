@@ -40,7 +40,7 @@ from matching.feed import I32, I64, U8
 from recorders.blocks import AUX_WIDTH, MessageBlock, join
 from recorders.files import SourceFile
 from recorders.report import ImportReport, RecordingReport
-from recorders.spool import Spool
+from recorders.spool import AGGREGATE, Spool
 from recorders.writer import FeedWriter
 from venues.instruments import Instrument
 from venues.rules import DAY_NS
@@ -82,11 +82,32 @@ def messages(
     )
 
 
+def ladder(
+    kind: int, event: I64, recv: I64, ref: I64, ticks: list[I64], lots: list[I64], sides: list[int]
+) -> MessageBlock:
+    """Messages of a fixed number of levels, one column each; a level without a size has no row."""
+    sizes = np.stack(lots, 1)
+    there = sizes > 0
+    side = np.broadcast_to(np.array(sides, np.uint8), sizes.shape)[there]
+    prices = np.stack(ticks, 1)[there].astype(np.int32)
+    return messages(kind, event, recv, ref, (side, prices, sizes[there].astype(np.int32)), there.sum(1))
+
+
 def gap_message(kind: int, ts_event: int, ts_recv: int, first_lost: int, last_lost: int, span_ns: int) -> MessageBlock:
     """A GAP: from ``ts_event`` on nobody knows the book."""
     one = np.zeros(1, np.int64)
     aux = np.array([[kind, first_lost, last_lost, span_ns]], np.int64)
     return messages(GAP, one + ts_event, one + ts_recv, one, aux=aux)
+
+
+def with_gaps(block: MessageBlock, gaps: Sequence[tuple[int, MessageBlock]]) -> MessageBlock:
+    """A block with GAP messages put in front of the messages at the given places, which rise."""
+    parts: list[MessageBlock] = []
+    at = 0
+    for place, gap in gaps:
+        parts += [block.cut(at, place), gap]
+        at = place
+    return join([*parts, block.cut(at, len(block))])
 
 
 def merged(streams: Sequence[Iterator[MessageBlock]]) -> Iterator[MessageBlock]:
@@ -169,7 +190,7 @@ class Assembly:
         self._seq = 0
         self._book_ns = 0
         self._last_recv = 0
-        self._ids: I64 = np.zeros(0, np.int64)
+        self._ids = {kind: np.zeros(0, np.int64) for kind in (TRADE, AGGREGATE)}  # seen last
         self._low, self._high = (1 << 63) - 1, 0
         self._has_book = False
 
@@ -221,31 +242,35 @@ class Assembly:
         return block.take(np.flatnonzero(good))
 
     def _fresh(self, block: MessageBlock) -> MessageBlock:
-        """Without trades whose id was seen among the last ``IDS_REMEMBERED``."""
-        at = np.flatnonzero(((block.kind == TRADE) | (block.kind == OFFBOOK)) & (block.ref != 0))
-        if not len(at):
-            return block
-        ids = block.ref[at]
-        first = np.zeros(len(at), np.bool_)
-        first[np.unique(ids, return_index=True)[1]] = True
-        first &= ~np.isin(ids, self._ids)
-        self._ids = np.concatenate((self._ids, ids))[-IDS_REMEMBERED:]
-        self._low, self._high = min(self._low, int(ids.min())), max(self._high, int(ids.max()))
-        if first.all():
-            return block
-        again = int((~first).sum())
+        """Without prints whose id was seen among the last ``IDS_REMEMBERED``."""
+        keep = np.ones(len(block), np.bool_)
+        for kind in (TRADE, AGGREGATE):
+            same = (block.kind == kind) | ((block.kind == OFFBOOK) & (kind == TRADE))
+            at = np.flatnonzero(same & (block.ref != 0))
+            if not len(at):
+                continue
+            ids = block.ref[at]
+            first = np.zeros(len(at), np.bool_)
+            first[np.unique(ids, return_index=True)[1]] = True
+            first &= ~np.isin(ids, self._ids[kind])
+            self._ids[kind] = np.concatenate((self._ids[kind], ids))[-IDS_REMEMBERED:]
+            if kind == TRADE:
+                self._low, self._high = min(self._low, int(ids.min())), max(self._high, int(ids.max()))
+            if not first.all():
+                keep[at[~first]] = False
+                self._repeated(int((~first).sum()), int(ids[np.argmin(first)]))
+        return block if keep.all() else block.take(np.flatnonzero(keep))
+
+    def _repeated(self, again: int, name: int) -> None:
         self.report.duplicates += again
-        name = int(ids[np.argmin(first)])
         self.import_report.problems.add(
             self._sources[0].name, 0, "duplicate", f"{again} trades were seen before, the first with id {name}; dropped"
         )
-        keep = np.ones(len(block), np.bool_)
-        keep[at[~first]] = False
-        return block.take(np.flatnonzero(keep))
 
     def _tally(self, block: MessageBlock) -> None:
         report = self.report
-        counts = np.bincount(block.kind, minlength=16)
+        counts = np.bincount(block.kind, minlength=AGGREGATE + 1)
+        report.aggregates_unused += int(counts[AGGREGATE])
         report.trades += int(counts[TRADE])
         report.offbook += int(counts[OFFBOOK])
         report.quotes += int(counts[BBO])
@@ -296,7 +321,7 @@ class Assembly:
             report.lines = spool.messages
             write_recording(report, spool, writer, self._floor_ns if self._traits.clocked else 0)
             report.stale_at_end = self._has_book and not writer.track.valid
-            self._close_gaps()
+            self._settle()
             writer.end(report.as_dict(), self._clock)
             self.import_report.recordings.append(report)
         spool.discard()
@@ -307,9 +332,11 @@ class Assembly:
         series = self._spool.clock.series(self._floor_ns) if self.report.clock_corrected else None
         return None if series is None else series.as_dict()
 
-    def _close_gaps(self) -> None:
+    def _settle(self) -> None:
         report = self.report
-        if self._traits.counted and report.trades:
+        if not report.trades:
+            report.trades, report.aggregates_unused = report.aggregates_unused, 0
+        elif self._traits.counted:
             report.trades_missing = max(0, self._high - self._low + 1 - report.trades - report.offbook)
         if report.diffs and report.stale_at_end and not report.gap_list:
             self.import_report.problems.add(

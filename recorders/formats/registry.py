@@ -14,7 +14,7 @@ from typing import Any, Final
 from recorders.binance import VENUES, import_binance_report
 from recorders.bitstamp import ORDER_FIELDS, import_bitstamp_report
 from recorders.columns import PLAIN, TAGGED, import_columns_report
-from recorders.formats import tardis
+from recorders.formats import binance_archive, bybit_archive, hyperliquid_archive, tardis
 from recorders.formats.reading import Sample, sample_of
 from recorders.formats.request import Request
 from recorders.lines import UNITS
@@ -115,6 +115,24 @@ FORMATS: Final[tuple[Format, ...]] = (
         "tardis", "CSV files of tardis.dev: book changes, book snapshots, trades, quotes, tickers, liquidations",
         f"a CSV whose columns begin {', '.join(tardis.COMMON)}", tardis.recognises, tardis.import_tardis,
         ("venue", "symbol", "instrument", "latency-floor"),
+    ),
+    Format(
+        "binance-archive", "files of data.binance.vision, futures: trades, quotes, marks, funding, liquidations, depth",
+        "a CSV or zip with the archive's columns, or without header and named as the archive names it",
+        binance_archive.recognises, binance_archive.import_binance_archive,
+        ("venue", "symbol", "instrument", "latency"),
+    ),
+    Format(
+        "bybit-archive", "files of Bybit's public archives: trades, and order books of 500 levels (ob500)",
+        "a CSV with timestamp, symbol, side, size, price, trdMatchID, or JSON lines of an orderbook topic",
+        bybit_archive.recognises, bybit_archive.import_bybit_archive,
+        ("venue", "symbol", "instrument", "latency"),
+    ),
+    Format(
+        "hyperliquid-archive", "files of Hyperliquid's archives and nodes: l2Book, trades, fills, single orders",
+        "JSON lines (plain or LZ4) with ver_num and l2Book, side_info, crossed and tid, or raw_book_diff by block",
+        hyperliquid_archive.recognises, hyperliquid_archive.import_hyperliquid_archive,
+        ("venue", "symbol", "instrument", "latency", "latency-floor"),
     ),
     Format(
         "columns", "event columns of benchmarks and other tools: a folder of .npy files",

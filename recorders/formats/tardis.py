@@ -21,8 +21,8 @@ import numpy as np
 
 from matching.codes import BBO, BUY, DEPTH, FORCE, GAP_DISCONNECT, MARK, SELL, SNAPSHOT, TRADE
 from matching.feed import I64
-from recorders.blocks import MessageBlock, join
-from recorders.formats.assembly import gap_message, messages
+from recorders.blocks import MessageBlock
+from recorders.formats.assembly import gap_message, ladder, messages, with_gaps
 from recorders.formats.reading import Rates, Rows, Sample, csv_batches, e8, key_of, lots_parser, sample_of, ticks_parser
 from recorders.formats.request import Request
 from recorders.formats.running import Key, Run, Traits
@@ -270,17 +270,6 @@ class _Depth(_Reader):
         )  # fmt: skip
 
 
-def ladder(
-    kind: int, event: I64, recv: I64, ref: I64, ticks: list[I64], lots: list[I64], sides: list[int]
-) -> MessageBlock:
-    """Messages of a fixed number of levels, one column each; a level without a size has no row."""
-    sizes = np.stack(lots, 1)
-    there = sizes > 0
-    side = np.broadcast_to(np.array(sides, np.uint8), sizes.shape)[there]
-    prices = np.stack(ticks, 1)[there].astype(np.int32)
-    return messages(kind, event, recv, ref, (side, prices, sizes[there].astype(np.int32)), there.sum(1))
-
-
 class _Ticker(_Reader):
     """Mark, index, rate and funding time: a MARK where one of them changed. Rows without a mark say nothing here."""
 
@@ -372,16 +361,13 @@ class _Book(_Reader):
         recv = np.concatenate(([self.last[1] or block.ts_recv[0]], block.ts_recv))
         event = np.concatenate(([self.last[0] or block.ts_event[0]], block.ts_event))
         back = np.flatnonzero((block.kind == SNAPSHOT) & (np.diff(recv) >= DISCONNECT_NS)).tolist()
-        parts: list[MessageBlock] = []
-        at = 0
+        gaps = []
         for place in back:
             span = max(0, int(event[place + 1] - event[place]))
             gap = gap_message(GAP_DISCONNECT, int(event[place]), int(block.ts_recv[place]), 0, 0, span)
-            parts += [block.cut(at, place), gap]
-            at = place
-        parts.append(block.cut(at, len(block)))
+            gaps.append((place, gap))
         self.last = int(event[-1]), int(recv[-1])
-        yield join(parts)
+        yield with_gaps(block, gaps)
 
     def tell(self, run: Run) -> None:
         run.unused("incremental_book_L2 messages before the first snapshot", self.early)

@@ -1,0 +1,60 @@
+"""Order books whose messages carry update ids: what follows what, and what was lost.
+
+A snapshot is the book as of an update; a change follows the book as of ``previous`` and makes it ``last``. The first
+change after a snapshot may begin before it, since venues tell several updates in one change and snapshots are asked for
+apart; later ones follow exactly. What does not follow is a gap, and until the next snapshot nothing is known.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from matching.codes import GAP_SEQUENCE, SNAPSHOT
+from matching.feed import I64
+from recorders.blocks import MessageBlock
+from recorders.formats.assembly import gap_message, with_gaps
+
+
+class Chain:
+    """Checks the messages of a book in their order. Counts: ``early`` changes that no snapshot precedes or that a
+    snapshot contains, ``again`` messages that repeat an update."""
+
+    def __init__(self) -> None:
+        self.valid = False
+        self.early = self.again = 0
+        self._last = -1
+        self._exact = False
+        self._at = (0, 0)  # venue and receive time of the last message used
+
+    def take(self, block: MessageBlock, first: I64, last: I64, previous: I64) -> MessageBlock:
+        """The messages that can be used, with a GAP where something is missing before one."""
+        keep = np.zeros(len(block), np.bool_)
+        gaps: list[tuple[int, MessageBlock]] = []
+        kinds, events, recvs = block.kind.tolist(), block.ts_event.tolist(), block.ts_recv.tolist()
+        ids = zip(first.tolist(), last.tolist(), previous.tolist(), strict=True)
+        kept = 0
+        for at, (begin, end, before) in enumerate(ids):
+            if kinds[at] == SNAPSHOT:
+                good = not self.valid or end > self._last or end <= 1  # 1: the venue's numbers begin again
+                self.valid, self._exact = True, False
+                self.again += not good
+            elif not self.valid:
+                good = False
+                self.early += 1
+            elif end <= self._last:
+                good = False
+                self.early, self.again = self.early + (not self._exact), self.again + self._exact
+            else:
+                good = before == self._last or (not self._exact and min(begin - 1, before) <= self._last)
+                if not good:
+                    self.valid = False
+                    span = max(0, events[at] - self._at[0])
+                    gap = gap_message(GAP_SEQUENCE, self._at[0], recvs[at], self._last + 1, max(before, 0), span)
+                    gaps.append((kept, gap))
+                    self.early += 1
+                self._exact = True
+            if good:
+                keep[at] = True
+                kept += 1
+                self._last, self._at = end, (events[at], recvs[at])
+        return with_gaps(block.take(np.flatnonzero(keep)), gaps)
