@@ -100,15 +100,14 @@ class Spool:
             self.flush()
 
     def add_block(self, block: MessageBlock, made: I64 | None, seq: I64) -> None:
-        """Append a block of messages in receive order. ``made`` as in ``add``, None for 0 throughout; ``ts_recv_raw``
-        counts, ``ts_recv`` does not."""
+        """Append a block of messages in receive order. ``made`` as in ``add``, None for 0 throughout."""
         self.flush()
         for start in range(0, len(block), CHUNK_MESSAGES):
             piece = block.cut(start, min(start + CHUNK_MESSAGES, len(block)))
             columns = {
                 "ts_event": piece.ts_event,
                 "made": np.zeros(len(piece), np.int64) if made is None else made[start : start + len(piece)],
-                "recv": piece.ts_recv_raw,
+                "recv": piece.ts_recv,
                 "raw": piece.ts_recv_raw,
                 "ref": piece.ref,
                 "seq": seq[start : start + len(piece)],
