@@ -24,9 +24,11 @@ import pyarrow as pa
 
 from matching.codes import BBO, BUY, DEPTH, GAP, ORDER_ADD, ORDER_BOOK, SELL, SNAPSHOT
 from matching.feed import I64, FeedWindow
+from recorders.bar_frames import BarFrames, empty_bars
 from recorders.blocks import MessageBlock
-from recorders.frames import GAP_NAMES, Grid, check_table, frame_of, nullable
+from recorders.frames import GAP_NAMES, Grid, best_columns, check_table, frame_of, nullable
 from recorders.instants import Instant, instant_ns, instants_ns
+from recorders.resample import bar_spec
 from recorders.snapshots import BEFORE, CLOCKS, ENDED, OK, STATUS, BookWalk, form_of
 from recorders.spans import FOREVER, NEVER, Span
 from venues.errors import InputError
@@ -99,10 +101,14 @@ class Market:
         """The slice's messages as they are kept, a block at a time (at most 65,536 messages each)."""
         span = self.span(self.from_ns, self.to_ns)
         for place in span.within(self.from_ns, self.to_ns):
-            block = span.message_block(place)
-            start, stop = block.ts_event.searchsorted((self.from_ns, self.to_ns))
-            if stop > start:
-                yield block if stop - start == len(block) else block.cut(int(start), int(stop))
+            block = self.part(span.message_block(place))
+            if len(block):
+                yield block
+
+    def part(self, block: MessageBlock) -> MessageBlock:
+        """The messages of a block that belong to the slice."""
+        start, stop = block.ts_event.searchsorted((self.from_ns, self.to_ns))
+        return block if stop - start == len(block) else block.cut(int(start), int(max(start, stop)))
 
     def windows(self, window_messages: int = 1 << 18) -> Iterator[FeedWindow]:
         """The slice as kernel columns, beginning with the book as of ``from``: what a run reads."""
@@ -217,7 +223,7 @@ class Market:
         # Also the day before (an instant may lie before its own day's first block, or its messages may be received
         # late), the day after (whether the recording goes on); of single orders all, for lack of checkpoints.
         early = NEVER if self.form == "l3" else first_ns - LATE_NS
-        span = self.span(early, last_ns + LATE_NS)
+        span = self.span(early, min(last_ns, FOREVER // 2) + LATE_NS)
         return BookWalk(span, clock, quotes=quotes, form=self.form)
 
     def books(
@@ -257,7 +263,7 @@ class Market:
             assert walk is not None
             if rows.note(k, ts_ns, walk, clock) == OK:
                 best[k] = walk.best()
-        columns = rows.columns(wanted) | _best_columns(best)
+        columns = rows.columns(wanted) | best_columns(best)
         self.grid.add(columns, values)
         return _unsorted(pl.DataFrame(columns), order)
 
@@ -277,7 +283,7 @@ class Market:
                 state[k] = walk.seek(ts_ns)
                 if state[k] == OK:
                     best[k] = walk.best()
-            columns: dict[str, Any] = {"time_ns": times, "valid": state == OK} | _best_columns(best)
+            columns: dict[str, Any] = {"time_ns": times, "valid": state == OK} | best_columns(best)
             self.grid.add(columns, values)
             frame = pl.DataFrame(columns)
             joined = frame if before is None else pl.concat([before, frame])
@@ -301,6 +307,27 @@ class Market:
                 known = known[ready:]
         if len(known):
             yield known
+
+    # -- bars
+
+    def stream_bars(self, every: Any, *, clock: str = "event", quotes: bool = True) -> Iterator[pl.DataFrame]:
+        """The bars of ``bars``, a frame for each block of the lake that completes some."""
+        if clock not in CLOCKS:
+            raise InputError(f"{clock!r} is none of {', '.join(CLOCKS)}", source="arguments", field="clock")
+        return BarFrames(self, bar_spec(every, self.instrument), clock, quotes=quotes).frames()
+
+    def bars(self, every: Any, *, clock: str = "event", quotes: bool = True) -> pl.DataFrame:
+        """Bars of the slice's prints: ``"1m"``, ``"500 trades"``, ``"5000 lots"``, ``"1000000 value"`` (in quote
+        currency), ``"2000 imbalance"`` (lots bought minus sold); ``recorders.resample`` defines each.
+
+        Columns, all integers: start_ns, end_ns (the bar holds (start, end]); first_ns, last_ns of its prints;
+        open_ticks, high_ticks, low_ticks, close_ticks; lots, buy_lots, sell_lots; value_ticks_lots (over lots: the
+        volume-weighted average price); trades; gap (the feed had a hole in it); bid_ticks, bid_lots, ask_ticks,
+        ask_lots, mid_half_ticks (bid + ask) at the end, null without a book (left out without ``quotes``); complete
+        (False: the slice ended before the bar did).
+        """
+        frames = list(self.stream_bars(every, clock=clock, quotes=quotes))
+        return pl.concat(frames) if frames else empty_bars(quotes=quotes)
 
     def _walk_over(self, wanted: I64, clock: str, quotes: bool) -> BookWalk | None:
         if not len(wanted):
@@ -371,16 +398,6 @@ class _Levels:
                 lists = pa.LargeListArray.from_arrays(starts, items, mask=pa.array(~ok))
                 columns[f"{name}_{ending}"] = pl.from_arrow(lists)
         return columns
-
-
-def _best_columns(best: I64) -> dict[str, Any]:
-    """Columns of best quotes (n, 4: bid ticks and lots, ask ticks and lots), null where a side has no lots."""
-    columns: dict[str, Any] = {}
-    bid, ask = best[:, 1] > 0, best[:, 3] > 0
-    for k, (name, known) in enumerate((("bid_ticks", bid), ("bid_lots", bid), ("ask_ticks", ask), ("ask_lots", ask))):
-        columns[name] = nullable(np.where(known, best[:, k], 0).astype(np.int32), known)
-    columns["mid_half_ticks"] = nullable(np.where(bid & ask, best[:, 0] + best[:, 2], 0), bid & ask)
-    return columns
 
 
 def _close(rows: list[list[Any]], ts_ns: int) -> None:

@@ -250,6 +250,16 @@ TABLES: Final[Mapping[str, Callable[[MessageBlock, int], Columns]]] = {
 }
 
 
+def best_columns(best: I64) -> dict[str, Any]:
+    """Columns of best quotes (n, 4: bid ticks and lots, ask ticks and lots), null where a side has no lots."""
+    columns: dict[str, Any] = {}
+    bid, ask = best[:, 1] > 0, best[:, 3] > 0
+    for k, (name, known) in enumerate((("bid_ticks", bid), ("bid_lots", bid), ("ask_ticks", ask), ("ask_lots", ask))):
+        columns[name] = nullable(np.where(known, best[:, k], 0).astype(np.int32), known)
+    columns["mid_half_ticks"] = nullable(np.where(bid & ask, best[:, 0] + best[:, 2], 0), bid & ask)
+    return columns
+
+
 def check_table(table: str, values: str) -> None:
     """Raise ``InputError`` for a table or form of values that does not exist."""
     if table not in TABLES:

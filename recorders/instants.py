@@ -1,40 +1,30 @@
-"""Instants as people write them, as integer nanoseconds UTC: ISO 8601 text, datetimes, or ns themselves."""
+"""Arguments that are instants or lists of them, as integer nanoseconds UTC: what is wrong is an ``InputError``."""
 
 from __future__ import annotations
 
 import datetime
-import re
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
 from matching.feed import I64
 from venues.errors import InputError
+from venues.units import instant_ns as exact_instant_ns
 
 Instant = int | str | datetime.datetime | datetime.date
-_FRACTION: Final = re.compile(r"[.,](\d{1,9})(?=$|Z|[+-])")
-_EPOCH: Final = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 
 
 def instant_ns(value: Any, field: str = "time") -> int:
     """ns UTC of ISO 8601 text (up to nine decimals; UTC unless it says otherwise), of a date or datetime (UTC when
     naive), of a numpy datetime, or of a whole number, which is ns already. Raises ``InputError`` naming ``field``."""
-    if isinstance(value, int | np.integer) and not isinstance(value, bool):
-        return int(value)
     if isinstance(value, np.datetime64) and not np.isnat(value):
         return int(value.astype("datetime64[ns]").astype(np.int64))
-    if isinstance(value, datetime.datetime):
-        return _datetime_ns(value)
-    if isinstance(value, datetime.date):
-        return _datetime_ns(datetime.datetime(value.year, value.month, value.day))
-    if isinstance(value, str):
-        text = value.strip()
-        found = _FRACTION.search(text)
-        rest = text if found is None else text[: found.start()] + text[found.end() :]
-        below = 0 if found is None else int(found.group(1).ljust(9, "0"))
+    if isinstance(value, np.integer):
+        return int(value)
+    if isinstance(value, int | str | datetime.date):
         try:
-            return _datetime_ns(datetime.datetime.fromisoformat(rest)) + below
+            return exact_instant_ns(value)
         except ValueError:
             pass
     raise InputError(
@@ -58,9 +48,3 @@ def instants_ns(values: Any, field: str = "times") -> I64:
     if isinstance(values, str) or not isinstance(values, Iterable):
         raise InputError(f"must be a list of instants, not {values!r}", source="arguments", field=field)
     return np.array([instant_ns(value, field) for value in values], np.int64)
-
-
-def _datetime_ns(value: datetime.datetime) -> int:
-    when = value if value.tzinfo is not None else value.replace(tzinfo=datetime.UTC)
-    since = when - _EPOCH
-    return ((since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds) * 1_000

@@ -9,7 +9,8 @@ and one instant costs one block.
 Two clocks. ``event``: the venue's book, from all messages with a venue time up to the instant. ``recv``: the book as a
 client saw it, from all messages received up to the instant. A checkpoint sums up messages of earlier blocks; for a
 client it serves only if all of these had been received, and none of what follows it was received before them, so the
-walk starts a block or two earlier where they overlap.
+walk starts a block or two earlier where they overlap. Gaps and whole books are taken to be received in the venue's
+order, as recorders note them.
 
 Nothing is made up: after a gap, before the first whole book and outside of the recordings an instant has no book, and
 its ``status`` says why. Order-by-order feeds have no checkpoints and are read from the start of their recording.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from matching.codes import BBO, BUY, DEPTH, FORCE, FUNDING, GAP, MARK, OFFBOOK, SELL, SNAPSHOT, TRADE
 from recorders.access import Market
 from recorders.blocks import AUX_WIDTH, MessageBlock, has_aux
 from recorders.lake import Lake
@@ -74,3 +76,42 @@ def feed_lake(folder: Path, *recordings: Sequence[FeedMessage]) -> FeedLake:
         writer.end(report, None)
     writer.close()
     return FeedLake(root)
+
+
+def random_recording(seed: int, count: int, start_ns: int = 0, *, latency_ns: int = 5_000) -> list[FeedMessage]:
+    """Messages of all kinds with coinciding times, receipts out of order, empty sides, gaps and whole books (these two
+    are received after all before them and before all after them)."""
+    chosen = random.Random(seed)
+    found: list[FeedMessage] = []
+    now, update, least, latest = start_ns, 1, 0, 0
+    for _ in range(count):
+        now += chosen.choice((0, 0, 1, 700, 2_000))
+        late = chosen.randrange(latency_ns)
+        update += chosen.randrange(1, 3)
+        what = chosen.random()
+        late = max(late, least - now)
+        if what < 0.06:
+            late = max(late, latest - now)
+            least = now + late
+        latest = max(latest, now + late)
+        if what < 0.02:
+            found.append((now, GAP, [chosen.choice((1, 2, 4, 5)), 0, 0, chosen.choice((0, 3_000))], [], late))
+        elif what < 0.06:
+            rows = [(BUY, 100 - k, chosen.randint(1, 9)) for k in range(chosen.randrange(4))]
+            rows += [(SELL, 101 + k, chosen.randint(1, 9)) for k in range(chosen.randrange(4))]
+            found.append((now, SNAPSHOT, update, rows, late))
+        elif what < 0.3:
+            rows = [(BUY, chosen.randint(94, 100), chosen.randrange(4)), (SELL, chosen.randint(101, 107), 2)]
+            found.append((now, DEPTH, update, rows[: chosen.randint(0, 2)], late))
+        elif what < 0.4:
+            quote = [(BUY, chosen.randint(97, 100), 3), (SELL, chosen.randint(101, 104), 4)]
+            found.append((now, BBO, update + 1, quote[: chosen.randint(0, 2)], late))
+        elif what < 0.45:
+            payload = [chosen.randint(1, 10**12), 0, -chosen.randint(0, 10**9), 0]
+            found.append((now, chosen.choice((MARK, FUNDING)), payload, [], late))
+        elif what < 0.5:
+            found.append((now, chosen.choice((FORCE, OFFBOOK)), update, [(BUY, 90, 1)], late))
+        else:
+            prints = [(chosen.choice((BUY, SELL)), chosen.randint(97, 104), chosen.randint(1, 9)) for _ in range(3)]
+            found.append((now, TRADE, update, prints[: chosen.randint(1, 3)], late))
+    return found

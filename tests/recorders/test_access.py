@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import tempfile
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from matching.codes import BBO, BUY, DEPTH, GAP, MARK, NO_PRICE, SELL, SNAPSHOT, TRADE
@@ -24,7 +25,7 @@ from recorders.instants import instant_ns, instants_ns
 from recorders.lake import Lake
 from tests.recorders import captures
 from tests.recorders.captures import MS, SHARED, whole_feed, write
-from tests.recorders.feeds import T0, feed_lake
+from tests.recorders.feeds import T0, feed_lake, random_recording
 from venues.errors import InputError
 
 START_MS = 1_700_006_396_000  # four seconds before midnight
@@ -220,6 +221,28 @@ def test_books_at_any_instants(
         assert _shown(row) == expected, row["time_ns"]
         best = [side[0] if side else (None, None) for side in expected] if expected else [(None, None)] * 2
         assert best == [(top["bid_ticks"], top["bid_lots"]), (top["ask_ticks"], top["ask_lots"])]
+
+
+@settings(max_examples=25, deadline=None, phases=[Phase.explicit, Phase.generate])  # lakes are slow to shrink
+@given(
+    seed=st.integers(0, 10**6),
+    block=st.integers(7, 90),
+    clock=st.sampled_from(["event", "recv"]),
+    quotes=st.booleans(),
+    chosen=st.lists(st.integers(-2_000, 260_000), min_size=1, max_size=30),
+)
+def test_books_of_any_feed_however_it_is_cut(
+    seed: int, block: int, clock: str, quotes: bool, chosen: list[int]
+) -> None:
+    recordings = [random_recording(seed, 200), random_recording(seed + 1, 40, 200_000)]
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(writer_module, "BLOCK_MESSAGES", block)
+        lake = feed_lake(Path(folder), *recordings)
+        states = _naive(whole_feed(lake.path, "neutral", "TEST"), clock, quotes)
+        frame = lake.lake_market().books([T0 + offset for offset in chosen], None, clock=clock, quotes=quotes)
+        for row in frame.iter_rows(named=True):
+            if row["status"] not in ("ended", "before"):
+                assert _shown(row) == _naive_at(states, row["time_ns"]), row
 
 
 def test_one_instant_at_a_time_is_the_same_as_all_at_once(market: Market, whole: FeedWindow) -> None:
