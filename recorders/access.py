@@ -13,7 +13,7 @@ instant of the recording, also beyond the slice. Everything is read block by blo
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -28,6 +28,7 @@ from recorders.bar_frames import BarFrames, empty_bars
 from recorders.blocks import MessageBlock
 from recorders.frames import GAP_NAMES, Grid, best_columns, check_table, frame_of, nullable
 from recorders.instants import Instant, instant_ns, instants_ns
+from recorders.own_fills import HORIZONS, around
 from recorders.resample import bar_spec
 from recorders.snapshots import BEFORE, CLOCKS, ENDED, OK, STATUS, BookWalk, form_of
 from recorders.spans import FOREVER, NEVER, Span
@@ -40,11 +41,12 @@ if TYPE_CHECKING:
 
 STREAM_ROWS: Final = 1 << 20
 FORMS: Final = ("auto", "l1", "l2", "l3")
-LATE_NS: Final = DAY_NS
 
 
 class Market:
     """One instrument of a lake in [from, to). Made by ``Lake.market``."""
+
+    LATE_NS: Final = DAY_NS  # days beyond a span that may matter to it
 
     def __init__(
         self, lake: Lake, venue: str, symbol: str, from_: Instant | None, to: Instant | None, *, book: str = "auto"
@@ -222,8 +224,8 @@ class Market:
             raise InputError(f"{clock!r} is none of {', '.join(CLOCKS)}", source="arguments", field="clock")
         # Also the day before (an instant may lie before its own day's first block, or its messages may be received
         # late), the day after (whether the recording goes on); of single orders all, for lack of checkpoints.
-        early = NEVER if self.form == "l3" else first_ns - LATE_NS
-        span = self.span(early, min(last_ns, FOREVER // 2) + LATE_NS)
+        early = NEVER if self.form == "l3" else first_ns - self.LATE_NS
+        span = self.span(early, min(last_ns, FOREVER // 2) + self.LATE_NS)
         return BookWalk(span, clock, quotes=quotes, form=self.form)
 
     def books(
@@ -328,6 +330,20 @@ class Market:
         """
         frames = list(self.stream_bars(every, clock=clock, quotes=quotes))
         return pl.concat(frames) if frames else empty_bars(quotes=quotes)
+
+    # -- own fills
+
+    def around(self, run: Any, *, horizons: Sequence[int | str] = HORIZONS, values: str = "ticks") -> pl.DataFrame:
+        """Own fills with the market around them, a row a fill, in the order given.
+
+        ``run``: a run folder, a ``Result``, a ``fills.parquet``, or a frame with ts_event_ns, side, ticks and lots (and
+        sent_ns, arrived_ns, if known). To its columns are added sent_ns and arrived_ns; for ``decision_``, ``arrival_``
+        and ``fill_``: bid_ticks, bid_lots, ask_ticks, ask_lots, mid_half_ticks, level_lots (shown at the fill's price
+        on its own side); ``markout_<horizon>_half_ticks``; ``before_`` and ``after_`` print_ns, print_side,
+        print_ticks, print_lots. ``recorders.own_fills`` defines them. Null: nothing was known.
+        """
+        check_table("trades", values)
+        return around(self, run, horizons, values)
 
     def _walk_over(self, wanted: I64, clock: str, quotes: bool) -> BookWalk | None:
         if not len(wanted):

@@ -9,8 +9,9 @@ and one instant costs one block.
 Two clocks. ``event``: the venue's book, from all messages with a venue time up to the instant. ``recv``: the book as a
 client saw it, from all messages received up to the instant. A checkpoint sums up messages of earlier blocks; for a
 client it serves only if all of these had been received, and none of what follows it was received before them, so the
-walk starts a block or two earlier where they overlap. Gaps and whole books are taken to be received in the venue's
-order, as recorders note them.
+walk starts a block or two earlier where they overlap. A checkpoint is the depth with the best quotes that are newer
+than it: the same book as long as the feed's depth and quotes agree (``perpsim data verify`` counts that). Gaps and
+whole books are taken to be received in the venue's order, as recorders note them.
 
 Nothing is made up: after a gap, before the first whole book and outside of the recordings an instant has no book, and
 its ``status`` says why. Order-by-order feeds have no checkpoints and are read from the start of their recording.
@@ -99,6 +100,11 @@ class BookWalk:
             sides = [next(iter(core.levels(0, side, 1)), (NO_PRICE, 0)) for side in (BUY, SELL)]
             return sides[0] + sides[1]
         return core.best_ticks(0, BUY), core.best_lots(0, BUY), core.best_ticks(0, SELL), core.best_lots(0, SELL)
+
+    def level(self, side: int, ticks: int) -> int:
+        """Lots shown at a price of a side."""
+        assert self._core is not None
+        return self._core.level_lots(0, side, ticks)
 
     def levels(self, side: int, depth: int | None) -> list[tuple[int, int]]:
         """(ticks, lots) of a side from the best on; all of them without ``depth``."""
