@@ -8,8 +8,10 @@ from typing import Annotated, Any
 import typer
 
 from sim.command import FINDING, Json, errors, show
+from sim.raw_commands import raw_app
 
 data_app = typer.Typer(help="Recordings and the lake.", no_args_is_help=True, rich_markup_mode=None)
+data_app.add_typer(raw_app, name="raw")
 
 LakeOption = Annotated[Path, typer.Option("--lake", help="folder of the lake")]
 VenueOption = Annotated[str | None, typer.Option("--venue", help="rule card of the venue, e.g. binance_usdm")]

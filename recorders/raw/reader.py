@@ -231,9 +231,8 @@ class RawRecording:
         ended = bool(states and states[-1].seal is not None and states[-1].seal.last) or reserve.records
         if not ended and not self.is_open:
             at = states[-1] if states else SegmentState(1, self.path)
-            reading.miss(
-                Damage(at.number, at.bytes, at.bytes, None, None, "the recording ends without having been ended")
-            )
+            if not reading.pending:
+                reading.miss(Damage(at.number, at.bytes, at.bytes, None, None, UNFINISHED), at)
             yield from reading.flush(None)
         else:
             yield from reading.flush(reading.expected)
@@ -391,14 +390,14 @@ def _try_block(file: BinaryIO, at: int, size: int, budget: _Budget) -> _Found | 
         return "an unfinished header" if len(start) < HEADER_BYTES else "no header of a block"
     end = at + HEADER_BYTES + header.stored
     if end > size:
-        return f"an unfinished block of records {header.first_seq} to {header.next_seq - 1}"
+        return f"unfinished: {header.name}"
     body = file.read(header.stored)
     if body_holds(header, body):
         return _Found(header, at, end, body)
     budget.left -= header.stored
     if budget.left < 0:
         raise InputError("is made of blocks that only pretend to be some", source=str(file.name), place=f"byte {at}")
-    return f"a damaged block of records {header.first_seq} to {header.next_seq - 1}"
+    return f"damaged: {header.name}"
 
 
 def _next_magic(file: BinaryIO, at: int, size: int) -> int:

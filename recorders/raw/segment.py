@@ -80,6 +80,13 @@ class Header(NamedTuple):
         """The number of the record after this block."""
         return self.first_seq + self.records
 
+    @property
+    def name(self) -> str:
+        """What it is, for people."""
+        if self.kind == RECORDS:
+            return f"records {self.first_seq} to {self.next_seq - 1}"
+        return "the head" if self.kind == ABOUT else "the seal"
+
 
 class SegmentAbout(msgspec.Struct, frozen=True):
     """The head of a segment. ``started_...`` are of the recording, ``wall_ns`` and ``mono_ns`` of this segment."""
@@ -201,7 +208,7 @@ def decode_records(header: Header, body: bytes) -> RawBlock:
     try:
         plain: bytes = _codec.decompress(body, decompressed_size=header.plain, asbytes=True)
     except (OSError, ValueError, pa.ArrowException) as error:
-        raise InputError(f"a block does not unpack: {error}", source="segment", place=_place(header)) from None
+        raise InputError(f"a block does not unpack: {error}", source="segment", place=header.name) from None
     count = header.records
     kinds = np.frombuffer(plain, np.uint8, count)
     at = count
@@ -213,14 +220,11 @@ def decode_records(header: Header, body: bytes) -> RawBlock:
         at += count * width
     connections, wall, mono, sizes = columns
     ends = at + np.cumsum(sizes, dtype=np.int64)
-    if ends[-1] != len(plain) or kinds.min() < FRAME_IN or kinds.max() > NOTE:
-        raise InputError("a block's columns contradict each other", source="segment", place=_place(header))
-    mono_ns = np.cumsum(mono + wall, dtype=np.int64)
-    return RawBlock(header.first_seq, kinds, connections, np.cumsum(wall, dtype=np.int64), mono_ns, ends, at, plain)
-
-
-def _place(header: Header) -> str:
-    return f"records {header.first_seq} to {header.next_seq - 1}"
+    wall_ns, mono_ns = np.cumsum(wall, dtype=np.int64), np.cumsum(mono + wall, dtype=np.int64)
+    sizes_hold = ends[-1] == len(plain) and kinds.min() >= FRAME_IN and kinds.max() <= NOTE
+    if not sizes_hold or wall_ns.min() < 0 or mono_ns.min() < 0:
+        raise InputError("a block's columns contradict each other", source="segment", place=header.name)
+    return RawBlock(header.first_seq, kinds, connections, wall_ns, mono_ns, ends, at, plain)
 
 
 def decode_json(body: bytes, form: type[Any], what: str) -> Any:
