@@ -244,14 +244,14 @@ def _market(
     start, stop = config.feed.from_, config.feed.to
     if given is not None:
         source = given if start is None and stop is None else BoundedSource(given, start, stop)
-        return MarketPlan(one, venue, _instrument(one, cards[venue], None), source, [])
+        return MarketPlan(one, venue, instrument_of(one, cards[venue], None), source, [])
     folder = one.lake or config.feed.lake
     if folder is None:
         raise InputError("has no feed: give feed.lake, or lake of the instrument", source=f"instrument {one.symbol}")
     lake = Lake(base / folder)
     lake_venue = _lake_venue(lake, one, cards[venue].venue)
     recorded = lake.instrument(lake_venue, one.symbol, start)
-    instrument = _instrument(one, cards[venue], recorded)
+    instrument = instrument_of(one, cards[venue], recorded)
     feed = lake.feed(lake_venue, one.symbol)
     return MarketPlan(one, venue, instrument, lake.source(lake_venue, one.symbol, start, stop), list(feed.paths))
 
@@ -266,7 +266,7 @@ def _lake_venue(lake: Lake, one: InstrumentConfig, card_name: str) -> str:
     return found[0]
 
 
-def _instrument(one: InstrumentConfig, rule_card: RuleCard, recorded: Instrument | None) -> Instrument:
+def instrument_of(one: InstrumentConfig, rule_card: RuleCard, recorded: Instrument | None) -> Instrument:
     """The contract: recorded with the feed, else documented, else described by the run file; then its overrides."""
     names = ("base", "quote", "settle", "inverse", "tick_size", "lot_size", "contract_size", "min_lots", "max_lots")
     given = {name: getattr(one, name) for name in names if getattr(one, name) is not None}

@@ -28,6 +28,7 @@ from pydantic import (
 from pydantic_core import CoreSchema, ErrorDetails, PydanticCustomError
 
 from sim.config_parts import Duration, Instant, Money, Params, Part, PositiveDuration, Rate, ShortForm
+from sim.config_record import RecordConfig
 from venues.errors import InputError
 
 BASE_KEY: Final = "base_dir"  # context key: the folder that relative paths start from
@@ -312,6 +313,7 @@ class RunConfig(Part):
     compute: ComputeConfig | None = None
     samples: SamplesConfig = SamplesConfig()
     report: ReportConfig = ReportConfig()
+    record: RecordConfig | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -332,6 +334,11 @@ class RunConfig(Part):
                 )  # fmt: skip
         if self.strategy is not None and self.lanes:
             raise PydanticCustomError("strategy", "give strategy, or lanes, not both")
+        for name in self.record.venue if self.record is not None else ():
+            if name not in names:
+                raise PydanticCustomError(
+                    "venue", "record.venue: no venue '{venue}'{hint}", {"venue": name, "hint": _near(name, names)}
+                )
         start, stop = self.feed.from_, self.feed.to
         if start is not None and stop is not None and start >= stop:
             raise PydanticCustomError("feed", "from must be before to")

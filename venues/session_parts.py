@@ -188,8 +188,8 @@ class Link:
     """One connection of a session: its address, its channels and its timers."""
 
     __slots__ = (
-        "channels", "closing", "data", "is_open", "last_frame_ns", "name", "next_beat_ns", "next_ping_ns",
-        "next_send_ns", "outgoing", "sequence", "topics", "url",
+        "channels", "closing", "data", "frames", "is_open", "last_frame_ns", "name", "next_beat_ns", "next_ping_ns",
+        "next_send_ns", "octets", "outgoing", "sequence", "topics", "url",
     )  # fmt: skip
 
     def __init__(self, name: str, url: str, channels: Sequence[Channel]) -> None:
@@ -198,6 +198,7 @@ class Link:
         self.channels = tuple(channels)
         self.topics = {channel.topic: channel for channel in channels}
         self.data = Watch(QUIET_NS)
+        self.frames = self.octets = 0  # with those of no channel
         self.is_open = False
         self.closing = False  # a new connection has been asked for
         self.last_frame_ns = self.next_ping_ns = self.next_beat_ns = self.next_send_ns = 0

@@ -166,6 +166,8 @@ class Session:
         """A text or binary frame. Returns its channel; None for what is no data."""
         link = self._links[connection]
         link.last_frame_ns = now_ns
+        link.frames += 1
+        link.octets += len(raw)
         try:
             if not raw.isascii():
                 raw.decode()

@@ -94,6 +94,14 @@ class Dropped(msgspec.Struct, frozen=True, tag_field="note", tag="dropped"):
     symbol: str = ""
 
 
+class Remark(msgspec.Struct, frozen=True, tag_field="note", tag="remark"):
+    """Something a person should know: a refusal, a frame that is not the venue's, a snapshot that did not join."""
+
+    venue: str
+    symbol: str
+    text: str
+
+
 class Stopped(msgspec.Struct, frozen=True, tag_field="note", tag="stopped"):
     """The recording ended. ``lost`` records after ``last_synced_seq`` never reached the disk, as far as is known."""
 
@@ -102,7 +110,7 @@ class Stopped(msgspec.Struct, frozen=True, tag_field="note", tag="stopped"):
     lost: int = 0
 
 
-Note = Started | Opened | Closed | Gap | Resynced | ClockStep | ClockOffset | Dropped | Stopped
+Note = Started | Opened | Closed | Gap | Resynced | ClockStep | ClockOffset | Dropped | Remark | Stopped
 
 _encoder = msgspec.json.Encoder()
 _decoder: msgspec.json.Decoder[Note] = msgspec.json.Decoder(Note)

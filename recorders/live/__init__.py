@@ -1,0 +1,6 @@
+"""The recorder: connections to venues, and everything they say into a raw recording.
+
+transport.py  websockets and REST over aiohttp, behind a small protocol      sink.py      the queue to the writer
+clocks.py     clock offsets to the venues, steps of our own clock            status.py    rates, lags, what is shown
+recorder.py   drives sessions (``venues/sessions.py``) and writes it all down
+"""

@@ -1,0 +1,126 @@
+"""``perpsim record``: a run file's venues and instruments as sessions, a recorder and a raw recording.
+
+``plan`` turns the run file into everything that is needed, or says what is wrong with it before anything is opened;
+``record`` runs it until it is stopped, its limit has passed or the disk fails.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from recorders.live.recorder import Recorder, Settings
+from recorders.live.transport import AiohttpWire
+from recorders.raw import RawWriter
+from recorders.writer import instrument_fields
+from sim.assembly import instrument_of
+from sim.config import RunConfig, load_config
+from sim.config_record import RecordConfig, RecordVenueConfig
+from venues import card
+from venues.errors import InputError
+from venues.instruments import Instrument
+from venues.ports import SystemClock, SystemEntropy
+from venues.session_parts import Wanted
+from venues.sessions import MarketSession, market_session
+
+SWITCH_SECONDS: Final = 0.0005  # how long the writing thread may keep the interpreter while a frame waits for its stamp
+GC_ALLOCATIONS: Final = 20_000  # frames are tuples of bytes and numbers: nothing that needs collecting early
+SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+
+Show = Callable[[dict[str, Any]], None]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that a recording needs."""
+
+    config: RecordConfig
+    folder: Path
+    sessions: list[MarketSession]
+    about: dict[str, Any]
+
+
+def plan(run: str | Path, overrides: Sequence[str] = ()) -> Plan:
+    """The run file as a plan. Raises ``InputError``."""
+    config, base = load_config(run, overrides)
+    record = config.record or RecordConfig()
+    sessions, instruments = [], []
+    for place, venue in enumerate(config.venue):
+        rule_card = card(venue.card or venue.name)
+        chosen = [
+            instrument_of(one, rule_card, None) for one in config.instrument if config.venue_of(one) == place
+        ]  # fmt: skip
+        if not chosen:
+            raise InputError("has no [[instrument]]", source=f"venue {venue.name}")
+        special = record.venue.get(venue.name, RecordVenueConfig())
+        wanted = Wanted(
+            rule_card.venue, tuple(chosen), frozenset(record.streams), special.ws, special.rest, special.book
+        )
+        sessions.append(market_session(wanted, SystemEntropy()))
+        instruments += chosen
+    _unique(sessions)
+    return Plan(record, base / record.folder, sessions, _about(config, record, instruments))
+
+
+def _unique(sessions: Sequence[MarketSession]) -> None:
+    venues = [session.venue for session in sessions]
+    for venue in venues:
+        if venues.count(venue) > 1:
+            raise InputError("is recorded once: put its instruments under one [[venue]]", source=f"venue {venue}")
+
+
+def _about(config: RunConfig, record: RecordConfig, instruments: Sequence[Instrument]) -> dict[str, Any]:
+    return {
+        "name": config.name,
+        "instruments": [instrument_fields(instrument) for instrument in instruments],
+        "record": record.model_dump(mode="json", exclude_none=True),
+    }
+
+
+def record(made: Plan, show: Show = lambda status: None, began: Callable[[Path], None] = lambda path: None) -> Any:
+    """Run a plan. Returns the last status; ``why`` in it says what ended it. Raises ``RecordingStopped`` when the disk
+    fails. SIGINT and SIGTERM end it cleanly."""
+    gc.collect()
+    gc.freeze()
+    before = gc.get_threshold()
+    gc.set_threshold(GC_ALLOCATIONS, 50, 100)
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(SWITCH_SECONDS)
+    try:
+        return asyncio.run(_record(made, show, began))
+    finally:
+        sys.setswitchinterval(interval)
+        gc.set_threshold(*before)
+        gc.unfreeze()
+
+
+async def _record(made: Plan, show: Show, began: Callable[[Path], None]) -> dict[str, Any]:
+    config = made.config
+    writer = RawWriter(
+        made.folder,
+        made.about,
+        rotate_bytes=config.rotate_bytes,
+        rotate_ns=config.rotate,
+        block_bytes=config.block_bytes,
+        sync_ns=config.sync,
+    )
+    settings = Settings(
+        queue_bytes=config.queue_bytes,
+        drop=frozenset(config.drop),
+        status_ns=config.status,
+        limit_ns=config.limit or 0,
+        config=made.about,
+    )
+    wire = AiohttpWire(config.frame_bytes)
+    recorder = Recorder(made.sessions, writer, wire, SystemClock(), SystemEntropy(), settings, show)
+    loop = asyncio.get_running_loop()
+    for number in SIGNALS:
+        loop.add_signal_handler(number, recorder.stop, f"stopped by {number.name}")
+    began(writer.path)
+    return {**await recorder.run(), "why": recorder.why}
