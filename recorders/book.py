@@ -109,9 +109,15 @@ class BookState(Protocol):
 
 
 class BookTrack:
-    """A book walked through a feed in venue order, with the audit's counts."""
+    """A book walked through a feed in venue order, with the audit's counts.
 
-    def __init__(self) -> None:
+    ``watch``, if given, is told of every change: (message of the block, best bid, best ask), -1 where there is none or
+    where nobody knows.
+    """
+
+    def __init__(self, watch: list[tuple[int, int, int]] | None = None) -> None:
+        self.watch = watch
+        self._at = 0
         self.book = DepthBook()
         self.valid = False
         self.update_id = 0
@@ -124,7 +130,7 @@ class BookTrack:
 
     def restart(self) -> None:
         """Forget the book at the start of another recording; counts start again too."""
-        self.__init__()  # type: ignore[misc]
+        self.__init__(self.watch)  # type: ignore[misc]
 
     def resume(self, levels: tuple[U8, I32, I32], state: BookState) -> None:
         """Take over the state that a checkpoint of the lake holds."""
@@ -146,6 +152,7 @@ class BookTrack:
         for j in touching.tolist():
             first, end = starts[j], starts[j + 1]
             kind = kind_of[j]
+            self._at = j
             if kind == BBO:
                 self._quote(refs[j], recvs[j], sides[first:end], ticks[first:end], lots[first:end])
             elif kind == GAP:
@@ -169,6 +176,8 @@ class BookTrack:
         while quotes and quotes[0][0] <= update_id:
             quotes.popleft()
         best = self.book.best(BUY) + self.book.best(SELL)
+        if self.watch is not None:
+            self.watch.append((self._at, best[0], best[2]))
         if 0 <= best[2] <= best[0]:
             self.counts.crossed += 1
             self._example("crossed", update_id, best, None)

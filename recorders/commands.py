@@ -1,7 +1,7 @@
 """What ``perpsim data`` does, as functions that return plain dictionaries; the command line only parses and prints.
 
     import_    files of any format of ``recorders.formats``, named or recognised
-    ls info verify gaps
+    ls info verify gaps compact cache
 
 Each result has ``ok``: False when something needs a person (nothing imported, a damaged file); gaps in a recording
 are a fact, not a failure. Errors a caller can correct are raised as ``InputError``.
@@ -10,14 +10,18 @@ are a fact, not a failure. Errors a caller can correct are raised as ``InputErro
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from recorders.clock import LATENCY_FLOOR_NS
+from recorders.dayfile import DayFile
 from recorders.formats.registry import import_files
 from recorders.formats.request import Request
 from recorders.instruments import instruments_from_file
 from recorders.lake import Lake
+from venues.errors import InputError
 
 
 def import_(
@@ -76,15 +80,45 @@ def info(lake: str | Path, venue: str | None = None, symbol: str | None = None) 
 
 
 def verify(lake: str | Path, venue: str | None = None, symbol: str | None = None) -> dict[str, Any]:
-    """Check every file; ``ok`` is False when one has a problem."""
+    """Check every file (``recorders/verify.py`` says how); ``ok`` is False when one has a problem."""
     files = Lake(lake).verify(venue, symbol)
     return {"ok": not any(file["problems"] for file in files), "lake": str(lake), "files": files}
 
 
 def gaps(lake: str | Path, venue: str | None = None, symbol: str | None = None) -> dict[str, Any]:
-    """Every hole in the recordings and between them."""
-    found = Lake(lake).gaps(venue, symbol)
-    return {"ok": True, "lake": str(lake), "gaps": found}
+    """Every hole in the recordings and between them, and what is there: by feed, and of the time all feeds share."""
+    held = Lake(lake)
+    covered, common = held.coverage(venue, symbol)
+    return {"ok": True, "lake": str(lake), "gaps": held.gaps(venue, symbol), "totals": covered, "common": common}
 
 
-__all__ = ["gaps", "import_", "info", "instruments_from_file", "ls", "verify"]
+def compact(lake: str | Path, venue: str | None = None, symbol: str | None = None) -> dict[str, Any]:
+    """Put small blocks together (``recorders/compact.py``)."""
+    from recorders import compact as compaction
+
+    files, left = compaction.compact(Path(lake), venue, symbol)
+    return {"ok": True, "lake": str(lake), "files": files, "left_behind": left}
+
+
+def cache(lake: str | Path, *, clear: bool = False) -> dict[str, Any]:
+    """What the hot cache of a lake holds, by day; ``clear`` drops it."""
+    held = Lake(lake)
+    found = held.cache()
+    if found is None:
+        return {"ok": True, "lake": str(lake), "folder": None, "days": [], "bytes": 0, "limit_bytes": 0}
+    names: dict[str, tuple[str, str, str]] = {}
+    for feed in held.feeds():
+        for path in feed.paths:
+            with suppress(InputError):  # a damaged day is for ``verify``
+                names[DayFile(path).digest] = feed.venue, feed.symbol, path.stem
+    cleared = {"cleared_bytes": found.clear()} if clear else {}
+    days = []
+    for day in found.days():
+        venue, symbol, name = names.get(day.identity, ("", "", ""))
+        days.append({"venue": venue, "symbol": symbol, "day": name, **asdict(day)})
+    total = sum(day["bytes"] for day in days)
+    about = {"folder": str(found.folder), "limit_bytes": found.limit_bytes, "bytes": total}
+    return {"ok": True, "lake": str(lake), **about, "days": days, **cleared}
+
+
+__all__ = ["cache", "compact", "gaps", "import_", "info", "instruments_from_file", "ls", "verify"]

@@ -192,6 +192,11 @@ class DayWriter:
 
     def finish(self, about: dict[str, Any], clock: dict[str, Any]) -> None:
         """Write the footer and publish the file under its final name."""
+        self.close(about, clock)
+        publish(self.path)
+
+    def close(self, about: dict[str, Any], clock: dict[str, Any]) -> None:
+        """Write the footer; the file keeps its partial name."""
         parts = {
             KEY_FILE: msgspec.json.encode({"format": FORMAT, **about}),
             KEY_BLOCKS: msgspec.json.encode([asdict(block) for block in self.blocks]),
@@ -200,7 +205,6 @@ class DayWriter:
         parts[KEY_DIGEST] = _footer_digest(parts).encode()
         self._writer.add_key_value_metadata(parts)
         self._writer.close()
-        publish(self.path)
 
     def abandon(self) -> None:
         """Drop an unfinished file."""

@@ -8,19 +8,15 @@ There is no catalogue file that could disagree with the data: listings read the 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-import numpy as np
-
-from matching.codes import FORCE, OFFBOOK, ORDER_BOOK, SELL, TRADE
-from recorders.blocks import has_aux
-from recorders.book import BookTrack
-from recorders.dayfile import BLOCK_MESSAGES, BlockInfo, DayFile, digest_of
+from recorders.coverage import clock_row, day_row, gap_rows, recordings_of, totals
+from recorders.dayfile import DayFile
 from recorders.hot import HotCache, hot_cache
 from recorders.source import WINDOW_MESSAGES, LakeSource
+from recorders.verify import verified
 from recorders.writer import SUFFIX, instrument_from
 from venues.errors import InputError
 from venues.instruments import Instrument
@@ -31,7 +27,6 @@ if TYPE_CHECKING:
     from recorders.instants import Instant
 
 _DAY: Final = re.compile(r"\d{4}-\d{2}-\d{2}$")
-LAST_KIND: Final = ORDER_BOOK
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,10 +124,10 @@ class Lake:
     def ls(self) -> list[dict[str, Any]]:
         """One entry an instrument: days, span, messages, rows, bytes, recordings, gaps."""
         found = []
-        for feed in self.feeds():
+        for feed in self.some(None, None):
             files = [DayFile(path) for path in feed.paths]
             blocks = [block for file in files for block in file.blocks]
-            reports = _recordings(files)
+            reports = recordings_of(files)
             found.append(
                 {
                     "venue": feed.venue,
@@ -150,11 +145,12 @@ class Lake:
         return found
 
     def info(self, venue: str | None = None, symbol: str | None = None) -> list[dict[str, Any]]:
-        """Everything the footers say: instrument, files with sizes and hashes of sources, recordings with their
-        reports."""
+        """Everything the footers say, and messages by day and stream: instrument, files, recordings with their reports,
+        receive clocks."""
         found = []
-        for feed in self._some(venue, symbol):
+        for feed in self.some(venue, symbol):
             files = [DayFile(path) for path in feed.paths]
+            reports = recordings_of(files)
             clocks: dict[str, Any] = {}
             for file in files:
                 clocks |= file.clock()
@@ -163,151 +159,49 @@ class Lake:
                     "venue": feed.venue,
                     "symbol": feed.symbol,
                     "instrument": files[-1].about["instrument"],
-                    "files": [
-                        {
-                            "day": path.stem,
-                            "path": str(path),
-                            "bytes": path.stat().st_size,
-                            "blocks": len(file.blocks),
-                            "messages": file.messages,
-                            "rows": file.rows,
-                            "code": file.about["code"],
-                        }
-                        for path, file in zip(feed.paths, files, strict=True)
-                    ],
-                    "recordings": _recordings(files),
+                    "files": [day_row(path, file, reports) for path, file in zip(feed.paths, files, strict=True)],
+                    "recordings": reports,
                     "clocks": clocks,
+                    "clock": [clock_row(report, clocks.get(report["recording"])) for report in reports],
                 }
             )
         return found
 
     def gaps(self, venue: str | None = None, symbol: str | None = None) -> list[dict[str, Any]]:
-        """Every hole: gaps within recordings (kind sequence or disconnect) and the ends between recordings."""
-        found: list[dict[str, Any]] = []
-        for feed in self._some(venue, symbol):
-            name = {"venue": feed.venue, "symbol": feed.symbol}
-            before: dict[str, Any] | None = None
-            for report in _recordings([DayFile(path) for path in feed.paths]):
-                if before is not None and report.get("continues") != before["recording"]:
-                    found.append(
-                        {
-                            **name,
-                            "recording": before["recording"],
-                            "kind": "session_end",
-                            "start_ns": before["last_ns"],
-                            "end_ns": report["first_ns"],
-                            "span_ns": report["first_ns"] - before["last_ns"],
-                            "first_lost_id": None,
-                            "last_lost_id": None,
-                            "resynced": report.get("snapshots", 0) > 0,
-                        }
-                    )
-                found += [{**name, "recording": report["recording"], **gap} for gap in report.get("gap_list", [])]
-                before = report
-        return found
+        """Every hole: gaps within recordings (by kind, as in ``matching.codes``) and the ends between recordings."""
+        return [
+            {"venue": feed.venue, "symbol": feed.symbol, **row}
+            for feed in self.some(venue, symbol)
+            for row in gap_rows(recordings_of([DayFile(path) for path in feed.paths]))
+        ]
 
-    def _some(self, venue: str | None, symbol: str | None) -> list[Feed]:
+    def coverage(
+        self, venue: str | None = None, symbol: str | None = None
+    ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+        """How much of each feed's time is there, and of the time that all of them share (``recorders/coverage.py``)."""
+        feeds = self.some(venue, symbol)
+        reports = [(feed.venue, feed.symbol, recordings_of([DayFile(path) for path in feed.paths])) for feed in feeds]
+        return totals(reports)
+
+    def some(self, venue: str | None, symbol: str | None) -> list[Feed]:
+        """The feeds of a venue, of a symbol, of both, or all. Raises ``InputError`` where there is none."""
         if venue is not None and symbol is not None:
             return [self.feed(venue, symbol)]
         found = self.feeds(venue, symbol)
         if not found and (venue or symbol):
             raise InputError(f"has nothing of {venue or symbol}", source=str(self.path))
+        if not found:
+            raise InputError(f"is no lake: it has no file VENUE/SYMBOL/YYYY-MM-DD{SUFFIX}", source=str(self.path))
         return found
 
     # -- verification
 
     def verify(self, venue: str | None = None, symbol: str | None = None) -> list[dict[str, Any]]:
-        """Read everything and check it: page checksums, digests, order, references, checkpoints.
+        """Read everything and check it; what is checked: ``recorders/verify.py``.
 
-        One entry a file with ``problems`` (empty when all is well); a damaged file is an entry, never an exception.
+        One entry a file with ``findings`` and the same as text in ``problems`` (empty when all is well); a damaged file
+        is an entry, never an exception.
         """
-        found = []
-        for feed in self._some(venue, symbol):
-            follow = BookTrack()
-            recording = ""
-            for path in feed.paths:
-                entry: dict[str, Any] = {
-                    "venue": feed.venue,
-                    "symbol": feed.symbol,
-                    "day": path.stem,
-                    "path": str(path),
-                    "messages": 0,
-                    "rows": 0,
-                    "problems": [],
-                }
-                try:
-                    recording = self._verify_file(feed, path, entry, follow, recording)
-                except InputError as error:
-                    entry["problems"].append(error.why)
-                    recording = ""
-                found.append(entry)
-        return found
-
-    def _verify_file(self, feed: Feed, path: Path, entry: dict[str, Any], follow: BookTrack, recording: str) -> str:
-        file = DayFile(path)
-        problems: list[str] = entry["problems"]
-        about = file.about
-        if (about["venue"], about["symbol"], about["day"]) != (feed.venue, feed.symbol, path.stem):
-            problems.append(f"holds {about['venue']} {about['symbol']} {about['day']}, not what its path says")
-        start_ns = date_ns(path.stem)
-        last_event = start_ns
-        for number, info in enumerate(file.blocks):
-            name = about["recordings"][info.recording]["recording"]
-            if name != recording:
-                # The first block of a recording that began on an absent earlier day starts from its own checkpoint.
-                follow.restart()
-                follow.resume(file.checkpoint(info), info)
-                recording = name
-            where = f"block {number}"
-            problems += [f"{where}: {why}" for why in _block_problems(file, info, follow)]
-            if info.first_event < last_event or info.last_event >= start_ns + DAY_NS:
-                problems.append(f"{where}: venue time leaves the day or goes back")
-            last_event = info.last_event
-            entry["messages"] += info.count
-            entry["rows"] += info.rows
-        if follow.counts.crossed:
-            problems.append(f"{follow.counts.crossed} crossed books")
-            follow.counts.crossed = 0
-        return recording
-
-
-def _recordings(files: list[DayFile]) -> list[dict[str, Any]]:
-    """The recordings of consecutive files, each once, by first venue time."""
-    found: dict[str, dict[str, Any]] = {}
-    for file in files:
-        for report in file.about["recordings"]:
-            found[report["recording"]] = report
-    return sorted(found.values(), key=lambda report: (report["first_ns"], report["recording"]))
-
-
-def _block_problems(file: DayFile, info: BlockInfo, follow: BookTrack) -> Iterator[str]:
-    """What is wrong with a block; ``follow`` is walked through it."""
-    block = file.message_block(info)
-    if len(block) != info.count or block.rows != info.rows or len(block.px_ticks) != block.rows:
-        yield f"has {len(block)} messages and {block.rows} rows, the index says {info.count} and {info.rows}"
-        return
-    if not 0 < len(block) <= BLOCK_MESSAGES:
-        yield f"has {len(block)} messages"
-    if digest_of(block) != info.digest:
-        yield "its columns do not match their digest"
-    if (np.diff(block.ts_event) < 0).any() or block.ts_event[0] != info.first_event:
-        yield "venue time goes back"
-    if (block.ts_recv < block.ts_event).any():
-        yield "a message is received before it was made"
-    if block.kind.min() < 1 or block.kind.max() > LAST_KIND:
-        yield "an unknown kind of message"
-    shown = np.repeat(np.isin(block.kind, (TRADE, OFFBOOK, FORCE)), np.diff(block.row_start))
-    if (block.side > SELL).any() or (block.qty_lots < 0).any() or (block.px_ticks[shown] < 0).any():
-        yield "a row has no side, or a negative price or size"
-    carries = has_aux(block.kind)
-    if (block.ref[carries] != np.arange(info.aux)).any() or (np.diff(block.row_start)[carries] != 0).any():
-        yield "marks or gaps do not refer to their payload"
-    order = file.local_shift(info) + np.arange(len(block), dtype=np.int32)
-    if (np.sort(order) != np.arange(len(block))).any() or (np.diff(block.ts_recv[order]) < 0).any():
-        yield "the client's order is not by receive time"
-    stored, expected = file.checkpoint(info), follow.book.columns()
-    same = not follow.valid or all(np.array_equal(stored[k], expected[k]) for k in range(len(stored)))
-    if info.valid != follow.valid or not same:
-        yield "its checkpoint is not the book that the messages before it make"
-        follow.resume(file.checkpoint(info), info)
-    follow.run(block)
+        cache = self.cache()
+        feeds = self.some(venue, symbol)
+        return [entry for feed in feeds for entry in verified(feed.venue, feed.symbol, feed.paths, cache)]

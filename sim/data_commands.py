@@ -87,7 +87,7 @@ def data_ls(lake: LakeOption, json_: Json = False) -> None:
 
 @data_app.command("info")
 def data_info(lake: LakeOption, venue: VenueOption = None, symbol: SymbolOption = None, json_: Json = False) -> None:
-    """Instruments, files, recordings and clock corrections in full."""
+    """Coverage by day and stream, sizes, recordings and receive clocks; with --json everything the files say."""
     with errors():
         from recorders.commands import info
 
@@ -96,7 +96,7 @@ def data_info(lake: LakeOption, venue: VenueOption = None, symbol: SymbolOption 
 
 @data_app.command("verify")
 def data_verify(lake: LakeOption, venue: VenueOption = None, symbol: SymbolOption = None, json_: Json = False) -> None:
-    """Read everything and check it; exit code 1 if a file is damaged."""
+    """Read everything and check it; exit code 1 if anything is found."""
     with errors():
         from recorders.commands import verify
 
@@ -105,11 +105,42 @@ def data_verify(lake: LakeOption, venue: VenueOption = None, symbol: SymbolOptio
 
 @data_app.command("gaps")
 def data_gaps(lake: LakeOption, venue: VenueOption = None, symbol: SymbolOption = None, json_: Json = False) -> None:
-    """Every hole in the recordings and between them."""
+    """Every hole in the recordings and between them, and what share of the time is covered."""
     with errors():
         from recorders.commands import gaps
 
         _finish(gaps(lake, venue, symbol), json_, "gaps")
+
+
+@data_app.command("compact")
+def data_compact(lake: LakeOption, venue: VenueOption = None, symbol: SymbolOption = None, json_: Json = False) -> None:
+    """Put days that were written in many small pieces into full blocks; the content stays what it is."""
+    with errors():
+        from recorders.commands import compact
+
+        _finish(compact(lake, venue, symbol), json_, "compact")
+
+
+cache_app = typer.Typer(help="The hot cache of decoded days.", no_args_is_help=True, rich_markup_mode=None)
+data_app.add_typer(cache_app, name="cache")
+
+
+@cache_app.command("info")
+def cache_info(lake: LakeOption, json_: Json = False) -> None:
+    """What the hot cache of a lake holds."""
+    with errors():
+        from recorders.commands import cache
+
+        _finish(cache(lake), json_, "cache")
+
+
+@cache_app.command("clear")
+def cache_clear(lake: LakeOption, json_: Json = False) -> None:
+    """Drop the hot cache of a lake."""
+    with errors():
+        from recorders.commands import cache
+
+        _finish(cache(lake, clear=True), json_, "cache")
 
 
 def _finish(result: dict[str, Any], as_json: bool, what: str) -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
-from sim.units import duration_text, instant_text
+from sim.units import instant_text
 
 Result = Mapping[str, Any]
+Rows = Sequence[Sequence[str]]
+SECOND_NS: Final = 1_000_000_000
+WIDTH: Final = 100
 
 
 def lines(what: str, result: Result) -> Iterator[str]:
@@ -15,7 +19,7 @@ def lines(what: str, result: Result) -> Iterator[str]:
     yield from _LISTINGS[what](result)
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+def table(head: Sequence[str], rows: Rows) -> Iterator[str]:
     """Left-aligned columns, two blanks apart."""
     widths = [max(len(row[k]) for row in [head, *rows]) for k in range(len(head))]
     for row in [head, *rows]:
@@ -62,11 +66,33 @@ def _problem(problem: Any) -> str:
     return str(problem["text"]) if isinstance(problem, Mapping) else str(problem)
 
 
+def _second(ns: Any) -> str:
+    """An instant to the second, as tables show it."""
+    return instant_text(int(ns) // SECOND_NS * SECOND_NS).replace("T", " ").removesuffix("Z") if ns is not None else "-"
+
+
+def _span(ns: Any) -> str:
+    """A duration for reading, to three digits or so."""
+    if ns is None:
+        return "-"
+    for unit, size in (("d", 86_400 * SECOND_NS), ("h", 3600 * SECOND_NS), ("min", 60 * SECOND_NS), ("s", SECOND_NS)):
+        if ns >= size:
+            return f"{ns / size:.4g} {unit}"
+    return f"{ns / 1e6:.4g} ms"
+
+
+def _size(count: int) -> str:
+    for unit, size in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+        if count >= size:
+            return f"{count / size:.1f} {unit}"
+    return f"{count} B"
+
+
 def _ls(result: Result) -> Iterator[str]:
     rows = [
         (
             feed["venue"], feed["symbol"], " to ".join(dict.fromkeys((feed["days"][0], feed["days"][-1]))),
-            f"{feed['messages']:,}", f"{feed['rows']:,}", f"{feed['bytes'] / 1e6:.1f} MB", str(feed["recordings"]),
+            f"{feed['messages']:,}", f"{feed['rows']:,}", _size(feed["bytes"]), str(feed["recordings"]),
             str(feed["gaps"]),
         )
         for feed in result["feeds"]
@@ -75,42 +101,136 @@ def _ls(result: Result) -> Iterator[str]:
 
 
 def _info(result: Result) -> Iterator[str]:
-    for feed in result["feeds"]:
+    for place, feed in enumerate(result["feeds"]):
+        if place:
+            yield ""
+        described = feed["instrument"]
         yield f"{feed['venue']} {feed['symbol']}"
-        for key, value in feed["instrument"].items():
-            if value not in (None, "", [], ()):
-                yield f"  {key}: {value}"
-        for file in feed["files"]:
-            counts = f"{file['messages']:,} messages, {file['rows']:,} rows, {file['bytes']:,} bytes"
-            yield f"  {file['day']}: {counts}, {file['path']}"
-        for one in feed["recordings"]:
-            span = f"{_time(one['first_ns'])} to {_time(one['last_ns'])}"
-            offset = f"clock offset {one.get('clock_offset_ns', 0) / 1e6:.3f} ms"
-            yield f"  recording {one['recording']}: {span}, gaps {one.get('gaps', 0)}, {offset}"
+        shown = {key: value for key, value in described.items() if value not in (None, "", [], (), False)}
+        shown = {key: value for key, value in shown.items() if key not in ("venue", "symbol", "unverified")}
+        yield from textwrap.wrap(
+            ", ".join(f"{key} {value}" for key, value in shown.items()),
+            WIDTH, initial_indent="  ", subsequent_indent="  ",
+        )  # fmt: skip
+        days: Rows = [
+            (
+                file["day"], f"{100 * file['share']:.2f} %", str(file["gaps"]), _span(file["stale_ns"]),
+                f"{file['messages']:,}", f"{file['rows']:,}", _size(file["bytes"]),
+                f"{file['bytes_per_message']:.1f}", f"{file['ratio']:.1f}",
+            )
+            for file in feed["files"]
+        ]  # fmt: skip
+        head = ("day", "covered", "gaps", "stale", "messages", "rows", "size", "B/message", "x smaller")
+        yield from _indented(table(head, days))
+        streams: Rows = [
+            (file["day"], name, f"{one['messages']:,}", _second(one["first_ns"]), _second(one["last_ns"]))
+            for file in feed["files"]
+            for name, one in file["streams"].items()
+        ]
+        yield from _indented(table(("day", "stream", "messages", "first", "last"), streams))
+        recordings: Rows = [
+            _recording(one, clock) for one, clock in zip(feed["recordings"], feed["clock"], strict=True)
+        ]
+        yield from _indented(
+            table(("recording from", "lasting", "gaps", "least recv-send", "clock", "drift"), recordings)
+        )
+
+
+def _recording(report: Result, clock: Result) -> tuple[str, ...]:
+    return (
+        _second(report["first_ns"]), _span(report["last_ns"] - report["first_ns"]), str(report.get("gaps", 0)),
+        f"{clock['least_ns'] / 1e6:.3f} ms", "corrected" if clock["corrected"] else "as it was",
+        "-" if clock["drift_ppm"] is None else f"{clock['drift_ppm']:.2f} ppm",
+    )  # fmt: skip
+
+
+def _indented(rows: Iterator[str]) -> Iterator[str]:
+    for row in rows:
+        yield f"  {row}"
 
 
 def _verify(result: Result) -> Iterator[str]:
+    rows = []
     for file in result["files"]:
-        state = "ok" if not file["problems"] else f"{len(file['problems'])} problems"
-        counts = f"{file['messages']:,} messages, {file['rows']:,} rows"
-        yield f"{file['venue']} {file['symbol']} {file['day']}: {state}, {counts}"
+        checked = file["checked"]
+        quotes = f"{checked['bbo_equal']:,} / {checked['bbo_different']:,}"
+        state = f"{len(file['problems'])} found" if file["problems"] else "ok"
+        rows.append(
+            (
+                file["venue"], file["symbol"], file["day"], state, f"{file['messages']:,}", quotes,
+                str(checked["gaps"]), str(checked["checksums_wrong"]),
+            )
+        )  # fmt: skip
+    head = ("venue", "symbol", "day", "state", "messages", "quotes =/not", "gaps", "wrong sums")
+    yield from table(head, rows)
+    for file in result["files"]:
         for problem in file["problems"]:
-            yield f"  {problem}"
+            yield f"{file['path']}: {problem}"
+        for problem in file["unproven"]:
+            yield f"not proven: {problem}"
 
 
 def _gaps(result: Result) -> Iterator[str]:
     rows = [
         (
-            gap["venue"], gap["symbol"], gap["kind"], _time(gap["start_ns"]), _time(gap["end_ns"]),
-            duration_text(int(gap["span_ns"])) if gap["span_ns"] is not None else "-",
-            f"{gap['first_lost_id']} to {gap['last_lost_id']}" if gap["first_lost_id"] is not None else "-",
+            gap["venue"], gap["symbol"], gap["kind"], _second(gap["start_ns"]), _span(gap["span_ns"]),
+            _span(gap.get("stale_ns", gap["span_ns"])), _lost(gap),
         )
         for gap in result["gaps"]
     ]  # fmt: skip
-    if not rows:
+    if rows:
+        yield from table(("venue", "symbol", "kind", "from", "missing", "book unknown", "lost ids"), rows)
+        yield ""
+    else:
         yield "no gaps"
+    feeds: Rows = [
+        (
+            row["venue"], row["symbol"], _second(row["first_ns"]), _span(row["span_ns"]), _span(row["recorded_ns"]),
+            _span(row["missing_ns"]), f"{100 * row['coverage']:.3f} %", str(sum(row["gaps"].values())),
+        )
+        for row in result["totals"]
+    ]  # fmt: skip
+    yield from table(("venue", "symbol", "from", "span", "recorded", "unknown", "covered", "gaps"), feeds)
+    common = result["common"]
+    if common["feeds"] > 1:
+        share = f"{100 * common['coverage']:.3f} %" if common["span_ns"] else "they share no time"
+        yield f"all {common['feeds']} together: {_span(common['known_ns'])} of {_span(common['span_ns'])}, {share}"
+
+
+def _lost(gap: Result) -> str:
+    first, last = gap["first_lost_id"], gap["last_lost_id"]
+    if first is None or last is None or last < first:
+        return "-"
+    return f"{last - first + 1:,} from {first}"
+
+
+def _compact(result: Result) -> Iterator[str]:
+    rows = [
+        (
+            file["venue"], file["symbol"], file["day"], file["state"], f"{file['blocks_before']} to {file['blocks']}",
+            f"{_size(file['bytes_before'])} to {_size(file['bytes'])}",
+        )
+        for file in result["files"]
+    ]  # fmt: skip
+    yield from table(("venue", "symbol", "day", "state", "blocks", "size"), rows)
+    if result["left_behind"]:
+        yield f"{result['left_behind']} unfinished files removed"
+
+
+def _cache(result: Result) -> Iterator[str]:
+    if result["folder"] is None:
+        yield "the hot cache is switched off (PERPSIM_CACHE=off)"
         return
-    yield from table(("venue", "symbol", "kind", "from", "to", "span", "lost ids"), rows)
+    yield f"{result['folder']}: {_size(result['bytes'])} of {_size(result['limit_bytes'])}"
+    rows = [
+        (f"{day['venue']} {day['symbol']}".strip() or "of another lake", day["day"] or day["identity"][:12],
+         str(day["blocks"]), _size(day["bytes"]), _second(day["used_ns"]))
+        for day in result["days"]
+    ]  # fmt: skip
+    if rows:
+        yield from table(("feed", "day", "blocks", "size", "last used"), rows)
+    if "cleared_bytes" in result:
+        yield f"cleared {_size(result['cleared_bytes'])}"
 
 
 _LISTINGS: dict[str, Callable[[Result], Iterator[str]]] = {
@@ -120,4 +240,6 @@ _LISTINGS: dict[str, Callable[[Result], Iterator[str]]] = {
     "info": _info,
     "verify": _verify,
     "gaps": _gaps,
+    "compact": _compact,
+    "cache": _cache,
 }
