@@ -1,0 +1,102 @@
+"""The promise of every codec: any bytes, in any order, decode to a record or raise ``VenueError``, nothing else.
+
+Longer campaigns, guided by coverage: ``tests/tools/fuzz_codecs.py``.
+"""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.venues.codec_payloads import INSTRUMENTS, VENUES, messages, new_codec
+from tests.venues.wire_cases import changed, decodes_or_raises_venue_error, encoded, mutilated
+from venues.codecs import market_codec
+from venues.errors import InstrumentError, PayloadError, VenueError
+from venues.market_data import Record
+
+SETTINGS = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+PAYLOADS = {venue: [encoded(message) for message in messages(venue)] for venue in VENUES}
+CODECS = {venue: new_codec(venue) for venue in VENUES}
+
+
+@pytest.fixture(params=[venue for venue in VENUES if not venue.startswith(("binance", "bybit_inverse"))])
+def venue(request: pytest.FixtureRequest) -> str:
+    """Binance's codec has the same tests in its own file; inverse contracts have the codec of linear ones."""
+    return str(request.param)
+
+
+@given(data=st.data())
+@settings(SETTINGS, max_examples=100)
+def test_any_bytes(venue: str, data: st.DataObject) -> None:
+    decodes_or_raises_venue_error(CODECS[venue], data.draw(st.binary(max_size=300)))
+
+
+@given(data=st.data())
+@settings(SETTINGS, max_examples=200)
+def test_mutilated_frames(venue: str, data: st.DataObject) -> None:
+    decodes_or_raises_venue_error(CODECS[venue], mutilated(data.draw, PAYLOADS[venue]))
+
+
+@given(data=st.data())
+@settings(SETTINGS, max_examples=200)
+def test_well_formed_nonsense(venue: str, data: st.DataObject) -> None:
+    message = changed(data.draw, data.draw(st.sampled_from(messages(venue))))
+    decodes_or_raises_venue_error(CODECS[venue], encoded(message), data.draw(st.sampled_from(["", "BTC-USD", "X"])))
+
+
+@given(data=st.data())
+@settings(SETTINGS, max_examples=60)
+def test_what_a_connection_remembers_never_changes_the_promise(venue: str, data: st.DataObject) -> None:
+    """Whole connections of good, changed and mutilated frames in any order, and their restarts; the same frames
+    always give the same records."""
+    frames = data.draw(st.lists(st.sampled_from(PAYLOADS[venue]), min_size=1, max_size=12))
+    if data.draw(st.booleans()):
+        frames.insert(data.draw(st.integers(0, len(frames))), mutilated(data.draw, PAYLOADS[venue]))
+    restart_at = data.draw(st.integers(0, 12))
+    runs = []
+    for _ in range(2):
+        codec, run = new_codec(venue), []
+        for place, raw in enumerate(frames):
+            if place == restart_at:
+                codec.restart()
+            try:
+                run.append(repr(codec.decode(raw)))
+            except VenueError as error:
+                run.append(repr(error))
+        runs.append(run)
+    assert runs[0] == runs[1]
+
+
+def test_bytes_that_are_no_message(venue: str) -> None:
+    for raw in (
+        b"", b"{", b"nonsense", b"\xff\xfe", b'{"topic":"\xff"}', b"[" * 100_000, b'{"a":' * 50_000, b"1e999", b"NaN",
+        b'{"topic":"orderbook.50.BTCUSDT","data":' + b"[" * 100_000, b"9" * 5_000, b'{"channel":' + b"9" * 5_000 + b"}",
+        b'{"arg":{"channel":"books","instId":' + b"[" * 100_000, b'{"jsonrpc":"2.0","result":' + b"[" * 100_000,
+    ):  # fmt: skip
+        with pytest.raises(PayloadError):
+            new_codec(venue).decode(raw)
+
+
+def test_every_truncation_of_every_payload_is_refused(venue: str) -> None:
+    codec = new_codec(venue)
+    for raw in PAYLOADS[venue]:
+        if raw[:1] not in b"[{":
+            continue
+        for length in range(len(raw)):
+            with pytest.raises(PayloadError):
+                codec.decode(raw[:length])
+
+
+def test_every_payload_is_a_record(venue: str) -> None:
+    codec = new_codec(venue)
+    for raw in PAYLOADS[venue]:
+        assert isinstance(codec.decode(raw, INSTRUMENTS[venue][0].symbol), Record)
+
+
+def test_a_codec_needs_an_instrument() -> None:
+    for name in VENUES:
+        with pytest.raises(InstrumentError, match="at least one instrument"):
+            market_codec(name, [])
+    with pytest.raises(InstrumentError, match="market data of mtgox cannot be decoded; known are binance_usdm"):
+        market_codec("mtgox", [])
