@@ -5,10 +5,13 @@ Longer campaigns, guided by coverage: ``tests/tools/fuzz_codecs.py``.
 
 from __future__ import annotations
 
+import random
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.tools import fuzz_codecs
 from tests.venues.codec_payloads import INSTRUMENTS, VENUES, messages, new_codec
 from tests.venues.wire_cases import changed, decodes_or_raises_venue_error, encoded, mutilated
 from venues.codecs import market_codec
@@ -92,6 +95,18 @@ def test_every_payload_is_a_record(venue: str) -> None:
     codec = new_codec(venue)
     for raw in PAYLOADS[venue]:
         assert isinstance(codec.decode(raw, INSTRUMENTS[venue][0].symbol), Record)
+
+
+def test_campaigns_reach_every_codec_and_the_reader_of_raw_segments() -> None:
+    """The targets of the tool, on their first inputs and some changed ones, without atheris."""
+    draw = random.Random(1)
+    known = fuzz_codecs.targets()
+    assert set(known) == {*VENUES, "reader"}
+    for make, seeds in known.values():
+        run = make()
+        for content in seeds():
+            run(content)
+            run(fuzz_codecs.mutated_json(content, draw) or content[: len(content) // 2])
 
 
 def test_a_codec_needs_an_instrument() -> None:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from venues.codecs import MarketCodec
 from venues.errors import PayloadError, VenueError
 from venues.instruments import Instrument
-from venues.market_data import Batch, Other, Record, Single
+from venues.market_data import Batch, DepthDiff, DepthSnapshot, Other, Record, Single
 
 DATA = Path(__file__).resolve().parents[2].parent / "shared" / "data"
 ADAPTERS = DATA / "nautilus" / "crates" / "adapters"
@@ -159,7 +159,31 @@ def decodes_or_raises_venue_error(codec: MarketCodec, raw: bytes, symbol: str = 
         record = codec.decode(raw, symbol)
     except VenueError:
         return
-    assert isinstance(record, Record)
+    for one in singles(record):
+        check_usable(one)
+
+
+_COLUMN_MAX = (1 << 31) - 1
+_INT64_MAX = (1 << 63) - 1
+_SMALL = {"ticks", "lots", "filled_lots", "bid_lots", "ask_lots", "bid_ticks", "ask_ticks"}
+
+
+def check_usable(record: Single) -> None:
+    """What every reader of records relies on: integers that fit their columns, sides of equal length."""
+    assert isinstance(record, Single)
+    for name in record.__struct_fields__:
+        value = getattr(record, name)
+        if type(value) is int:
+            low = -_INT64_MAX if name == "rate_e12" else 0
+            assert low <= value <= (_COLUMN_MAX if name in _SMALL else _INT64_MAX), (name, value)
+        elif type(value) is list:
+            assert all(type(item) is int and 0 <= item <= _COLUMN_MAX for item in value), name
+        else:
+            assert value is None or type(value) in (str, bool), (name, value)
+            assert not isinstance(value, str) or len(value) <= 100, name
+    if isinstance(record, DepthDiff | DepthSnapshot):
+        assert len(record.bid_ticks) == len(record.bid_lots)
+        assert len(record.ask_ticks) == len(record.ask_lots)
 
 
 _PATCHES = [
