@@ -29,7 +29,7 @@ INSTRUMENTS: dict[str, list[Instrument]] = {
     "deribit": [test_deribit_codec.PERP],
 }
 _GOLDEN: dict[str, dict[str, Golden]] = {
-    "bybit": test_bybit_codec.KINDS,
+    "bybit": test_bybit_codec.KINDS | {f"v2 {kind}": golden for kind, golden in test_bybit_codec.V2_KINDS.items()},
     "okx": test_okx_codec.KINDS,
     "hyperliquid": test_hyperliquid_codec.KINDS,
     "dydx": test_dydx_codec.KINDS,

@@ -3,16 +3,35 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from matching.codes import BUY, SELL
-from tests.venues.wire_cases import ADAPTERS, DATA, MS, Golden, check_golden, encoded, outcome, payload_files, refused
+from tests.venues.wire_cases import (
+    ADAPTERS,
+    DATA,
+    MS,
+    Golden,
+    PlainBook,
+    PlainGrid,
+    answers,
+    captured,
+    check_golden,
+    encoded,
+    outcome,
+    payload_files,
+    refused,
+    singles,
+)
 from venues import known_instrument
 from venues.bybit.codec import BybitCodec
+from venues.bybit.v2 import lots_of_single
 from venues.codecs import market_codec
-from venues.errors import Hint, VenueError
+from venues.errors import Hint, InstrumentError, VenueError
+from venues.instruments import Instrument
 from venues.market_data import (
     Batch,
     BookTicker,
@@ -315,3 +334,166 @@ def test_memory_of_a_connection_is_bounded() -> None:
         connection.decode(encoded(json.loads(json.dumps(TICKER).replace("BTCUSDT", f"X{n}USDT"))))
     assert len(connection._streams) <= 5
     assert len(connection._contexts) <= 1
+
+
+# -- v2 (2021)
+
+V2_SNAPSHOT = {
+    "topic": "orderBookL2_25.BTCUSDT", "type": "snapshot", "cross_seq": "50", "timestamp_e6": "1618677786598877",
+    "data": {"order_book": [
+        {"price": "60000.0", "symbol": "BTCUSDT", "id": "600000000", "side": "Buy", "size": 0.25},
+        {"price": "60000.50", "symbol": "BTCUSDT", "id": "600005000", "side": "Buy", "size": 2},
+        {"price": "60001.00", "symbol": "BTCUSDT", "id": "600010000", "side": "Sell", "size": 1.5e0},
+    ]},
+}  # fmt: skip
+V2_DELTA = {
+    "topic": "orderBookL2_25.BTCUSDT", "type": "delta", "cross_seq": 57, "timestamp_e6": 1618677786700000,
+    "data": {
+        "delete": [{"price": "60000.50", "symbol": "BTCUSDT", "id": "600005000", "side": "Buy"}],
+        "update": [{"price": "60001.00", "symbol": "BTCUSDT", "id": "600010000", "side": "Sell", "size": 0.28469998}],
+        "insert": [{"price": "60000.60", "symbol": "BTCUSDT", "id": "600006000", "side": "Buy", "size": 0.001}],
+        "transactTimeE6": 0,
+    },
+}  # fmt: skip
+V2_TRADE = {"topic": "trade.BTCUSDT", "data": [{
+    "symbol": "BTCUSDT", "tick_direction": "MinusTick", "price": 60621.5, "size": 0.14, "side": "Buy",
+    "timestamp": "2021-04-17T16:43:05.000Z", "trade_time_ms": "1618677785116",
+    "trade_id": "01cacfe9-8d1c-5ee4-995d-d79a43f955a6",
+}]}  # fmt: skip
+V2_NS = 1618677786598877_000
+V2_KINDS = {
+    "snapshot": Golden(
+        V2_SNAPSHOT,
+        DepthSnapshot("BTCUSDT", V2_NS, V2_NS, 50, [600_005, 600_000], [2_000, 250], [600_010], [1_500], True),
+    ),
+    "delta": Golden(
+        V2_DELTA | {"data": V2_DELTA["data"] | {"update": []}},  # type: ignore[operator]
+        DepthDiff(
+            "BTCUSDT", 1618677786700000_000, 1618677786700000_000, 51, 57, 50, [600_005, 600_006], [0, 1], [], []
+        ),
+        before=(V2_SNAPSHOT,),
+    ),
+    "trade": Golden(
+        V2_TRADE,
+        Trade("BTCUSDT", 1618677785116 * MS, 0, 0x01CACFE98D1C5EE4 >> 1, BUY, 606_215, 140, "MARKET", True),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", V2_KINDS)
+def test_golden_of_v2(kind: str) -> None:
+    check_golden(codec(), V2_KINDS[kind])
+
+
+def test_sizes_of_single_precision() -> None:
+    """Linear v2 books say 284.69998 for 284.7 and 16.150002 for 16.15; what no such number explains is refused."""
+    fine = Instrument.from_fields({"venue": "bybit_linear", "symbol": "X", "base": "X", "quote": "USDT",
+                                   "tick_size": "1", "lot_size": "0.01"})  # fmt: skip
+    for text, lots in (("284.69998", 28_470), ("16.150002", 1_615), ("13.329999", 1_333), ("53.010002", 5_301),
+                       ("2", 200), ("0", 0), ("0.01", 1)):  # fmt: skip
+        assert lots_of_single(fine, text) == lots
+    for text in ("284.6999", "16.15001", "0.001", "0.0099999", "x", "-1", "41943.041"):
+        with pytest.raises(InstrumentError):
+            lots_of_single(fine, text)
+    assert refused(codec(), V2_DELTA).field == "data rows[1].size"  # 0.2847, on a grid of 0.001
+
+
+@pytest.mark.parametrize(
+    ("message", "field"),
+    [
+        (V2_SNAPSHOT | {"type": "x"}, "type"),
+        (V2_SNAPSHOT | {"cross_seq": "x"}, "cross_seq"),
+        (V2_SNAPSHOT | {"timestamp_e6": 2**62}, "timestamp_e6"),
+        (V2_SNAPSHOT | {"data": [{"price": "60000.05", "symbol": "BTCUSDT", "side": "Buy", "size": 1}]},
+         "data[0].price"),
+        (V2_SNAPSHOT | {"data": [{"price": "60000", "symbol": "BTCUSDT", "side": "None", "size": 1}]},
+         "data[0].side"),
+        (V2_TRADE | {"data": [{"symbol": "BTCUSDT"}]}, "data[0].price"),
+    ],
+)  # fmt: skip
+def test_malformed_v2_frames_name_the_field(message: Any, field: str) -> None:
+    assert refused(codec(), message).field == field
+
+
+def v2_instruments() -> list[Instrument]:
+    return [
+        Instrument.from_fields({
+            "venue": "bybit_linear", "symbol": row["name"], "base": row["base_currency"],
+            "quote": row["quote_currency"], "tick_size": row["price_filter"]["tick_size"],
+            "lot_size": str(row["lot_size_filter"]["qty_step"]),
+        })
+        for body in answers("BYBIT.0")
+        for row in body["result"]
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "counts", "symbols"),
+    [
+        ("BYBIT.ws.25.0", {"DepthDiff": 3_252, "DepthSnapshot": 8, "Trade": 101, "Other": 16}, 8),
+        ("BYBIT.ws.26.0", {"DepthDiff": 1_016, "DepthSnapshot": 2, "Trade": 150, "Other": 4}, 2),
+    ],
+)
+def test_captures_of_v2_rebuild_books_of_25_levels_never_crossed(
+    name: str, counts: dict[str, int], symbols: int
+) -> None:
+    """Every row deleted or updated was there, every row inserted was not: nothing is lost, and nothing is misread."""
+    connection = BybitCodec(v2_instruments())
+    found: Counter[str] = Counter()
+    books: dict[str, PlainBook] = {}
+    for _, raw in captured(name):
+        for record in singles(connection.decode(raw)):
+            found[type(record).__name__] += 1
+            if isinstance(record, DepthDiff | DepthSnapshot):
+                book = books.setdefault(record.symbol, PlainBook())
+                book.take(record)
+                assert (len(book.bids), len(book.asks)) == (25, 25)
+    assert found == counts
+    assert [(book.broken, book.crossed) for book in books.values()] == [(0, 0)] * symbols
+
+
+@pytest.mark.parametrize("name", ["BYBIT.ws.25.0", "BYBIT.ws.26.0"])
+def test_captures_of_v2_agree_with_an_independent_decoder(name: str) -> None:
+    instruments = {instrument.symbol: instrument for instrument in v2_instruments()}
+    connection = BybitCodec(instruments.values())
+    for _, raw in captured(name):
+        message, found = json.loads(raw, parse_float=Decimal), connection.decode(raw)
+        if "topic" not in message:
+            assert found == Other("control reply", "")
+            continue
+        lot = instruments[message["topic"].partition(".")[2]].lot_size
+        grid = PlainGrid(instruments[message["topic"].partition(".")[2]])
+        if message["topic"].startswith("trade."):
+            assert [
+                (trade.ts_event_ns, trade.ticks, trade.lots, trade.side)
+                for trade in singles(found)
+                if isinstance(trade, Trade)
+            ] == [
+                (
+                    int(row["trade_time_ms"]) * MS,
+                    grid.ticks(row["price"]),
+                    nearest(row["size"], lot),
+                    row["side"] != "Buy",
+                )
+                for row in message["data"]
+            ]
+            continue
+        assert isinstance(found, DepthDiff | DepthSnapshot)
+        data = message["data"]
+        rows = (
+            data if isinstance(data, list) else data.get("order_book") or [row for part in _PARTS for row in data[part]]
+        )
+        expected = {(row["side"], grid.ticks(row["price"])): nearest(row.get("size", 0), lot) for row in rows}
+        assert expected == {
+            **{("Buy", at): lots for at, lots in zip(found.bid_ticks, found.bid_lots, strict=True)},
+            **{("Sell", at): lots for at, lots in zip(found.ask_ticks, found.ask_lots, strict=True)},
+        }
+        assert (found.last_id, found.ts_event_ns) == (int(message["cross_seq"]), int(message["timestamp_e6"]) * 1000)
+
+
+_PARTS = ("delete", "update", "insert")
+
+
+def nearest(size: Any, lot: Decimal) -> int:
+    """What single precision took away is far less than half a lot."""
+    return int((Decimal(size) / lot).to_integral_value())

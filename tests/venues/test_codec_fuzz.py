@@ -91,6 +91,17 @@ def test_every_truncation_of_every_payload_is_refused(venue: str) -> None:
                 codec.decode(raw[:length])
 
 
+def test_names_that_go_on_and_on_are_cut() -> None:
+    """Importers count what is other by its name, which must not grow with what a connection sends."""
+    for name, codec in CODECS.items():
+        for key in ("e", "topic", "type", "method", "channel", "event"):
+            for message in (
+                {key: "x" * 5000},
+                {key: "x" * 5000, "s": "y" * 5000, "message_id": 1, "connection_id": ""},
+            ):
+                decodes_or_raises_venue_error(codec, encoded(message), name)
+
+
 def test_every_payload_is_a_record(venue: str) -> None:
     codec = new_codec(venue)
     for raw in PAYLOADS[venue]:

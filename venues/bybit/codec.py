@@ -33,6 +33,8 @@ import msgspec
 
 from matching.codes import BUY, SELL
 from venues.bybit.reasons import ERROR_CODES
+from venues.bybit.v2 import BOOKS as V2_BOOKS
+from venues.bybit.v2 import BybitV2
 from venues.errors import InstrumentError, VenueError
 from venues.instruments import Instrument
 from venues.market_data import BookTicker, DepthDiff, DepthSnapshot, ForceOrder, MarkPrice, Other, Record, Single, Trade
@@ -170,6 +172,7 @@ class BybitCodec(WireCodec):
 
     def __init__(self, instruments: Iterable[Instrument]) -> None:
         super().__init__(instruments)
+        self._v2 = BybitV2(self, self._grids)
         self._book_decoder = msgspec.json.Decoder(_Book)
         self._trades_decoder = msgspec.json.Decoder(_Trades)
         self._ticker_decoder = msgspec.json.Decoder(_Ticker)
@@ -180,6 +183,7 @@ class BybitCodec(WireCodec):
 
     def restart(self) -> None:
         """Forget books' chains and tickers: every topic begins with a snapshot."""
+        self._v2.restart()
         self._streams: dict[str, _Stream] = {}  # by topic; at most the known depths of each instrument
         self._books: dict[str, _Stream] = {}
         self._contexts: dict[str, _Context] = {}
@@ -346,6 +350,10 @@ class BybitCodec(WireCodec):
             return self._ticker(self.typed(self._ticker_decoder, raw))
         if name == "allLiquidation":
             return self._liquidations(self.typed(self._liquidations_decoder, raw))
+        if name in V2_BOOKS:
+            return self._v2.book(raw)
+        if name == "trade" and topic.count(".") == 1:
+            return self._v2.trades(raw)
         return self._other(topic)
 
     def _other(self, topic: str) -> Single:
