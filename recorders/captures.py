@@ -44,13 +44,14 @@ _BINANCE_EVENTS: Final = frozenset(
     {"depthUpdate", "trade", "aggTrade", "bookTicker", "markPriceUpdate", "forceOrder", "depth snapshot"}
 )
 _SNAPSHOT_START: Final = b'"lastUpdateId"'
+_BYBIT_TOPICS: Final = rb"orderbook|publicTrade|tickers|allLiquidation|orderBookL2_25|orderBook_200|trade"  # v5, v2
 # What only one venue's frames have near their start.
 _SIGNS: Final = (
     (re.compile(rb'"channel"\s*:\s*"v4_'), "dydx"),
     (re.compile(rb'"channel"\s*:\s*"(l2Book|bbo|activeAssetCtx|allMids|subscriptionResponse)"'), "hyperliquid"),
     (re.compile(rb'"arg"\s*:\s*\{\s*"channel"'), "okx"),
-    (re.compile(rb'"topic"\s*:\s*"(orderbook|publicTrade|tickers|allLiquidation)\.[^"]*USD"'), "bybit_inverse"),
-    (re.compile(rb'"topic"\s*:\s*"(orderbook|publicTrade|tickers|allLiquidation)\.'), "bybit_linear"),
+    (re.compile(rb'"topic"\s*:\s*"(%s)\.[^"]*USD"' % _BYBIT_TOPICS), "bybit_inverse"),
+    (re.compile(rb'"topic"\s*:\s*"(%s)\.' % _BYBIT_TOPICS), "bybit_linear"),
     (re.compile(rb'"jsonrpc"\s*:\s*"2\.0"'), "deribit"),
 )
 

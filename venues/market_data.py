@@ -2,8 +2,9 @@
 
 Times are nanoseconds UTC, ``ts_event_ns`` from the engine and ``ts_push_ns`` from the gateway; 0 where the venue does
 not say (who reads the record then takes its receive time). Prices and sizes are integer ticks and lots of the
-instrument. Ids are the venue's own and chain: a diff follows when its ``previous_id`` is the ``last_id`` of the one
-before it. What each venue sends and how it is mapped: ``venues/<venue>/codec.py``.
+instrument. Ids are the venue's own, or made of nothing but what it sends, and chain: a diff follows when its
+``previous_id`` is the ``last_id`` of the one before it, whichever of the two is larger. What each venue sends and how
+it is mapped: ``venues/<venue>/codec.py``.
 """
 
 from __future__ import annotations
@@ -77,7 +78,8 @@ class AggTrade(msgspec.Struct, frozen=True, gc=False):
 
 
 class BookTicker(msgspec.Struct, frozen=True, gc=False):
-    """Best bid and ask as of ``update_id``; lots 0 says that the side is empty."""
+    """Best bid and ask as of ``update_id``, which is comparable with the ids of the book; 0 where the venue has none.
+    Lots 0 say that the side is empty."""
 
     symbol: str
     ts_event_ns: int
@@ -90,8 +92,8 @@ class BookTicker(msgspec.Struct, frozen=True, gc=False):
 
 
 class MarkPrice(msgspec.Struct, frozen=True, gc=False):
-    """Mark, index (0: not sent), funding rate (None: the contract has none) and the boundary at which it is charged.
-    The venue sends no engine time, so ``ts_event_ns`` equals ``ts_push_ns``."""
+    """Mark, index (0: not sent), funding rate (None: the contract has none, or it was not sent yet) and the boundary at
+    which it is charged (0: not known, or none is next because funding accrues). There is one time, which is both."""
 
     symbol: str
     ts_event_ns: int
@@ -103,7 +105,7 @@ class MarkPrice(msgspec.Struct, frozen=True, gc=False):
 
 
 class ForceOrder(msgspec.Struct, frozen=True, gc=False):
-    """Somebody's liquidation order, a sample: the largest (until 2026-04-14: the latest) of each second.
+    """Somebody's liquidation order. Of Binance a sample: the largest (until 2026-04-14: the latest) of each second.
 
     ``side`` is the order's. ``price_e8`` is its limit, a bankruptcy price that may lie off the grid; ``ticks`` is the
     nearest price on the grid that the limit allows. ``lots`` is the order's size, ``filled_lots`` its executed part."""
