@@ -19,6 +19,7 @@ from sim.command import FINDING, OK, Json, errors, set_debug, show
 from sim.data_commands import data_app
 from sim.latency_commands import latency_app
 from sim.record_commands import record
+from sim.synth_commands import synth
 from sim.venue_commands import venue_app
 
 app = typer.Typer(
@@ -33,6 +34,7 @@ app.add_typer(data_app, name="data")
 app.add_typer(latency_app, name="latency")
 app.add_typer(venue_app, name="venue")
 app.command()(record)
+app.command()(synth)
 
 RunFile = Annotated[Path, typer.Argument(help="run file (TOML)", show_default=False)]
 Set = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="override a key of the run file")]

@@ -308,10 +308,15 @@ class SessionFeed:
         parts = [[(place, m) for m in feed.advance(until_ns)] for place, feed in enumerate(self.feeds)]
         return parts[0] if len(parts) == 1 else list(heapq.merge(*parts, key=lambda row: (row[1].receive_ns, row[0])))
 
-    def __iter__(self) -> Iterator[tuple[int, Message]]:
-        """The whole session; iterate once."""
+    def steps(self) -> Iterator[list[tuple[int, Message]]]:
+        """The whole session, a second at a time; iterate once."""
         now_ns = self.scenario.start_ns
         while now_ns < self.scenario.end_ns:
             now_ns += STEP_NS
-            yield from self.advance(min(now_ns, self.scenario.end_ns))
-        yield from self.advance(NEVER)
+            yield self.advance(min(now_ns, self.scenario.end_ns))
+        yield self.advance(NEVER)
+
+    def __iter__(self) -> Iterator[tuple[int, Message]]:
+        """The whole session, message by message; iterate once."""
+        for part in self.steps():
+            yield from part

@@ -35,8 +35,9 @@ from sim.synth.model import CANCEL_BID, DISTANCE_MAX, LIMIT_BID, REQUOTE_BIDS, F
 STEP_US: Final = STEP_NS // 1000
 LEVELS_LEAST: Final = 10
 SWEEP_LEVELS_MAX: Final = 6
-ROOT_MOST_Q8: Final = 14 << 8
+ROOT_MOST_Q8: Final = 24 << 8
 PRUNE_WINDOWS: Final = 8
+LEAN: Final = 700  # of 1,024: how often touch orders lean with the value when it is at the edge
 FOLLOW: Final = 8  # a kind of its own: the other side follows a move
 ACTIVITY: Final = (  # per mille of the mean, by hour UTC: when Europe and America are both awake, most happens
     1050, 950, 850, 750, 700, 680, 720, 850, 950, 980, 950, 980,
@@ -160,7 +161,7 @@ class MarketFlow:
             side = kind & 1
             if kind >> 1 == FOLLOW >> 1:
                 return self._follow(side)
-            return self._limit(side, self._draws.lognormal(self.model.limit_lots * 3, self.model.limit_spread_q16))
+            return self._limit(side, self._draws.lognormal(self.model.limit_lots, self.model.limit_spread_q16))
         self._at = at + 1
         kind = self._kinds[at]
         side = kind & 1
@@ -174,7 +175,18 @@ class MarketFlow:
             return True
         if self._look(now_us, coin):
             return True
-        return self._cancel(side, lots) if kind >= CANCEL_BID else self._limit(side, lots)
+        if self._adds(kind < CANCEL_BID, side, coin):
+            return self._limit(side, lots)
+        return self._cancel(side, lots)
+
+    def _adds(self, is_limit: bool, side: int, coin: int) -> bool:
+        """Whether a touch order adds: makers shrink the side that the value leans against, and swell the other."""
+        lean = self.value_q16 - ((self.ladders[BUY].best + self.ladders[SELL].best) << 15)
+        if side == SELL:
+            lean = -lean
+        if (coin << 16) * self.model.edge_ticks < abs(lean) * LEAN:
+            return lean > 0
+        return is_limit
 
     def _state(self, side: int, tick: int, lots: int) -> None:
         self.ladders[side].set(tick, lots)
@@ -196,15 +208,15 @@ class MarketFlow:
         ladder = self.ladders[side]
         other = self.ladders[1 - side].best
         if (other - ladder.best) * ladder.worse < -1:
-            tick = ladder.best - ladder.worse
-            wanted = (self.value_q16 >> 16) + side
-            if (wanted - tick) * ladder.worse < 0:  # the value has moved this way: up to it, short of the other side
-                reach = other + ladder.worse
-                tick = reach if (wanted - reach) * ladder.worse < 0 else wanted
-            self._state(side, tick, lots)
+            # next to the other side, if the value is not too far from there; at least a tick better than before
+            reach, least = other + ladder.worse, ladder.best - ladder.worse
+            allowed = (self.value_q16 >> 16) + side - ladder.worse * (self.model.edge_ticks >> 1)
+            tick = reach if (allowed - reach) * ladder.worse < 0 else allowed
+            self._state(side, tick if (tick - least) * ladder.worse < 0 else least, lots)
             return True
-        best = ladder.best
-        ladder.lots[best] = self.changes[best + best + side] = ladder.lots[best] + lots
+        best, full = ladder.best, self.model.touch_lots
+        shown = ladder.lots[best]
+        ladder.lots[best] = self.changes[best + best + side] = shown + 1 + lots * 2 * full // (full + shown)
         return True
 
     def _cancel(self, side: int, lots: int) -> bool:
@@ -228,7 +240,11 @@ class MarketFlow:
         )
         self._decayed_us = now_us
         self._passing_q16 += surprise * root_q8 * model.impact_per_mille // 256_000
+        ladder = self.ladders[1 - aggressor]
+        before = ladder.best
         self.take(aggressor, lots, SWEEP_LEVELS_MAX)
+        if ladder.best != before:
+            self._schedule(now_us + 200 + self._draws.exponential(2000), LIMIT_BID + 1 - aggressor)
 
     def take(self, aggressor: int, lots: int, levels_max: int) -> int:
         """Execute against the displayed book; returns what found nothing more to take."""
@@ -268,10 +284,11 @@ class MarketFlow:
         self.fair_q16 = path_q16 - self._fair
         self.value_q16 = value = path_q16 + self._passing_q16
         edge = self.model.edge_ticks << 16
+        trail = edge * self.model.trail_per_mille // 1000
         if value > (self.ladders[SELL].best << 16) + edge:
-            self._move(BUY, value >> 16, now_us, coin)
+            self._move(BUY, (value - trail) >> 16, now_us, coin)
         elif value < (self.ladders[BUY].best << 16) - edge:
-            self._move(SELL, (value >> 16) + 1, now_us, coin)
+            self._move(SELL, ((value + trail) >> 16) + 1, now_us, coin)
         else:
             return False
         return True

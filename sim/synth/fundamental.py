@@ -27,7 +27,7 @@ ROOT_STEP_E6: Final = 223_607  # the square root of a step in seconds
 COMMON_Q16: Final = 52_429  # 0.8, so that two assets correlate with 0.64
 OWN_Q16: Final = 39_322  # 0.6
 CALM_WINDOWS: Final = 75  # how many windows log-volatility remembers
-RESTLESS_Q16: Final = 6_500  # its deviation from window to window, octaves at 2^-16
+RESTLESS_Q16: Final = 5_000  # its deviation from window to window, octaves at 2^-16
 OCTAVES_MOST_Q16: Final = 2 << 16
 JUMPS_KEPT: Final = 100_000
 
@@ -50,7 +50,7 @@ class ValuePath:
     """How the value moves. ``volatility_e9``: deviation of its relative change over a second in usual times;
     ``jumps_per_hour`` of normal sizes with deviation ``jump_e6`` (parts per million)."""
 
-    volatility_e9: int = 20_000
+    volatility_e9: int = 22_000
     jumps_per_hour: int = 4
     jump_e6: int = 300
     drifts: tuple[Drift, ...] = ()
