@@ -37,7 +37,7 @@ LISTEN_KEY: Final = b"listenKey"
 # Names in any case, with - or _ or nothing between their parts.
 _NAMES: Final = (
     "api key", "api secret", "secret key", "secret", "api signature", "signature", "sign", "sig", "listen key",
-    "listen token", "passphrase", "pass phrase", "client id", "client secret", "refresh token", "access token",
+    "listen token", "passphrase", "pass phrase", "client secret", "refresh token", "access token",
     "private key", "agent key", "mnemonic", "seed phrase", "password", "authorization", "cookie", "set cookie",
     "x mbx apikey", "x bapi api key", "x bapi sign", "ok access key", "ok access sign", "ok access passphrase",
     "tx bytes",
@@ -53,13 +53,17 @@ def _any(names: tuple[str, ...]) -> bytes:
     return "|".join(name.replace(" ", "[-_]?") for name in longest_first).encode()
 
 
-_MEMBER: Final = re.compile(rb"(?i)(?<!\\)(\\*)([\"'])(?:" + _any(_NAMES) + rb")\1\2\s*:\s*")
+# Deribit's client_id names a key; dYdX's clientId, or a client_id that is a number, an order.
+_CLIENT_ID: Final = rb"|client[-_]id"
+_A_WORD: Final = rb"(?=\1\2\s*:\s*\1\2(?!\d+\1\2))"
+_MEMBER: Final = re.compile(rb"(?i)(?<!\\)(\\*)([\"'])(?:" + _any(_NAMES) + _CLIENT_ID + _A_WORD + rb")\1\2\s*:\s*")
 _ARGS: Final = re.compile(rb"(?<!\\)(\\*)([\"'])args\1\2\s*:\s*")
 _TX: Final = re.compile(rb"(?<!\\)(\\*)([\"'])tx\1\2\s*:\s*")
 _PAIR: Final = re.compile(rb"(?i)(?<!\\)(\\*)([\"'])(?:" + _any(_HEADERS) + rb")\1\2\s*,\s*")
 _PARAMETER: Final = re.compile(
     rb"(?i)(?:(?<=%26)|(?<=%3F)|(?<![A-Za-z0-9]))((?:"
     + _any((*_NAMES, "token"))
+    + _CLIENT_ID
     + rb")(?:=|%3D))((?:(?!%26)[^&\s\"'\\<>{},;#])+)"
 )
 _HEADER: Final = re.compile(

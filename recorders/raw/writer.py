@@ -51,6 +51,7 @@ ROTATE_NS: Final = 3_600 * 10**9
 BLOCK_BYTES: Final = 1 << 20
 BLOCK_BYTES_MAX: Final = 32 << 20
 SYNC_NS: Final = 10**9
+BUSY_BYTES: Final = 5_000_000  # a second; above, time is dearer than room (compressing well takes a tenth of it here)
 RECORD_COST: Final = 64  # bytes that a record weighs beside its payload, so that empty ones fill a block too
 WHY_MAX: Final = 1_000
 _NEVER: Final = 1 << 63
@@ -176,7 +177,9 @@ class RawWriter:
         if self._rows:
             with self._ending():
                 rows, first = self._rows, self._next_seq - len(self._rows)
-                self._write(records_block(self._tag, self.segment, first, rows))
+                size, took_ns = self._block_bytes - self._room, rows[-1][3] - rows[0][3]
+                hurry = size * 10**9 > BUSY_BYTES * took_ns
+                self._write(records_block(self._tag, self.segment, first, rows, in_a_hurry=hurry))
                 self._file.sync()
             self.synced_seq = self._next_seq - 1
             self._rows, self._room, self._due_ns = [], self._block_bytes, _NEVER

@@ -5,6 +5,7 @@ The truth that everything is compared with is what was appended, and a naive rea
 
 from __future__ import annotations
 
+import os
 import shutil
 import tracemalloc
 from pathlib import Path
@@ -22,6 +23,7 @@ from venues.errors import InputError
 from venues.ports import CountingEntropy
 
 COUNT = 26
+EXAMPLES = int(os.environ.get("PERPSIM_EXAMPLES", "150"))  # of the fuzz tests; more for a campaign
 TRUTH = rows(COUNT)
 TAG = 1  # of the first id that CountingEntropy gives
 
@@ -164,7 +166,7 @@ def _surviving(original: bytes, content: bytes) -> list[int]:
     return surviving
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=EXAMPLES, deadline=None)
 @given(MUTATIONS)
 def test_every_untouched_block_is_found_again(
     tmp_path_factory: pytest.TempPathFactory, whole: Path, what: list[tuple[str, int, int | bytes]]
@@ -181,7 +183,7 @@ def test_every_untouched_block_is_found_again(
     assert not lost & {one.seq for one in records}
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=EXAMPLES, deadline=None)
 @given(st.binary(max_size=400), st.integers(0, 3), st.binary(max_size=60))
 def test_any_bytes_are_read_or_refused(
     tmp_path_factory: pytest.TempPathFactory, whole: Path, content: bytes, where: int, seal: bytes
