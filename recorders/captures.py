@@ -30,7 +30,7 @@ from venues import known_instrument, known_symbols
 from venues.codecs import MarketCodec, codec_venues, market_codec
 from venues.errors import InputError, InstrumentError, PayloadError, VenueError
 from venues.instruments import Instrument
-from venues.market_data import Batch, DepthDiff, DepthSnapshot, Other
+from venues.market_data import Batch, BookTicker, DepthDiff, DepthSnapshot, Other, Trade
 
 USDM: Final = "binance_usdm"
 COINM: Final = "binance_coinm"
@@ -92,6 +92,7 @@ class MarketImport:
         self._shared = shared
         self._root = root
         self._venue = venue
+        self._notices = shared.problems if shared.notices is None else shared.notices
         self._given = bool(given)
         self._replace = replace
         self._only = only
@@ -101,6 +102,7 @@ class MarketImport:
         self._codecs: dict[int, MarketCodec] = {}
         self._carries: dict[int, set[str]] = {}  # whose book comes over a connection
         self._binance = venue in (None, *BINANCE)
+        self._prices: dict[str, int] = {}  # about where the market is, in ticks
         self._unknown: set[str] = set()
         self._unassigned: list[Line] = []
         self._early_malformed = 0  # before the first instrument was known: charged to that one
@@ -125,6 +127,11 @@ class MarketImport:
         """A connection begins anew."""
         if connection in self._codecs:
             self._codecs[connection].restart()
+        self._carries.pop(connection, None)
+
+    def forget(self, connection: int) -> None:
+        """A connection is gone and will not come again."""
+        self._codecs.pop(connection, None)
         self._carries.pop(connection, None)
 
     def interrupted(self, kind: int, line: Line, why: str, symbols: Iterable[str] | None = None) -> None:
@@ -163,6 +170,8 @@ class MarketImport:
             self._other(record, line)
             return
         symbol = record.symbol
+        if price := _price_of(record):
+            self._prices[symbol] = price
         if self._only is not None and symbol not in self._only:
             return
         if isinstance(record, DepthDiff) or (isinstance(record, DepthSnapshot) and record.in_stream):
@@ -195,7 +204,7 @@ class MarketImport:
             self._unknown.add(symbol)
             name = self._shared.files[line.file].name
             why = f"{error}; its lines are counted as unused (--instrument describes it)"
-            self._shared.problems.add(name, line.number, "unknown_instrument", why)
+            self._notices.add(name, line.number, "unknown_instrument", why)
 
     def _new_stream(self, symbol: str) -> InstrumentStream:
         instrument = self._instruments[symbol]
@@ -209,6 +218,10 @@ class MarketImport:
         return stream
 
     # -- snapshots that name no symbol (REST of Binance USD-M)
+
+    def could_be(self, symbol: str, line: Line) -> bool:
+        """Whether a snapshot that names no symbol can be this one's."""
+        return symbol in self._prices and self._fits(symbol, line)
 
     def _candidates(self) -> list[str]:
         return list(self.streams or (self._instruments if self._given else ()))
@@ -239,7 +252,7 @@ class MarketImport:
             record = self._decode(line, symbol)
         except VenueError:
             return False
-        price = self.streams[symbol].price_ticks
+        price = self._prices.get(symbol, 0)
         best = record.bid_ticks[0] if isinstance(record, DepthSnapshot) and record.bid_ticks else 0
         return bool(best) and abs(best - price) * 10 <= price
 
@@ -257,7 +270,17 @@ class MarketImport:
         else:
             file = self._shared.files[line.file]
             file.malformed += 1
-            self._shared.problems.add(file.name, line.number, "malformed", why)
+            self._notices.add(file.name, line.number, "malformed", why)
+
+
+def _price_of(record: Any) -> int:
+    """About where the market is, in ticks; 0 if the record does not say."""
+    kind = type(record)
+    if kind is BookTicker:
+        return int(record.bid_ticks) if record.bid_lots else 0
+    if kind is DepthDiff:
+        return max(record.bid_ticks, default=0)
+    return int(record.ticks) if kind is Trade and record.on_book else 0
 
 
 # -- files of captured lines

@@ -95,6 +95,19 @@ class ClockEstimate:
         low, high = start_ns // STEP_NS, end_ns // STEP_NS
         return min((least for step, least in self.least.items() if low <= step <= high), default=0)
 
+    def first_least(self, span_ns: int) -> int:
+        """The least receive-minus-made time of the first stretch of messages, ``span_ns`` long; 0 without messages."""
+        first_ns = min(self.least, default=0) * STEP_NS
+        return self.least_between(first_ns, first_ns + span_ns)
+
+    def moved(self, shift_ns: int) -> ClockEstimate:
+        """The same as if all receive times had been later by ``shift_ns``; exact to a step of the series."""
+        found = ClockEstimate()
+        for step, least in self.least.items():
+            at = (step * STEP_NS + shift_ns) // STEP_NS
+            found.least[at] = min(least + shift_ns, found.least.get(at, _UNKNOWN))
+        return found
+
     def series(self, floor_ns: int = LATENCY_FLOOR_NS, max_drift_ppm: int = MAX_DRIFT_PPM) -> ClockSeries | None:
         """The correction, or None where none is due."""
         if not self.least or self.offset_ns >= floor_ns:

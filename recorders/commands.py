@@ -1,6 +1,7 @@
 """What ``perpsim data`` does, as functions that return plain dictionaries; the command line only parses and prints.
 
     import_    files of any format of ``recorders.formats``, named or recognised
+    build      the lake from raw recordings
     ls info verify gaps compact cache
 
 Each result has ``ok``: False when something needs a person (nothing imported, a damaged file); gaps in a recording
@@ -9,12 +10,13 @@ are a fact, not a failure. Errors a caller can correct are raised as ``InputErro
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from recorders import building
 from recorders.clock import LATENCY_FLOOR_NS
 from recorders.dayfile import DayFile
 from recorders.formats.registry import import_files
@@ -55,6 +57,31 @@ def import_(
     )
     name, report = import_files(source, request)
     return {"format": name, **_result(report.as_dict())}
+
+
+def build(
+    raw: Sequence[str | Path],
+    lake: str | Path,
+    *,
+    jobs: int = 1,
+    venue: str | None = None,
+    symbol: str | None = None,
+    instrument: str | Path | None = None,
+    latency_floor_ns: int = LATENCY_FLOOR_NS,
+    replace: bool = False,
+    again: bool = False,
+    progress: Callable[[str], None] | None = None,
+) -> dict[str, Any]:
+    """Derive ``lake`` from raw recordings, or bring it up to date with them: see ``recorders.building.build``.
+
+    ``instrument``: a JSON file that describes the contracts to take, see ``import_``."""
+    result = building.build(
+        raw, lake, jobs=jobs, venue=venue, symbol=symbol,
+        instruments=() if instrument is None else instruments_from_file(instrument, venue),
+        latency_floor_ns=latency_floor_ns, replace=replace, again=again, progress=progress,
+    )  # fmt: skip
+    found = bool(result["instruments"]) or all(recording["up_to_date"] for recording in result["recordings"])
+    return {"ok": found, **result}
 
 
 def _result(report: dict[str, Any]) -> dict[str, Any]:

@@ -20,6 +20,7 @@ of the other three. A file is published by rename, so it is whole or absent.
 
 from __future__ import annotations
 
+import filecmp
 import hashlib
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -190,10 +191,15 @@ class DayWriter:
         self._row_groups += 1
         return self._row_groups - 1
 
-    def finish(self, about: dict[str, Any], clock: dict[str, Any]) -> None:
-        """Write the footer and publish the file under its final name."""
+    def finish(self, about: dict[str, Any], clock: dict[str, Any], *, unless_same: bool = False) -> bool:
+        """Write the footer and publish the file under its final name; returns whether that was done. ``unless_same``:
+        not if the file is there already, byte by byte."""
         self.close(about, clock)
+        if unless_same and self.path.exists() and filecmp.cmp(partial_path(self.path), self.path, shallow=False):
+            partial_path(self.path).unlink()
+            return False
         publish(self.path)
+        return True
 
     def close(self, about: dict[str, Any], clock: dict[str, Any]) -> None:
         """Write the footer; the file keeps its partial name."""

@@ -16,8 +16,8 @@ them. One that comes while the book is VALID is redundant, as the chain of ids a
 diff shows a loss.
 
 *Snapshots in the stream* (all other venues) replace the book at once, and the next diff follows their id. While the
-book is VALID such a snapshot says that what led to it was missed (GAP, ended by the snapshot itself), except from a
-venue that sends nothing else, or if it repeats the id at hand. One that is older than the book, by the venue's own
+book is VALID such a snapshot says that what led to it was missed (GAP, ended by the snapshot itself), unless the book
+has come in snapshots alone so far, or it repeats the id at hand. One that is older than the book, by the venue's own
 time, is refused.
 
 Diffs are taken in the order of their ids. One that was received twice is dropped; one that overtook its predecessor is
@@ -127,8 +127,9 @@ class BookJoin:
         self._tally = tally
         self._problems = problems
         self._feed = feed
-        self._keeper = BookKeeper(feed.crossed) if feed.diffs and not feed.ids_rise else None
+        self._keeper = BookKeeper(feed.crossed) if not feed.ids_rise else None
         self._seen = Seen()
+        self._has_diffs = False  # the book comes in diffs that chain, not in snapshots alone
         self.last_id: int | None = None
         self.valid = False
         self._seq = 0
@@ -278,6 +279,7 @@ class BookJoin:
         self._seq += SEQ_STEP
         self._spool.add(kind, ts_event, made, got.recv_ns, diff.last_id, self._seq, *rows, raw=got.wall_ns)
         self._report.diffs += 1
+        self._has_diffs = True
         self._segment_diffs += 1
         self.last_id = diff.last_id
         if self.valid:
@@ -335,7 +337,7 @@ class BookJoin:
             self.interrupted(GAP_CHECKSUM, got, f"the checksum of depth snapshot {record.last_id} does not match")
             return
         self._settle(0)
-        if self.valid and self._feed.diffs and record.last_id != self.last_id:
+        if self.valid and self._has_diffs and record.last_id != self.last_id:
             kind = GAP_DISCONNECT if got.silence_ns >= DISCONNECT_NS else GAP_SEQUENCE
             what = f"depth snapshot {record.last_id} does not follow {self.last_id}: what lies between was not received"
             self.interrupted(kind, got, what)

@@ -71,6 +71,7 @@ class RecordingReport:
     latency_least_ns: int = 0
     # what the source does not say and the importer had to take for granted, a sentence each
     assumptions: list[str] = field(default_factory=list)
+    before_start: int = 0  # messages from before the recording that the venue sent as history; left out
     # what was wrong
     duplicates: int = 0
     reordered: int = 0

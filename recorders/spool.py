@@ -29,6 +29,7 @@ from matching.codes import BBO, DEPTH, FUNDING, GAP, MARK, SNAPSHOT, TRADE
 from matching.feed import I32, I64, U8
 from recorders.blocks import AUX_WIDTH, MessageBlock, empty_block, join
 from recorders.clock import ClockEstimate, ClockSeries
+from venues.rules import DAY_NS
 
 CHUNK_MESSAGES: Final = 1 << 16
 CHUNK_ROWS: Final = 1 << 20
@@ -54,6 +55,8 @@ class Spool:
         self.first_ns = (1 << 63) - 1
         self.last_ns = 0
         self.messages = 0
+        self.before_start = 0  # messages that ``venue_order`` left out as made before the recording began
+        self._last_of_day: dict[int, int] = {}
         self.own_clock = False  # some messages happened when they were received, for all that is known
         self.dropped: list[tuple[int, int]] = []  # half-open ranges of ``seq`` of book messages not to hand out
         self._new_buffers()
@@ -135,6 +138,9 @@ class Spool:
     def _write(self, columns: dict[str, I64], kind: U8, side: U8, ticks: I32, lots: I32) -> None:
         event, made, recv = columns["ts_event"], columns["made"], columns["recv"]
         self.clock.add(recv[made > 0], made[made > 0])
+        days = event // DAY_NS
+        for day in np.unique(days).tolist():
+            self._last_of_day[day] = max(self._last_of_day.get(day, 0), int(event[days == day].max()))
         self.own_clock |= bool((made == OWN_CLOCK).any())
         self.first_ns = min(self.first_ns, int(event.min()))
         self.last_ns = max(self.last_ns, int(event.max()))
@@ -151,6 +157,10 @@ class Spool:
         )
         self._chunks.append(path)
 
+    def last_of_day(self, day: int) -> int:
+        """The last venue time of the messages of a day (its number since 1970), or the day's end if there are none."""
+        return self._last_of_day.get(day, (day + 1) * DAY_NS - 1)
+
     def discard(self) -> None:
         """Remove the chunk files."""
         for path in self._chunks:
@@ -159,19 +169,22 @@ class Spool:
 
     # -- back again
 
-    def venue_order(self, clock: ClockSeries | None, *, aggregates: bool) -> Iterator[MessageBlock]:
+    def venue_order(
+        self, clock: ClockSeries | None, *, aggregates: bool, shift_ns: int = 0, since_ns: int | None = None
+    ) -> Iterator[MessageBlock]:
         """The messages by venue time, in blocks. ``aggregates``: hand out AGGREGATE prints as trades, or leave them
-        out."""
+        out. ``shift_ns`` is added to all receive times. ``since_ns``: what was made before is left out, and a book that
+        last changed before is one of this instant."""
         self.flush()
         later = (1 << 63) - 1
         due = [later] * len(self._chunks)  # the least venue time that any later chunk holds
         for at in range(len(self._chunks) - 1, 0, -1):
-            later = min(later, self._least[at])
+            later = min(later, self._least[at] + min(0, shift_ns))
             due[at - 1] = later
         rest, rest_seq = empty_block(), np.zeros(0, np.int64)
         book_recv = 0
         for path, limit in zip(self._chunks, due, strict=True):
-            block, seq = self._chunk(path, clock, aggregates)
+            block, seq = self._chunk(path, clock, aggregates, shift_ns, since_ns)
             block, seq = join([rest, block]), np.concatenate((rest_seq, seq))
             order = np.lexsort((seq, _RANK[block.kind], block.ts_event))
             block, seq = block.take(order), seq[order]
@@ -182,22 +195,34 @@ class Spool:
                 book_recv = _keep_book_order(block, book_recv)
                 yield block
 
-    def _chunk(self, path: Path, clock: ClockSeries | None, aggregates: bool) -> tuple[MessageBlock, I64]:
+    def _chunk(
+        self, path: Path, clock: ClockSeries | None, aggregates: bool, shift_ns: int, since_ns: int | None
+    ) -> tuple[MessageBlock, I64]:
         with np.load(path, allow_pickle=False) as stored:
             columns = {name: stored[name] for name in stored.files}
-        recv, event = columns["recv"], columns["ts_event"]
+        recv, event, made = columns["recv"], columns["ts_event"], columns["made"]
+        own = made == OWN_CLOCK
+        if shift_ns:
+            recv += shift_ns
+            event[own] += shift_ns
         if clock is not None:
-            own = columns["made"] == OWN_CLOCK
             event[own] -= clock.offset(event[own])
+            recv = recv - clock.offset(recv)
         kind: U8 = columns["kind"]
         keep = self._kept(kind, columns["seq"])
         if aggregates:
             kind[kind == AGGREGATE] = TRADE
         else:
             keep &= kind != AGGREGATE
+        if since_ns is not None:
+            book = _RANK[kind] == 2
+            event[book] = np.maximum(event[book], since_ns)
+            early = keep & ~book & (event < since_ns)
+            self.before_start += int(early.sum())
+            keep &= ~early
         block = MessageBlock(
             ts_event=event,
-            ts_recv=recv - clock.offset(recv) if clock is not None else recv.copy(),
+            ts_recv=recv,
             ts_recv_raw=columns["raw"],
             kind=kind,
             ref=columns["ref"],

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from matching.codes import BBO, BUY, FORCE, MARK, OFFBOOK, SELL, TRADE
-from recorders.clock import ClockSeries
+from recorders.clock import ClockEstimate, ClockSeries
 from recorders.files import SourceFile
 from recorders.joining import BookJoin, Received, Seen
 from recorders.lines import Line
@@ -64,6 +64,9 @@ class Shared:
     floor_ns: int
     by_silence: bool = True
     daily: bool = False
+    notices: Problems | None = None  # for problems of frames that concern no instrument, if not among the others
+    since_ns: int | None = None  # when the recorder began: what was made before is history that a venue sent again
+    shifts_ns: Sequence[int] = (0,)  # how far the wall clock was from the receive times, stretch by stretch
 
 
 @dataclass(slots=True)
@@ -82,7 +85,6 @@ class InstrumentStream:
         self._shared = shared
         self.instrument = instrument
         self.writer = writer
-        self.price_ticks = 0  # about where the market is
         self._feed = market_feed(instrument.venue)
         self._undecided: list[tuple[Any, Line]] | None = None
         self._recv_last = 0
@@ -99,6 +101,7 @@ class InstrumentStream:
         self._day_number = 0
         if self._shared.daily:
             self._days.clear()
+        self._clock = ClockEstimate()
         self._spool = Spool(self._shared.spool_folder, f"{self.instrument.symbol}-{self._count}")
         self._count += 1
         self._join = BookJoin(self._spool, self._tally, self._shared.problems, self._feed)
@@ -180,11 +183,15 @@ class InstrumentStream:
         self._join.finish()
         spool.flush()
         if spool.messages:
-            series = spool.clock.series(self._shared.floor_ns)
+            shift_ns, self._clock = self._true_clock()
+            series = self._clock.series(self._shared.floor_ns)
+            since_ns = None
+            if self._shared.since_ns is not None:
+                since_ns = self._shared.since_ns + shift_ns - self._clock.first_least(CLOCK_MARGIN_NS)
             single = any(day.report.trades for day in self._days.values())
             now: _Day | None = None
             before = ""
-            for block in spool.venue_order(series, aggregates=not single):
+            for block in spool.venue_order(series, aggregates=not single, shift_ns=shift_ns, since_ns=since_ns):
                 while len(block):
                     first_ns = int(block.ts_event[0])
                     day = self._day_of(first_ns)
@@ -199,6 +206,7 @@ class InstrumentStream:
                     day.report.last_ns = int(block.ts_event[stop - 1])
                     block = block.cut(stop, len(block))
             if now is not None:
+                now.report.before_start = spool.before_start
                 self._end(now, series)
             self._check_join()
         for number in sorted(self._days):
@@ -206,6 +214,15 @@ class InstrumentStream:
                 self._shared.report.recordings.append(self._days[number].report)
         spool.discard()
         self._start()
+
+    def _true_clock(self) -> tuple[int, ClockEstimate]:
+        """How far receive times are to be moved, and the clock estimate then. Where the wall clock stepped, the stretch
+        counts in which it was nearest to the venue's."""
+        clock = self._spool.clock
+        if not clock.least:
+            return 0, clock
+        shift_ns = min(self._shared.shifts_ns, key=lambda shift: abs(clock.offset_ns + shift))
+        return shift_ns, clock.moved(shift_ns) if shift_ns else clock
 
     def _begin(self, day: _Day, before: str, first_ns: int, raw_ns: int) -> None:
         """Start writing a recording, or the next day of one, in which ``before`` is the name of the day before."""
@@ -217,16 +234,15 @@ class InstrumentStream:
         report.sources = [self._shared.sources[k].as_dict() for k in sorted(day.files)]
         report.first_ns = first_ns
         low, high = spool.first_ns, spool.last_ns
-        if spool.own_clock:
-            high += self._shared.floor_ns - min(0, spool.clock.offset_ns)  # as far as the correction can move them
         if self._shared.daily:
-            start_ns = first_ns // DAY_NS * DAY_NS
-            low, high = max(low, start_ns), start_ns + DAY_NS - 1
+            low, high = first_ns, spool.last_of_day(first_ns // DAY_NS)
+        if spool.own_clock:  # as far as the correction can move them
+            high += self._shared.floor_ns - min(0, self._clock.offset_ns) + max(self._shared.shifts_ns)
         self.writer.begin(report.recording, low, high, continues=bool(before))
 
     def _end(self, day: _Day, series: ClockSeries | None) -> str:
         """Finish what ``_begin`` started; returns its name."""
-        report, writer, clock = day.report, self.writer, self._spool.clock
+        report, writer, clock = day.report, self.writer, self._clock
         offset_ns = clock.offset_ns
         if self._shared.daily:
             start_ns = report.first_ns // DAY_NS * DAY_NS
@@ -353,8 +369,6 @@ class InstrumentStream:
         self._spool.add(kind, event, made, line.recv_ns, ref, self._seq, sides, ticks, lots, aux, line.wall_ns)
 
     def _depth(self, record: DepthDiff, line: Line) -> None:
-        if record.bid_ticks:
-            self.price_ticks = max(record.bid_ticks)
         if self._shared.by_silence and self._count == 1 and not self.report.diffs and self._join.last_id is None:
             found = self.writer.book_before(record.ts_event_ns)
             if found is not None and found[1].update_id == record.previous_id:
@@ -371,7 +385,6 @@ class InstrumentStream:
         self._day.ids = (min(low, record.trade_id), max(high, record.trade_id))
         if record.on_book:
             self.report.trades += 1
-            self.price_ticks = record.ticks
         else:
             self.report.offbook += 1
         kind = TRADE if record.on_book else OFFBOOK
@@ -385,7 +398,13 @@ class InstrumentStream:
         self._add(AGGREGATE, record, line, record.last_trade_id, _SIDES[record.side], [record.ticks], [record.lots])
 
     def _quote(self, record: BookTicker, line: Line) -> None:
-        key = (record.update_id, record.bid_ticks, record.bid_lots, record.ask_ticks, record.ask_lots)
+        key = (
+            record.update_id or -record.ts_event_ns,
+            record.bid_ticks,
+            record.bid_lots,
+            record.ask_ticks,
+            record.ask_lots,
+        )
         if self._quotes.repeats(key):
             self._repeated(line, f"best quote {record.update_id}")
             return
@@ -393,7 +412,6 @@ class InstrumentStream:
         sides, ticks, lots = b"", [], []
         if record.bid_lots:
             sides, ticks, lots = _SIDES[BUY], [record.bid_ticks], [record.bid_lots]
-            self.price_ticks = record.bid_ticks
         if record.ask_lots:
             sides, ticks, lots = sides + _SIDES[SELL], [*ticks, record.ask_ticks], [*lots, record.ask_lots]
         self._add(BBO, record, line, record.update_id, sides, ticks, lots)

@@ -111,7 +111,8 @@ class FeedWriter:
         owns: Callable[[dict[str, Any]], bool] | None = None,
     ) -> None:
         """``owns`` says of the report of a recording in the lake whether it is from the same source, to be replaced;
-        by default it is when all its source files are among ``sources``."""
+        by default it is when all its source files are among ``sources``. Where it is said, a day file that comes out
+        the same is left as it is."""
         self._owns = owns
         self.root = root
         self.instrument = instrument
@@ -120,7 +121,8 @@ class FeedWriter:
         self.track = BookTrack()
         self.rows = 0
         self.messages = 0
-        self.paths: list[Path] = []
+        self.paths: list[Path] = []  # what was written
+        self.days: dict[Path, list[str]] = {}  # every day file that was made, with its recordings from this source
         self.replaced: list[str] = []
         self._days: dict[str, _Day] = {}
         self._days_of_recording: list[_Day] = []
@@ -234,6 +236,9 @@ class FeedWriter:
                 kept.append(index)
         return kept
 
+    def _is_mine(self, report: dict[str, Any]) -> bool:
+        return self._owns is None or self._owns(report)
+
     def end(self, report: dict[str, Any], clock: dict[str, Any] | None) -> None:
         """Finish the recording; its report and clock series go into the footer of every day it touches."""
         for day in self._days_of_recording:
@@ -269,8 +274,9 @@ class FeedWriter:
             "instrument": instrument_fields(self.instrument),
             "recordings": day.reports,
         }
-        day.writer.finish(about, day.clocks)
-        self.paths.append(day.writer.path)
+        if day.writer.finish(about, day.clocks, unless_same=self._owns is not None):
+            self.paths.append(day.writer.path)
+        self.days[day.writer.path] = [report["recording"] for report in day.reports if self._is_mine(report)]
         del self._days[name]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -53,6 +54,40 @@ def data_import(
             latency_ns=None if latency is None else _ns(latency, 0), replace=replace,
         )  # fmt: skip
         _finish(result, json_, "import")
+
+
+@data_app.command("build")
+def data_build(
+    raw: Annotated[list[str], typer.Argument(metavar="RAW...", help="raw recordings, or folders of them")],
+    lake: LakeOption,
+    jobs: Annotated[int, typer.Option("--jobs", "-j", help="processes; the lake does not depend on how many")] = 1,
+    venue: VenueOption = None,
+    symbol: SymbolOption = None,
+    instrument: Annotated[
+        Path | None, typer.Option(help="JSON file describing instruments not documented here")
+    ] = None,
+    latency_floor: Annotated[
+        str | None, typer.Option(help="least latency left by a clock correction, e.g. 100us")
+    ] = None,
+    replace: Annotated[bool, typer.Option("--replace", help="replace what other sources have put there")] = False,
+    again: Annotated[bool, typer.Option("--again", help="derive anew what is up to date, too")] = False,
+    json_: Json = False,
+) -> None:
+    """Derive the lake from raw recordings, or bring it up to date with them."""
+    with errors():
+        from recorders.clock import LATENCY_FLOOR_NS
+        from recorders.commands import build
+
+        result = build(
+            raw, lake, jobs=jobs, venue=venue, symbol=symbol, instrument=instrument,
+            latency_floor_ns=_ns(latency_floor, LATENCY_FLOOR_NS), replace=replace, again=again,
+            progress=_line if sys.stderr.isatty() else None,
+        )  # fmt: skip
+        _finish(result, json_, "build")
+
+
+def _line(text: str) -> None:
+    typer.echo(f"\r\x1b[K{text}", err=True, nl=False)
 
 
 @data_app.command("formats")

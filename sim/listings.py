@@ -52,7 +52,17 @@ def _import(result: Result) -> Iterator[str]:
     for what, count in result.get("unused", {}).items():
         yield f"not used: {count:,} {what}"
     if not result["recordings"]:
-        yield "nothing was imported"
+        yield result.get("nothing", "nothing was imported")
+
+
+def _build(result: Result) -> Iterator[str]:
+    for one in result["recordings"]:
+        if one["up_to_date"]:
+            yield f"{one['recording']}: up to date"
+        else:
+            yield f"{one['recording']}: {one['state']}, {one['segments']} segments, {one['messages']:,} messages"
+    yield f"{len(result['written'])} day files written"
+    yield from _import({**result, "recordings": result["instruments"]} if result["instruments"] else _NOTHING)
 
 
 def _formats(result: Result) -> Iterator[str]:
@@ -233,8 +243,11 @@ def _cache(result: Result) -> Iterator[str]:
         yield f"cleared {_size(result['cleared_bytes'])}"
 
 
+_NOTHING: Result = {"recordings": [], "nothing": "nothing was built"}
+
 _LISTINGS: dict[str, Callable[[Result], Iterator[str]]] = {
     "import": _import,
+    "build": _build,
     "formats": _formats,
     "ls": _ls,
     "info": _info,

@@ -1,9 +1,8 @@
 """How a venue's book feed hangs together: what whoever keeps a book of it must know beyond the records themselves.
 
 The records (``venues/market_data.py``) are the same for all venues; what differs is whether ids may go back, whether
-snapshots come alone, and whether the book is crossed as sent. Each entry says where it is from. Captures of a venue
-that has no entry are kept by the strictest rules: ids rise, diffs chain, a crossed book is an error.
-"""
+the book is crossed as sent, and whether prints are counted. Each entry says where it is from. Captures of a venue that
+has no entry are kept by the strictest rules: ids rise, a crossed book is an error."""
 
 from __future__ import annotations
 
@@ -14,13 +13,10 @@ from typing import Final
 @dataclass(frozen=True, slots=True)
 class MarketFeed:
     """``ids_rise``: an id at or below the last one is a repeat; where ids may go back or stand still, only a message
-    that was seen before is. ``diffs``: the book is sent as diffs that chain, so a snapshot in the stream that does not
-    carry on from the last id means that something was missed; without diffs every message is the whole book.
-    ``crossed``: the book may be crossed as sent, and the receiver uncrosses it. ``trades_counted``: prints are numbered
-    one by one, so an absent id is an absent print."""
+    that was seen before is. ``crossed``: the book may be crossed as sent, and the receiver uncrosses it.
+    ``trades_counted``: prints are numbered one by one, so an absent id is an absent print."""
 
     ids_rise: bool = True
-    diffs: bool = True
     crossed: bool = False
     trades_counted: bool = False
 
@@ -38,13 +34,14 @@ _FEEDS: Final[dict[str, MarketFeed]] = {
     # seqId equals prevSeqId where nothing changed, and is below it after maintenance (www.okx.com/docs-v5, order book
     # channel: 10 -> 15 -> 15 -> 3 -> 5).
     "okx": MarketFeed(ids_rise=False),
-    # l2Book is always the whole book, without ids (hyperliquid.gitbook.io, websocket subscriptions).
-    "hyperliquid": MarketFeed(ids_rise=False, diffs=False),
+    # l2Book is always the whole book; its block's time stands for an id (hyperliquid.gitbook.io, websocket
+    # subscriptions).
+    "hyperliquid": MarketFeed(),
     # Ids count the messages of a connection and start again with the next; the indexer merges what nodes believe, so
     # the book may be crossed (docs.dydx.xyz, indexer client, "uncrossing the orderbook").
     "dydx": MarketFeed(ids_rise=False, crossed=True),
-    # change_id is compared for equality only (docs.deribit.com, book.{instrument_name}).
-    "deribit": MarketFeed(ids_rise=False),
+    # change_id is compared for equality only (docs.deribit.com, book.{instrument_name}); trade_seq has no holes.
+    "deribit": MarketFeed(ids_rise=False, trades_counted=True),
 }
 _STRICT: Final = MarketFeed()
 

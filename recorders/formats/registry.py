@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from recorders.binance import VENUES, import_binance_report
 from recorders.bitstamp import ORDER_FIELDS, import_bitstamp_report
+from recorders.captures import BINANCE, import_captures, venue_of_frame
 from recorders.columns import PLAIN, TAGGED, import_columns_report
 from recorders.formats import binance_archive, bybit_archive, hyperliquid_archive, tardis
 from recorders.formats.reading import Sample, sample_of
@@ -42,24 +42,39 @@ class Format:
 # -- formats that were here before the others: thin entries
 
 
-def _captured(sample: Sample) -> bool:
+def _capture(sample: Sample) -> bytes:
+    """The frames of captured lines; empty if these are none."""
     number, _, rest = sample.head.lstrip().partition(b" ")
-    return number.isdigit() and len(number) in UNITS and rest.lstrip()[:1] in (b"{", b"[")
+    return rest if number.isdigit() and len(number) in UNITS and rest.lstrip()[:1] in (b"{", b"[") else b""
+
+
+def _captured(sample: Sample) -> bool:
+    return bool(rest := _capture(sample)) and not any(map(venue_of_frame, rest.splitlines()))
+
+
+def _captured_elsewhere(sample: Sample) -> bool:
+    return any(map(venue_of_frame, _capture(sample).splitlines()))
 
 
 def _import_captured(request: Request) -> ImportReport:
     given = list(request.described().values())
     if request.symbol is not None:
         given = [one for one in given if one.symbol == request.symbol] or [_one(request.venue, request.symbol)]
-    return import_binance_report(
+    return import_captures(
         request.files, request.lake, request.venue, given or None,
         latency_floor_ns=request.latency_floor_ns, replace=request.replace,
     )  # fmt: skip
 
 
+def _import_binance(request: Request) -> ImportReport:
+    if request.venue not in (None, *BINANCE):
+        raise InputError(f"is none of {', '.join(BINANCE)}", source="venue " + repr(request.venue))
+    return _import_captured(request)
+
+
 def _one(venue: str | None, symbol: str) -> Instrument:
     why = ""
-    for name in VENUES if venue is None else (venue,):
+    for name in BINANCE if venue is None else (venue,):
         try:
             return known_instrument(name, symbol)
         except LocalError as error:
@@ -108,7 +123,12 @@ def _import_bitstamp(request: Request) -> ImportReport:
 FORMATS: Final[tuple[Format, ...]] = (
     Format(
         "binance", "captured lines of Binance's futures streams: receive_time raw_json",
-        "lines that begin with an epoch time and a JSON frame", _captured, _import_captured,
+        "lines that begin with an epoch time and a JSON frame", _captured, _import_binance,
+        ("venue", "symbol", "instrument", "latency-floor"),
+    ),
+    Format(
+        "captures", "captured lines of any venue that is known here: receive_time raw_json",
+        "the same, where frames have the form of another venue", _captured_elsewhere, _import_captured,
         ("venue", "symbol", "instrument", "latency-floor"),
     ),
     Format(

@@ -139,7 +139,6 @@ def gap_kinds(block: MessageBlock) -> list[int]:
 
 RISING = MarketFeed()
 RESETTING = MarketFeed(ids_rise=False)
-WHOLE = MarketFeed(ids_rise=False, diffs=False)
 actions = st.lists(
     st.sampled_from(["diff"] * 8 + ["reset", "lost", "lost", "repeat", "swap", "snapshot", "broken", "note", "replay"]),
     min_size=5,
@@ -250,7 +249,7 @@ def test_whole_books_only_are_snapshots_and_no_gaps() -> None:
     block, report, _ = kept(market_feed("hyperliquid"), *records)
     assert block.kind.tolist() == [SNAPSHOT] * 20 and report.gaps == report.resyncs == 0
     assert [book for _, book in books(block)] == [venue.truth[r.ts_event_ns] for r in records if not isinstance(r, int)]
-    assert kept(WHOLE, records[3], records[3])[1].duplicates == 1
+    assert kept(market_feed("hyperliquid"), records[3], records[3])[1].duplicates == 1
 
 
 @pytest.mark.parametrize("kind", [GAP_DISCONNECT, GAP_RECORDER])

@@ -1,0 +1,268 @@
+"""A raw recording told again: its records to an importer of market data, on one time axis, with what the recorder
+noted.
+
+Theory of operation. Everything that happened on one venue's connections goes to a ``MarketImport`` in the order of the
+records: frames and REST replies as lines, notes as what they mean for the books.
+
+    Opened                a codec of its own for the connection, from a fresh start
+    Closed                every book that came over the connection is unknown from here on: GAP, disconnect
+    Gap (depth)           the same for the symbol it names, with the reason it gives
+    Dropped (depth)       GAP, recorder
+    damage                GAP, recorder, for every book; codecs start afresh, since frames are missing
+    Gap, Dropped of others   no book is touched: named as a problem, so that missing prints are known
+
+Connections that close because the recording ends leave no gap: nothing follows that could be believed wrongly, and what
+lies between two recordings is the end of a session.
+
+Receive times are taken from the monotonic clock and tied to UTC by the first record's wall time; so a step of the wall
+clock bends nothing. Which of the wall clock's stretches was right is seen at the end: the one whose least receive time
+minus venue time is closest to none (``InstrumentStream``). What the wall clock wrote is kept as the raw receive time.
+
+A reply belongs to the request before it on its connection. Where several are outstanding it goes to the one symbol
+whose book it can be."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import msgspec
+
+from matching.codes import GAP_CHECKSUM, GAP_DISCONNECT, GAP_RECORDER, GAP_SEQUENCE
+from recorders.captures import MarketImport
+from recorders.lines import Line
+from recorders.raw import (
+    FRAME_IN,
+    NOTE,
+    REPLY,
+    REQUEST,
+    ClockStep,
+    Closed,
+    Damage,
+    Dropped,
+    Gap,
+    Opened,
+    RawRecord,
+    Started,
+    Stopped,
+    decode_note,
+)
+from recorders.raw.segment import RESERVE_SEGMENT
+from recorders.raw.writer import RESERVE_NAME
+from recorders.report import Problems
+from venues.errors import InputError
+
+BOOK_STREAMS: Final = ("", "depth")
+KINDS: Final = {
+    "sequence": GAP_SEQUENCE,
+    "disconnect": GAP_DISCONNECT,
+    "checksum": GAP_CHECKSUM,
+}
+OUTSTANDING_MAX: Final = 256
+
+
+@dataclass(slots=True)
+class Segment:
+    """A segment as it was when the build began: what records and problems are charged to."""
+
+    name: str
+    last_seq: int
+    malformed: int = 0
+
+
+class _Request(msgspec.Struct):
+    symbol: str = ""
+    stream: str = ""
+
+
+@dataclass(slots=True)
+class Axis:
+    """The time axis of a recording: monotonic, tied to UTC by its first record. ``shifts_ns``: how far the wall clock
+    was from it, after each of its steps; the first is 0."""
+
+    origin_ns: int | None = None
+    shifts_ns: list[int] = field(default_factory=lambda: [0])
+
+    def recv_ns(self, record: RawRecord) -> int:
+        if self.origin_ns is None:
+            self.origin_ns = record.wall_ns - record.mono_ns
+        return self.origin_ns + record.mono_ns
+
+    def step(self, step_ns: int) -> None:
+        self.shifts_ns.append(self.shifts_ns[-1] + step_ns)
+
+
+class Replay:
+    """One venue's part of one recording, on its way to an importer. ``problems`` is for what concerns no instrument."""
+
+    def __init__(
+        self, venue: str, target: MarketImport, segments: Sequence[Segment], problems: Problems, axis: Axis
+    ) -> None:
+        self._venue = venue
+        self._target = target
+        self._segments = segments
+        self._ends = [segment.last_seq for segment in segments]
+        self._problems = problems
+        self._axis = axis
+        self._mine: set[int] = set()  # connections to this venue
+        self._asked: dict[int, list[str]] = {}  # symbols whose book was asked for, by connection
+        self._closing: list[tuple[Line, str]] = []  # closed since the last record that was no end
+        self._segment = 0
+        self._recv_ns = 0
+        self._line = Line(0, 0, 0, b"")
+        self.messages = 0
+
+    def run(self, records: Iterable[RawRecord | Damage], last_seq: int) -> None:
+        """Everything up to record ``last_seq``."""
+        for record in records:
+            if isinstance(record, Damage):
+                self._damage(record)
+                continue
+            if record.seq > last_seq:
+                break
+            self._record(record)
+        self._target.finish()
+
+    def _record(self, record: RawRecord) -> None:
+        self._recv_ns = max(self._recv_ns, self._axis.recv_ns(record))
+        if self._closing and record.kind != NOTE:
+            self._lose_closed()
+        if record.kind == NOTE:
+            self._note(self._line_of(record), record.payload)
+        elif record.connection not in self._mine:
+            return
+        elif record.kind == FRAME_IN:
+            self.messages += 1
+            self._target.line(self._line_of(record))
+        elif record.kind == REQUEST:
+            self._request(record)
+        elif record.kind == REPLY:
+            self._reply(self._line_of(record))
+
+    def _line_of(self, record: RawRecord) -> Line:
+        while self._segment < len(self._ends) - 1 and record.seq > self._ends[self._segment]:
+            self._segment += 1
+        self._line = Line(
+            self._recv_ns, self._segment, record.seq, record.payload, False, record.wall_ns, record.connection
+        )
+        return self._line
+
+    # -- requests and replies
+
+    def _request(self, record: RawRecord) -> None:
+        try:
+            request = msgspec.json.decode(record.payload, type=_Request)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            self._problem(self._line_of(record), "malformed", "a request that is no JSON object with symbol and stream")
+            return
+        asked = self._asked.setdefault(record.connection, [])
+        symbol = request.symbol if request.stream in BOOK_STREAMS else ""
+        if symbol in asked:
+            asked.remove(symbol)  # the first was never answered
+        asked.append(symbol)
+        del asked[:-OUTSTANDING_MAX]
+
+    def _reply(self, line: Line) -> None:
+        asked = self._asked.get(line.connection, [])
+        symbols = asked if len(asked) <= 1 else [s for s in asked if not s or self._target.could_be(s, line)]
+        if len(symbols) != 1:
+            whose = " and ".join(symbols) or "none of those that were asked for"
+            self._problem(line, "reply_unassigned", f"a reply whose book it is nobody can tell: {whose}")
+            return
+        (symbol,) = symbols
+        asked.remove(symbol)
+        if symbol:
+            self.messages += 1
+            self._target.line(line._replace(symbol=symbol))
+
+    # -- notes
+
+    def _note(self, line: Line, payload: bytes) -> None:
+        try:
+            note = decode_note(payload)
+        except InputError as error:
+            self._problem(line, "malformed", error.why)
+            return
+        if isinstance(note, Closed):
+            self._closed(note, line)
+            return
+        if isinstance(note, Stopped):
+            return
+        self._lose_closed()
+        if isinstance(note, ClockStep):
+            self._axis.step(note.step_ns)
+            self._problem(line, "clock_step", f"the recorder's wall clock stepped by {note.step_ns / 1e9:+.3f} s")
+        elif isinstance(note, Opened):
+            if note.venue == self._venue:
+                self._mine.add(note.connection)
+                self._target.restart(note.connection)
+        elif isinstance(note, Gap | Dropped):
+            self._missing(note, line)
+
+    def _closed(self, note: Closed, line: Line) -> None:
+        if note.connection in self._mine:
+            self._closing.append((line._replace(connection=note.connection), note.why))
+            self._asked.pop(note.connection, None)
+
+    def _lose_closed(self) -> None:
+        """The recording goes on after connections were closed: their books are unknown since."""
+        closing, self._closing = self._closing, []
+        for line, why in closing:
+            self._target.interrupted(GAP_DISCONNECT, line, f"connection {line.connection} closed: {why}")
+            self._target.forget(line.connection)
+            self._mine.discard(line.connection)
+
+    def _missing(self, note: Gap | Dropped, line: Line) -> None:
+        if note.venue not in ("", self._venue):
+            return
+        kind, why = GAP_RECORDER, ""
+        if isinstance(note, Gap):
+            kind, why = KINDS.get(note.why, GAP_RECORDER), f"the recorder noted a gap ({note.why}): {note.detail}"
+        else:
+            why = f"the recorder dropped {note.count} messages ({note.policy})"
+        if note.stream in BOOK_STREAMS:
+            symbols = [note.symbol] if note.symbol else list(self._target.streams)
+            self._target.interrupted(kind, line, why, symbols)
+        else:
+            self._problem(line, "missing", f"{note.symbol} {note.stream}: {why}".strip())
+
+    def _damage(self, damage: Damage) -> None:
+        self._lose_closed()
+        file = RESERVE_NAME if damage.segment == RESERVE_SEGMENT else f"{damage.segment:08d}.seg"
+        name = f"{self._segments[0].name.rpartition('/')[0]}/{file}"
+        lost = (
+            "" if damage.first_lost is None else f"; records {damage.first_lost} to {damage.last_lost or '?'} are lost"
+        )
+        at = damage.first_lost or self._line.number
+        place = min(bisect_left(self._ends, at), len(self._segments) - 1)
+        line = Line(self._recv_ns, place, at, b"", wall_ns=self._line.wall_ns or self._recv_ns)
+        where = f"bytes {damage.start} to {damage.end}: " if damage.end > damage.start else ""
+        self._problems.add(name, damage.first_lost or 0, "damaged", f"{where}{damage.why}{lost}")
+        self._target.interrupted(
+            GAP_RECORDER, line, f"the recording is damaged: {damage.why}", list(self._target.streams)
+        )
+        for connection in self._mine:
+            self._target.restart(connection)
+
+    def _problem(self, line: Line, kind: str, why: str) -> None:
+        self._problems.add(self._segments[line.file].name, line.number, kind, why)
+
+
+def config_of(records: Iterable[RawRecord | Damage]) -> tuple[set[str], dict[str, Any]]:
+    """The venues that a recording has connections to, and what its recorder was told to record."""
+    venues: set[str] = set()
+    config: dict[str, Any] = {}
+    for record in records:
+        if isinstance(record, Damage):
+            continue
+        try:
+            note = decode_note(record.payload)
+        except InputError:
+            continue
+        if isinstance(note, Opened):
+            venues.add(note.venue)
+        elif isinstance(note, Started):
+            config = note.config
+    return venues, config
