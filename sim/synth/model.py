@@ -55,7 +55,7 @@ class FlowModel:
     impact_per_mille: int = 1000
     revert_ms: int = 60_000
     expected_per_mille: int = 200
-    parents_per_hour: int = 200
+    parents_per_hour: int = 320
     children_least: int = 6
     child_gap_ms: int = 1200
     round_per_mille: int = 250
@@ -100,7 +100,7 @@ def _hawkes(order_e3: int, limit_e3: int, cancel_e3: int, requote_e3: int) -> Ha
 
 
 BTCUSDT_FLOW: Final = FlowModel(
-    hawkes=_hawkes(700, 1600, 950, 22_000),
+    hawkes=_hawkes(680, 1700, 1000, 26_000),
     profile=(
         (1, 820, 280), (2, 620, 280), (5, 650, 320), (10, 800, 210), (20, 880, 200), (50, 930, 360),
         (100, 935, 440), (200, 920, 480), (500, 890, 650), (1000, 700, 500), (3000, 250, 300), (6000, 100, 300),
@@ -113,11 +113,11 @@ ETHUSDT_FLOW: Final = replace(
     impact_per_mille=400,
 )  # fmt: skip
 BTCUSD_PERP_FLOW: Final = FlowModel(
-    hawkes=_hawkes(190, 1400, 850, 45_000),
+    hawkes=_hawkes(190, 1900, 1150, 60_000),
     profile=(
         (1, 110, 20), (2, 55, 20), (10, 55, 30), (20, 75, 40), (50, 130, 50), (100, 220, 60), (200, 280, 90),
         (500, 230, 110), (1000, 150, 120), (3000, 60, 60), (6000, 30, 60),
     ),
     order_lots=12, touch_lots=480, limit_lots=25, resting_lots=12, edge_ticks=40, impact_per_mille=6000,
-    distance=240, diff_ms=(2, 18), requote_rows=7, parents_per_hour=130,
+    distance=240, diff_ms=(2, 18), requote_rows=7, parents_per_hour=140,
 )  # fmt: skip
