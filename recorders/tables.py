@@ -17,8 +17,12 @@ table never has times. ``as_of`` (a key of a JSON object beside ``rows``, or a c
 taken; the realism banner shows it.
 
 JSON is a list of objects, or an object with ``rows``. Venue replies are taken as they are: Binance ``fundingRate``,
-``premiumIndex`` and ``leverageBracket`` (COIN-M: quantities), the funding histories of Hyperliquid, Bybit, OKX and dYdX
-(newest first or last), and freqtrade's leverage tiers and funding candles (JSON or feather: the rate is the open).
+``premiumIndex`` and ``leverageBracket`` (COIN-M: quantities), the funding histories of Hyperliquid, Bybit, OKX, dYdX
+(with the oracle price as the mark) and Deribit (newest first or last), and freqtrade's leverage tiers and funding
+candles (JSON or feather: the rate is the open). CSV may also be Binance's archive of ``fundingRate`` (calc_time,
+last_funding_rate) or QuantConnect's ``margin_interest``, which has no header. Files may be gzip, or zip with one file.
+
+Deribit writes its hourly rates as binary fractions of up to 17 digits: those alone are rounded, half to even, to 1e-12.
 """
 
 from __future__ import annotations
@@ -41,6 +45,7 @@ import pyarrow.parquet as pq
 
 from matching.brackets import Brackets
 from matching.feed import I64
+from recorders.formats.reading import open_bytes, packed_as
 from recorders.lines import UNITS
 from venues.errors import InputError
 
@@ -57,8 +62,17 @@ NAMES: Final[dict[str, tuple[str, ...]]] = {
         "funding_time",
         "fundingRateTimestamp",
         "effectiveAt",
+        "calc_time",
     ),
-    "rate": ("rate", "realizedRate", "fundingRate", "funding_rate", "lastFundingRate"),
+    "rate": (
+        "rate",
+        "realizedRate",
+        "fundingRate",
+        "funding_rate",
+        "lastFundingRate",
+        "last_funding_rate",
+        "interest_1h",
+    ),
     "mark": ("mark", "markPrice", "mark_price"),
     "index": ("index", "indexPrice", "index_price", "oracle", "oraclePrice", "oraclePx"),
     "next_funding": ("next_funding", "next_funding_ns", "nextFundingTime", "next_funding_time"),
@@ -76,6 +90,9 @@ ROWS_MAX: Final = 50_000_000
 DIGITS_MAX: Final = 30  # before the point: more is no price, rate or amount
 _EXACT: Final = Context(prec=100, traps=[Inexact, InvalidOperation])
 JITTER_NS: Final = 60_000_000_000  # venues stamp a boundary some milliseconds late
+_RATE_STEP: Final = Decimal("1e-12")
+_MARGIN_INTEREST: Final = re.compile(r"\d{8} \d\d:\d\d:\d\d,")
+_PRICE_CANDLES: Final = re.compile(r"-(mark|futures|index|spot)\.\w+$")
 _FREQTRADE_KEY: Final = re.compile(r"^([^/]+)/([^:]+):([^-]+)(?:-(.+))?$")
 
 Row = Mapping[str, Any]
@@ -149,11 +166,15 @@ def load_funding_table(path: str | Path) -> FundingTable:
     if len(rows) > 1 and table.time(rows[0], 1) > table.time(rows[-1], len(rows)):
         rows = rows[::-1]  # newest first
     times = table.times(rows) if dated else [0]
+    rates = table.numbers(rows, "rate", 12)
+    over = np.flatnonzero(np.abs(rates) >= 10**12)
+    if len(over):
+        raise table.wrong("is no funding rate: 100 % or more (are these prices?)", int(over[0]) + 1, "rate")
     return FundingTable(
         file=table.file,
         dated=dated,
         boundary_ns=np.array(times, np.int64),
-        rate_e12=table.numbers(rows, "rate", 12),
+        rate_e12=rates,
         mark_e8=table.numbers(rows, "mark", 8, missing=0, above=0),
     )
 
@@ -216,6 +237,10 @@ class _Table:
             content = path.read_bytes()
         except OSError as error:
             raise InputError(f"cannot be read: {error.strerror or error}", source=str(path)) from None
+        digest = hashlib.sha256(content).hexdigest()
+        if packed_as(content[:4]):
+            with open_bytes(path) as stream:
+                content = stream.read()
         if not content.strip():
             raise InputError("is empty", source=str(path))
         form = path.suffix.lower()
@@ -236,7 +261,7 @@ class _Table:
             raise InputError(f"has more than {ROWS_MAX} rows", source=str(path))
         self.rows: list[Row] = rows
         as_of = as_of if as_of is not None else self._value(rows[0], "as_of")
-        self.file = TableFile(str(path), hashlib.sha256(content).hexdigest(), None if as_of is None else str(as_of))
+        self.file = TableFile(str(path), digest, None if as_of is None else str(as_of))
 
     def wrong(self, why: str, row: int | None = None, field: str | None = None) -> InputError:
         return InputError(why, source=str(self._path), place=None if row is None else f"row {row}", field=field)
@@ -255,16 +280,23 @@ class _Table:
         except (pa.ArrowException, OSError) as error:
             raise self.wrong(f"is no readable feather file: {error}") from None
         if found and {"date", "open", "close"} <= set(found[0]):
+            self._check_candles()
             # a double holds 15 digits; what stands behind them is what an earlier tool's arithmetic left
             return [{"time": row["date"], "rate": Decimal(f"{row['open']:.15g}")} for row in found]
         return found
+
+    def _check_candles(self) -> None:
+        """freqtrade's candles look alike; what they are of stands in the file's name."""
+        if _PRICE_CANDLES.search(self._path.name):
+            raise self.wrong("holds candles of prices: freqtrade's funding rates are in files named ...-funding_rate")
 
     def _csv(self, content: bytes) -> list[Row]:
         try:
             text = content.decode("utf-8-sig")
         except UnicodeDecodeError as error:
             raise self.wrong(f"is not UTF-8 text: {error}") from None
-        reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+        names = ("date", "rate") if _MARGIN_INTEREST.match(text) else None  # the header is the first line otherwise
+        reader = csv.DictReader(io.StringIO(text, newline=""), names, strict=True)
         rows: list[Row] = []
         try:
             for row in reader:
@@ -296,8 +328,9 @@ class _Table:
             if isinstance(row, dict) and isinstance(row.get("brackets"), list):  # Binance leverageBracket
                 rows += [{**bracket, "symbol": row.get("symbol", row.get("pair", ""))} for bracket in row["brackets"]]
             elif isinstance(row, dict):
-                rows.append(row)
+                rows.append(_as_charged(row))
             elif isinstance(row, list) and len(row) > 1:  # freqtrade candle: time, rate ...
+                self._check_candles()
                 rows.append({"time": row[0], "rate": row[1]})
             else:
                 raise self.wrong("must be an object", number)
@@ -393,6 +426,16 @@ class _Table:
             absent = missing is not None and not self.has(row, field)
             found.append(missing if absent else self.number(row, number, field, decimals, above=above))
         return np.array(found, np.int64)
+
+
+def _as_charged(row: dict[str, Any]) -> dict[str, Any]:
+    """A row of a funding history with the rate and the mark that were charged."""
+    if "effectiveAt" in row and "price" in row:  # dYdX charges at the oracle price
+        return {"mark": row["price"], **row}
+    rate = row.get("interest_1h")
+    if isinstance(rate, Decimal) and rate.is_finite() and rate.adjusted() < 6:  # Deribit
+        return {**row, "interest_1h": rate.quantize(_RATE_STEP)}
+    return row
 
 
 def _venue_symbol(key: str) -> str:

@@ -14,7 +14,7 @@ from typing import Any, Final
 from recorders.bitstamp import ORDER_FIELDS, import_bitstamp_report
 from recorders.captures import BINANCE, import_captures, venue_of_frame
 from recorders.columns import PLAIN, TAGGED, import_columns_report
-from recorders.formats import binance_archive, bybit_archive, hyperliquid_archive, tardis
+from recorders.formats import binance_archive, bybit_archive, hftbacktest_npz, hyperliquid_archive, lean, tardis
 from recorders.formats.reading import Sample, sample_of
 from recorders.formats.request import Request
 from recorders.lines import UNITS
@@ -155,6 +155,11 @@ FORMATS: Final[tuple[Format, ...]] = (
         ("venue", "symbol", "instrument", "latency", "latency-floor"),
     ),
     Format(
+        "hftbacktest", "event arrays of hftbacktest 2: .npz or .npy",
+        "a .npz with an array data, or a .npy of rows with exch_ts and local_ts",
+        hftbacktest_npz.recognises, hftbacktest_npz.import_hftbacktest, ("venue", "symbol=", "instrument"),
+    ),
+    Format(
         "columns", "event columns of benchmarks and other tools: a folder of .npy files",
         f"a folder with {PLAIN[0]}.npy or {TAGGED[0]}.npy ..., or with a folder cols", _columns, _import_columns,
         ("venue", "symbol=", "instrument", "latency"),
@@ -163,6 +168,10 @@ FORMATS: Final[tuple[Format, ...]] = (
         "bitstamp", "a Bitstamp market order by order, as ob-analytics has it: a folder of CSV files",
         f"a folder with orders.csv (columns {ORDER_FIELDS[0]}, {ORDER_FIELDS[1]} ...)", _bitstamp, _import_bitstamp,
         ("venue", "symbol=", "instrument"),
+    ),
+    Format(
+        "lean", "bars of QuantConnect Lean: refused, with the reason",
+        "a zip of one CSV whose name ends in quote, trade or openinterest", lean.recognises, lean.refuse,
     ),
 )  # fmt: skip
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from decimal import Decimal
 from pathlib import Path
 
@@ -213,3 +214,71 @@ def test_recorded_funding_rates_with_jitter() -> None:
     eight_hours = 28_800_000_000_000
     first = int(table.boundary_ns[0]) // eight_hours * eight_hours
     assert all(table.at(first + k * eight_hours) is not None for k in range(91))
+
+
+H0 = 1_700_006_400_000  # ms, 2023-11-15 00:00 UTC
+HOUR = 3_600_000
+HISTORIES = {
+    "binance": [
+        {"symbol": "BTCUSDT", "fundingTime": H0 + 4, "fundingRate": "-0.00012345", "markPrice": "30000.1"},
+        {"symbol": "BTCUSDT", "fundingTime": H0 + HOUR, "fundingRate": "0.0001", "markPrice": ""},
+    ],
+    "bybit": {
+        "retCode": 0,
+        "result": {
+            "category": "linear",
+            "list": [
+                {"symbol": "BTCUSDT", "fundingRate": "0.0001", "fundingRateTimestamp": str(H0 + HOUR)},
+                {"symbol": "BTCUSDT", "fundingRate": "-0.00012345", "fundingRateTimestamp": str(H0 + 4)},
+            ],
+        },
+    },
+    "okx": {
+        "code": "0",
+        "data": [
+            {"instId": "X", "fundingRate": "0.9", "realizedRate": "0.0001", "fundingTime": str(H0 + HOUR)},
+            {"instId": "X", "fundingRate": "0.9", "realizedRate": "-0.00012345", "fundingTime": str(H0 + 4)},
+        ],
+    },
+    "hyperliquid": [
+        {"coin": "BTC", "fundingRate": "-0.00012345", "premium": "0.1", "time": H0 + 4},
+        {"coin": "BTC", "fundingRate": "0.0001", "premium": "0.1", "time": H0 + HOUR},
+    ],
+    "dydx": {
+        "historicalFunding": [
+            {"ticker": "BTC-USD", "rate": "0.0001", "price": "30001", "effectiveAt": "2023-11-15T01:00:00.000Z"},
+            {"ticker": "BTC-USD", "rate": "-0.00012345", "price": "30000.1", "effectiveAt": "2023-11-15T00:00:00.004Z"},
+        ]
+    },
+    "deribit": {
+        "jsonrpc": "2.0",
+        "result": [
+            {"timestamp": H0 + 4, "interest_1h": -1.2345000000049e-4, "interest_8h": 0.9, "index_price": 30000.5},
+            {"timestamp": H0 + HOUR, "interest_1h": 0.0001, "interest_8h": 0.9, "index_price": 30000.5},
+        ],
+    },
+}
+
+
+@pytest.mark.parametrize("venue", sorted(HISTORIES))
+def test_the_funding_history_of_each_venue(tmp_path: Path, venue: str) -> None:
+    table = load_funding_table(_text(tmp_path / "f.json", json.dumps(HISTORIES[venue])))
+    assert table.boundary_ns.tolist() == [(H0 + 4) * 10**6, (H0 + HOUR) * 10**6]
+    assert table.rate_e12.tolist() == [-123_450_000, 100_000_000]
+    marks = {"binance": [3_000_010_000_000, 0], "dydx": [3_000_010_000_000, 3_000_100_000_000]}
+    assert table.mark_e8.tolist() == marks.get(venue, [0, 0])
+
+
+def test_funding_files_of_archives(tmp_path: Path) -> None:
+    archive = f"calc_time,funding_interval_hours,last_funding_rate\n{H0 + 4},8,-0.00012345\n{H0 + 8 * HOUR},8,0.0001\n"
+    lean = "20231115 00:00:00,-0.00012345\n20231115 08:00:00,0.0001"
+    packed = tmp_path / "f.zip"
+    with zipfile.ZipFile(packed, "w") as file:
+        file.writestr("BTCUSDT-fundingRate-2023-11.csv", archive)
+    for path in (_text(tmp_path / "a.csv", archive), _text(tmp_path / "b.csv", lean), packed):
+        table = load_funding_table(path)
+        assert table.rate_e12.tolist() == [-123_450_000, 100_000_000]
+        assert table.at(H0 * 10**6) == (-123_450_000, 0) and table.boundary_ns[1] == (H0 + 8 * HOUR) * 10**6
+    packed.write_bytes(packed.read_bytes()[:-10])
+    with pytest.raises(InputError, match=r"f\.zip"):
+        load_funding_table(packed)

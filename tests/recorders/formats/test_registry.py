@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from recorders.formats.reading import open_bytes, plain_number, text_lines
-from recorders.formats.registry import FORMATS, format_named, recognised, sample_of, table
+from recorders.formats.registry import FORMATS, format_named, recognised, sample_of
 from sim.cli import app
 from tests.recorders.captures import Market, write
 from tests.recorders.formats.samples import put
@@ -84,10 +84,3 @@ def test_the_command_finds_the_format_or_takes_its_name(tmp_path: Path) -> None:
     assert unknown.exit_code != 0 and "known are binance, captures, tardis" in unknown.output.replace("\n", " ")
     listed = run(app, ["data", "formats"])
     assert all(one.name in listed.output for one in FORMATS)
-
-
-def test_the_docs_have_the_table_and_a_section_for_each() -> None:
-    page = (Path(__file__).resolve().parents[3] / "docs" / "formats.md").read_text()
-    for row in table():
-        assert f"| `{row['format']}` | {row['what']} | {row['recognised by']} |" in page
-        assert f"\n## {row['format']}\n" in page, f"docs/formats.md has no section on {row['format']}"
