@@ -39,7 +39,7 @@ def bitstamp(path: Path) -> None:
 
 MAKERS: dict[str, Callable[[Path], object]] = {
     "day1.gz": lambda path: write(path, Market().run(20).lines),
-    "day2.gz": lambda path: write(path, Market(seed=2, now_ms=1_700_100_000_000).run(20).lines),
+    "day2.gz": lambda path: write(path, Market(now_ms=1_700_100_000_000).run(20).lines),
     "binance-futures_incremental_book_L2_2023-11-15_BTCUSDT.csv.gz": lambda path: put(
         path, gzip.compress(tardis.BOOK.encode())
     ),
