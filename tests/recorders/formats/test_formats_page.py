@@ -37,9 +37,22 @@ def bitstamp(path: Path) -> None:
     put(path / "meta.json", '{"synthetic_created": 1, "synthetic_deleted": 0}')
 
 
+def captured_book() -> bytes:
+    levels = [[{"px": "30000", "sz": "1", "n": 1}], [{"px": "30001", "sz": "2", "n": 1}]]
+    frames = [
+        {"channel": "l2Book", "data": {"coin": "BTC", "time": 1_700_006_400_000 + 500 * k, "levels": levels}}
+        for k in range(3)
+    ]
+    return b"".join(
+        b"%d %s\n" % ((1_700_006_400_020 + 500 * k) * 10**6, json.dumps(frame).encode())
+        for k, frame in enumerate(frames)
+    )
+
+
 MAKERS: dict[str, Callable[[Path], object]] = {
     "day1.gz": lambda path: write(path, Market().run(20).lines),
     "day2.gz": lambda path: write(path, Market(now_ms=1_700_100_000_000).run(20).lines),
+    "btc.gz": lambda path: put(path, gzip.compress(captured_book())),
     "binance-futures_incremental_book_L2_2023-11-15_BTCUSDT.csv.gz": lambda path: put(
         path, gzip.compress(tardis.BOOK.encode())
     ),
