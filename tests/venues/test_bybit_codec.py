@@ -349,7 +349,7 @@ V2_SNAPSHOT = {
 V2_DELTA = {
     "topic": "orderBookL2_25.BTCUSDT", "type": "delta", "cross_seq": 57, "timestamp_e6": 1618677786700000,
     "data": {
-        "delete": [{"price": "60000.50", "symbol": "BTCUSDT", "id": "600005000", "side": "Buy"}],
+        "delete": [{"price": "60000.50", "symbol": "BTCUSDT", "id": "600005000", "side": "Buy", "size": 2}],
         "update": [{"price": "60001.00", "symbol": "BTCUSDT", "id": "600010000", "side": "Sell", "size": 0.28469998}],
         "insert": [{"price": "60000.60", "symbol": "BTCUSDT", "id": "600006000", "side": "Buy", "size": 0.001}],
         "transactTimeE6": 0,

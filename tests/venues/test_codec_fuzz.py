@@ -16,7 +16,9 @@ from tests.venues.codec_payloads import INSTRUMENTS, VENUES, messages, new_codec
 from tests.venues.wire_cases import changed, decodes_or_raises_venue_error, encoded, mutilated
 from venues.codecs import market_codec
 from venues.errors import InstrumentError, PayloadError, VenueError
+from venues.instruments import CACHE_ENTRIES
 from venues.market_data import Record
+from venues.wire import NumberCache, WireCodec, id_of, plain_number
 
 SETTINGS = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 PAYLOADS = {venue: [encoded(message) for message in messages(venue)] for venue in VENUES}
@@ -100,6 +102,33 @@ def test_names_that_go_on_and_on_are_cut() -> None:
                 {key: "x" * 5000, "s": "y" * 5000, "message_id": 1, "connection_id": ""},
             ):
                 decodes_or_raises_venue_error(codec, encoded(message), name)
+
+
+def test_numbers_made_to_waste_time_are_refused_at_once() -> None:
+    """A rate or a price with an exponent could be written as a number of a billion digits."""
+    wire = WireCodec(INSTRUMENTS["deribit"])
+    for text in ("1e999999999", "-1e999999999", "1e-999999999", "1e7", "9" * 41, "nan", "inf", "", "x"):
+        with pytest.raises(PayloadError, match="is no funding rate"):
+            wire.forecast_e12(text, "rate")
+        assert len(plain_number(text)) <= 50
+    assert wire.forecast_e12("0.00000254545454545455", "rate") == 2_545_455
+    assert [wire.forecast_e12(text, "rate") for text in ("5e-13", "15e-13", "-5e-13", "0e-30")] == [0, 2, 0, 0]
+
+
+def test_parse_caches_are_emptied_when_full() -> None:
+    cache = NumberCache(INSTRUMENTS["deribit"][0].lots_from_str)
+    for number in range(CACHE_ENTRIES + 10):
+        assert cache[str(number * 10).encode()] == number
+    assert len(cache) == 10
+
+
+def test_ids_of_every_spelling() -> None:
+    assert id_of("2290000000061666327") == 2290000000061666327
+    assert id_of("20f43950-d8dd-5b31-9112-a178eb6023af") == 0x20F43950D8DD5B31 >> 1
+    texts = ["9" * 19, "9" * 20, "", "-1", "１", "\ud800", "20f43950d8dd5b319112a178eb6023af"]
+    found = [id_of(text) for text in texts]
+    assert len(set(found)) == len(texts)
+    assert all(0 <= number < 2**63 for number in found)
 
 
 def test_every_payload_is_a_record(venue: str) -> None:

@@ -57,7 +57,7 @@ def reply(result: Any) -> dict[str, Any]:
 
 SNAPSHOT = book("snapshot", 900, [["new", 42500.0, 1000.0], ["new", 42499.5, 10]], [["new", 42501, 800.0]])
 CHANGE = book(
-    "change", 905, [["delete", 42500.0, 0.0], ["new", 42499.0, 1.5e3]], [["change", 42501.0, 20.0]], prev_change_id=900
+    "change", 905, [["delete", 42500.0, 30.0], ["new", 42499.0, 1.5e3]], [["change", 42501.0, 20.0]], prev_change_id=900
 )
 TRADE = {
     "timestamp": T, "price": 92294.5, "amount": 20.0, "direction": "sell", "index_price": 92276.75, "contracts": 2.0,

@@ -151,8 +151,11 @@ KINDS: dict[str, Golden] = {
     ),
     "REST book": Golden(REST_BOOK, DepthSnapshot("BTC-USDT-SWAP", T * MS, 0, 123459, [], [], [846_601], [200])),
     "REST trades": Golden(
-        {"code": "0", "msg": "", "data": [TRADE | {"ts": str(T + 5)}, TRADE | {"tradeId": "5"}]},
+        {"code": "0", "msg": "", "data": [
+            TRADE | {"ts": str(T + 5)}, TRADE | {"tradeId": "5"}, TRADE | {"tradeId": "4"},
+        ]},
         Batch((
+            Trade("BTC-USDT-SWAP", T * MS, 0, 4, BUY, 846_601, 12, "MARKET", True),
             Trade("BTC-USDT-SWAP", T * MS, 0, 5, BUY, 846_601, 12, "MARKET", True),
             Trade("BTC-USDT-SWAP", (T + 5) * MS, 0, 130639474, BUY, 846_601, 12, "MARKET", True),
         )),
@@ -250,8 +253,8 @@ PRICES = [f"{84660 + n}.{n % 10}" for n in range(60)]
 @settings(max_examples=60, deadline=None)
 def test_any_book_has_the_checksum_of_the_plain_rule(changes: list[tuple[bool, str, str]]) -> None:
     connection = codec()
-    bids, asks = {"84000": "1"}, {"85000": "1"}
-    first = book("snapshot", rows(("84000", "1")), rows(("85000", "1")), checksum=plain_checksum(bids, asks))
+    bids, asks = {f"{84000 + n}": "1" for n in range(30)}, {f"{85000 + n}": "1" for n in range(30)}
+    first = book("snapshot", rows(*bids.items()), rows(*asks.items()), checksum=plain_checksum(bids, asks))
     assert getattr(connection.decode(encoded(first)), "intact")  # noqa: B009
     for start in range(0, len(changes), 3):
         sent: tuple[list[tuple[str, str]], list[tuple[str, str]]] = ([], [])
@@ -284,6 +287,18 @@ def test_without_checksums_no_strings_are_kept() -> None:
     connection.decode(encoded(UPDATE))
     assert not connection._books["BTC-USDT-SWAP"].bids.texts
     assert connection.checksums == Checksums(absent=2)
+
+
+def test_a_book_without_end_is_not_kept() -> None:
+    connection = codec()
+    levels = rows(*((f"{n}", "1") for n in range(1, 2_001)))
+    assert not getattr(connection.decode(encoded(book("snapshot", levels, [], checksum=5))), "intact")  # noqa: B009
+    for start in (2_001, 4_001):
+        more = rows(*((f"{n}", "1") for n in range(start, start + 2_000)))
+        assert not getattr(connection.decode(encoded(book("update", more, [], checksum=5))), "intact")  # noqa: B009
+    assert not connection._books["BTC-USDT-SWAP"].bids.texts
+    assert getattr(connection.decode(encoded(book("update", more, [], checksum=5))), "intact")  # noqa: B009
+    assert connection.checksums == Checksums(wrong=3, absent=1)
 
 
 # -- what is named and what is refused

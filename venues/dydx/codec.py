@@ -39,6 +39,7 @@ from venues.wire import MARKET, UNDECODABLE, Grid, Id, WireCodec, id_of, next_ho
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND: Final = timedelta(microseconds=1)
+CONNECTION_CHARS: Final = 100  # of a connection's name that are compared
 TRANSACTION_BITS: Final = 12
 EVENT_BITS: Final = 20
 HEIGHT_BITS: Final = 31
@@ -150,10 +151,10 @@ class DydxCodec(WireCodec):
         return self._framed(frame)
 
     def _framed(self, frame: _Frame) -> Record:
-        if frame.message_id != self._message_id + 1 or frame.connection_id != self._connection:
-            if self._message_id != -1:
-                self._last_ids.clear()
-            self._connection = frame.connection_id
+        connection = frame.connection_id[:CONNECTION_CHARS]
+        if frame.message_id != self._message_id + 1 or connection != self._connection:
+            self._last_ids.clear()
+            self._connection = connection
         self._message_id = frame.message_id
         kind = frame.type
         if kind == "error":
@@ -208,27 +209,23 @@ class DydxCodec(WireCodec):
             changes = self._contents(self._changes_decoder, frame.contents)
         else:
             changes = [self._contents(self._change_decoder, frame.contents)]
-        several = len(changes) > 1
         bids: dict[int, int] = {}
         asks: dict[int, int] = {}
         for n, change in enumerate(changes):
             place = f"contents[{n}]" if frame.type == "channel_batch_data" else "contents"
-            self._merge(grid, bids, change.bids, f"{place}.bids", several)
-            self._merge(grid, asks, change.asks, f"{place}.asks", several)
+            self._merge(grid, bids, change.bids, f"{place}.bids")
+            self._merge(grid, asks, change.asks, f"{place}.asks")
         first_id = min(previous_id + 1, frame.message_id)
         return DepthDiff(
             grid.symbol, 0, 0, first_id, frame.message_id, previous_id, list(bids), list(bids.values()), list(asks),
             list(asks.values()),
         )  # fmt: skip
 
-    def _merge(self, grid: Grid, side: dict[int, int], rows: list[list[str]], field: str, again: bool) -> None:
+    def _merge(self, grid: Grid, side: dict[int, int], rows: list[list[str]], field: str) -> None:
         ticks, lots = grid.ticks, grid.lots
         try:
             for row in rows:
-                at = ticks[row[0]]
-                if again:
-                    side.pop(at, None)  # the order of the last change
-                side[at] = lots[row[1]]
+                side[ticks[row[0]]] = lots[row[1]]
         except InstrumentError:
             self.levels(grid, [(row[0], row[1]) for row in rows], field)
             raise

@@ -45,6 +45,7 @@ from venues.wire import MARKET, MS, UNDECODABLE, Grid, Ms, WireCodec, id_of, old
 
 DEPTHS: Final = frozenset({"books", "books-l2-tbt", "books50-l2-tbt"})
 CHECKED_LEVELS: Final = 25
+LEVELS_MAX: Final = 4_000  # ten times what any channel has: a longer book is not the venue's
 MAX_SEQ: Final = (1 << 63) - 1
 
 _Seq = Annotated[int, msgspec.Meta(ge=-1, le=MAX_SEQ)]
@@ -324,6 +325,10 @@ class OkxCodec(WireCodec):
         if book.kept:
             book.bids.change(data.bids, [-ticks for ticks in bid_ticks], bid_lots)
             book.asks.change(data.asks, ask_ticks, ask_lots)
+            if max(len(book.bids.keys), len(book.asks.keys)) > LEVELS_MAX:
+                book.drop()
+                self.checksums.wrong += 1
+                return False
         if not book.kept or not data.checksum:
             self.checksums.absent += 1
             return True
