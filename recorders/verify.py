@@ -380,7 +380,7 @@ class _Audit:
         self._mark_beside_book(number, block)
 
     def _mark_beside_book(self, number: int, block: MessageBlock) -> None:
-        """The block's last mark against the book then."""
+        """The block's last mark against the book then: between the best prices, or a tenth from their middle."""
         marks = np.flatnonzero(block.kind == MARK)
         if not len(marks) or not self._tick_e8:
             return
@@ -388,7 +388,9 @@ class _Audit:
         mark = int(block.aux[block.ref[j], 0])
         known = [change for change in self._changes if change[0] < j]
         bid, ask = known[-1][1:] if known else self._best
-        if mark > 0 and bid > 0 and ask > 0 and abs(2 * mark - (bid + ask) * self._tick_e8) * TENTH > 2 * mark:
+        if min(mark, bid, ask) <= 0 or bid * self._tick_e8 <= mark <= ask * self._tick_e8:
+            return
+        if abs(2 * mark - (bid + ask) * self._tick_e8) * TENTH > 2 * mark:
             middle = (bid + ask) * self._tick_e8 // 2
             self._found("marks", f"the mark price is {mark}e-8, the middle of the book {middle}e-8", number, j)
 

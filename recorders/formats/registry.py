@@ -14,7 +14,15 @@ from typing import Any, Final
 from recorders.bitstamp import ORDER_FIELDS, import_bitstamp_report
 from recorders.captures import BINANCE, import_captures, venue_of_frame
 from recorders.columns import PLAIN, TAGGED, import_columns_report
-from recorders.formats import binance_archive, bybit_archive, hftbacktest_npz, hyperliquid_archive, lean, tardis
+from recorders.formats import (
+    binance_archive,
+    bybit_archive,
+    cryptofeed,
+    hftbacktest_npz,
+    hyperliquid_archive,
+    lean,
+    tardis,
+)
 from recorders.formats.reading import Sample, sample_of
 from recorders.formats.request import Request
 from recorders.lines import UNITS
@@ -130,6 +138,11 @@ FORMATS: Final[tuple[Format, ...]] = (
         "captures", "captured lines of any venue that is known here: receive_time raw_json",
         "the same, where frames have the form of another venue", _captured_elsewhere, _import_captured,
         ("venue", "symbol", "instrument", "latency-floor"),
+    ),
+    Format(
+        "cryptofeed", "raw captures of cryptofeed: frames, REST replies and lists of instruments of one session",
+        "lines that begin with a URL, an arrow and a time, or with a time in seconds and a colon",
+        cryptofeed.recognises, cryptofeed.import_cryptofeed, ("venue", "symbol", "instrument", "latency-floor"),
     ),
     Format(
         "tardis", "CSV files of tardis.dev: book changes, book snapshots, trades, quotes, tickers, liquidations",

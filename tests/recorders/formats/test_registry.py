@@ -81,6 +81,6 @@ def test_the_command_finds_the_format_or_takes_its_name(tmp_path: Path) -> None:
     wrong = run(app, ["data", "import", "binance", str(trades), *lake])
     assert wrong.exit_code != 0
     unknown = run(app, ["data", "import", "nosuch", str(trades), *lake])
-    assert unknown.exit_code != 0 and "known are binance, captures, tardis" in unknown.output.replace("\n", " ")
+    assert unknown.exit_code != 0 and "known are binance, captures, cryptofeed" in unknown.output.replace("\n", " ")
     listed = run(app, ["data", "formats"])
     assert all(one.name in listed.output for one in FORMATS)
