@@ -36,7 +36,7 @@ class RecordConfig(Part):
         "block", description="when the queue is full: stop reading the connection, or drop frames of the streams named"
     )
     drop: list[Stream] = Field([], description="the streams that policy drop may drop; others block")
-    frame_bytes: int = Field(8 << 20, ge=1 << 10, le=64 << 20, description="a longer frame ends its connection")
+    frame_bytes: int = Field(8 << 20, ge=1 << 10, le=32 << 20, description="a longer frame ends its connection")
     status: PositiveDuration = Field(10**9, description="between two status lines")
     limit: PositiveDuration | None = Field(None, description="stop after so long")
     venue: dict[str, RecordVenueConfig] = Field({}, description="a [[venue]] name = its addresses")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Annotated, Final, TypeAlias
 
 import msgspec
 
@@ -26,6 +26,9 @@ BACKOFF_NS: Final = SECOND
 BACKOFF_MAX_NS: Final = 600 * SECOND
 REFUSED_NS: Final = 60 * SECOND  # silence after a refusal that names no time
 REFUSED_MAX_NS: Final = 3 * 86_400 * SECOND
+# Numbers of frames are bounded, so that whatever is computed from them fits 64 bits.
+Ms = Annotated[int, msgspec.Meta(ge=0, le=9_223_372_036_853)]
+Id = Annotated[int, msgspec.Meta(ge=-(1 << 62), le=(1 << 63) - 1)]
 LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
 
 

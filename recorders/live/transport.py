@@ -21,7 +21,7 @@ from venues.session_parts import LOOPBACK, Reply, retry_after_ns
 CONNECT_SECONDS: Final = 15
 REPLY_SECONDS: Final = 15
 CLOSE_SECONDS: Final = 2
-REPLY_BYTES: Final = 64 << 20
+REPLY_BYTES: Final = 32 << 20  # the most that a recording takes
 FRAME_BYTES: Final = 8 << 20
 _TEXT, _BINARY = aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY
 

@@ -133,7 +133,7 @@ def record(
     book: str = "",
 ) -> Made:
     """Record a scripted venue until a condition holds (or 20 s have passed)."""
-    used = clock or FastClock()
+    used = clock or FastClock(5)
 
     async def run() -> Made:
         server = ReplayServer(scripts, rest)
@@ -200,8 +200,9 @@ def test_recorded_frames_are_recorded_again_byte_for_byte(venue: str, tmp_path: 
         pytest.skip("../shared/data is not here")
     payloads = [payload for _, payload in captured(DATA / name)]
     made = record(
-        tmp_path, lambda path, number: [*payloads, Stay()], taken(len(payloads)), venue=venue, symbols=symbols
-    )
+        tmp_path, lambda path, number: [*payloads, Stay()], taken(len(payloads)), venue=venue, symbols=symbols,
+        streams=("depth", "quotes"),
+    )  # fmt: skip
     everything_sent_is_recorded(made)
     assert made.frames(0) == payloads
     assert made.notes(Gap) == [] and made.recording.state == "closed"

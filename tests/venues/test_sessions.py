@@ -7,6 +7,8 @@ from decimal import Decimal
 from typing import Any, TypeVar
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from venues.errors import InputError
 from venues.instruments import Instrument
@@ -539,6 +541,75 @@ def test_a_refusal_is_a_reason_to_connect_anew(venue: str, refusal: dict[str, An
     drive = Drive(venue, SYMBOLS[venue])
     drive.frame(refusal)
     assert len(drive.got(Reconnect)) == 1
+
+
+_LEAVES = st.one_of(
+    st.none(), st.booleans(), st.integers(-(10**40), 10**40), st.floats(), st.text(max_size=8),
+    st.sampled_from(["btcusdt@depth@100ms", "depthUpdate", "BTCUSDT", "snapshot", "delta", "update", "books", "trades",
+                     "orderbook.50.BTCUSDT", "BTC-USDT-SWAP", "l2Book", "BTC", "subscribed", "channel_data", "BTC-USD",
+                     "v4_orderbook", "heartbeat", "test_request", "book.BTC-PERPETUAL.100ms", "change", "1700000000000",
+                     "trades.BTC-PERPETUAL.100ms", "error", "notice", "64008"]),
+)  # fmt: skip
+_KEYS = st.sampled_from(
+    [
+        "stream",
+        "data",
+        "e",
+        "E",
+        "T",
+        "s",
+        "U",
+        "u",
+        "pu",
+        "error",
+        "code",
+        "msg",
+        "topic",
+        "type",
+        "ts",
+        "cts",
+        "success",
+        "ret_msg",
+        "arg",
+        "channel",
+        "instId",
+        "action",
+        "event",
+        "seqId",
+        "prevSeqId",
+        "coin",
+        "time",
+        "message_id",
+        "id",
+        "message",
+        "contents",
+        "method",
+        "params",
+        "timestamp",
+        "change_id",
+        "prev_change_id",
+        "trade_seq",
+        "result",
+    ]  # a list of 40 words
+)
+_DOCUMENTS = st.recursive(
+    _LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_KEYS, inner, max_size=8), max_leaves=30
+)
+
+
+@pytest.mark.parametrize("venue", sorted(SYMBOLS))
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(frames=st.lists(_DOCUMENTS | st.binary(max_size=40), min_size=1, max_size=6), body=_DOCUMENTS | st.binary())
+def test_no_frame_and_no_reply_is_a_defect(venue: str, frames: list[Any], body: Any) -> None:
+    """Fuzzed frames are understood, ignored or answered with a reconnect; what a session asks for stays bounded."""
+    drive = Drive(venue, SYMBOLS[venue])
+    for content in frames:
+        channel = drive.frame(content)
+        assert channel is None or 0 <= channel.event_ns < 1 << 63
+        drive.wait(0.5)
+        if drive.got(Fetch):
+            drive.reply(200, body)
+    assert len(drive.done) < 200
 
 
 def test_what_cannot_be_recorded_is_refused() -> None:

@@ -21,7 +21,7 @@ from typing import Final
 import msgspec
 
 from venues.ports import Entropy
-from venues.session_parts import MS, SECOND, Channel, Link, Wanted
+from venues.session_parts import MS, SECOND, Channel, Id, Link, Ms, Wanted
 from venues.sessions import Session
 
 _HOSTS: Final = {
@@ -53,12 +53,12 @@ class _Data(
     },
 ):
     event: str = ""
-    push_ms: int = 0
-    event_ms: int = 0
+    push_ms: Ms = 0
+    event_ms: Ms = 0
     symbol: str = ""
-    first_id: int = 0
-    last_id: int = 0
-    previous_id: int = 0
+    first_id: Id = 0
+    last_id: Id = 0
+    previous_id: Id = 0
 
 
 class _Error(msgspec.Struct, gc=False):
@@ -73,7 +73,7 @@ class _Frame(msgspec.Struct, gc=False):
 
 
 class _Snapshot(msgspec.Struct, gc=False, rename={"last_id": "lastUpdateId"}):
-    last_id: int
+    last_id: Id
     bids: list[msgspec.Raw]
     asks: list[msgspec.Raw]
 

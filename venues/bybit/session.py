@@ -17,7 +17,7 @@ from typing import Final
 import msgspec
 
 from venues.ports import Entropy
-from venues.session_parts import MS, SECOND, Channel, Link, Wanted
+from venues.session_parts import MS, SECOND, Channel, Id, Link, Ms, Wanted
 from venues.sessions import Session
 
 _PATHS: Final = {"bybit_linear": "/v5/public/linear", "bybit_inverse": "/v5/public/inverse"}
@@ -26,7 +26,7 @@ _FRAME_TOPICS: Final = 100  # arguments of a connection together have at most 21
 
 
 class _Book(msgspec.Struct, gc=False):
-    u: int = 0
+    u: Id = 0
 
 
 class _Item(msgspec.Struct, gc=False):
@@ -36,8 +36,8 @@ class _Item(msgspec.Struct, gc=False):
 class _Frame(msgspec.Struct, gc=False):
     topic: str = ""
     type: str = ""
-    ts: int = 0
-    cts: int = 0
+    ts: Ms = 0
+    cts: Ms = 0
     data: _Book | list[_Item] | None = None
     success: bool = True
     ret_msg: str = ""

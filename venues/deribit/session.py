@@ -17,7 +17,7 @@ from typing import Final
 import msgspec
 
 from venues.ports import Entropy
-from venues.session_parts import MS, Channel, Link, Wanted
+from venues.session_parts import MS, Channel, Id, Link, Ms, Wanted
 from venues.sessions import Session
 
 _CONNECTION_CHANNELS: Final = 200
@@ -27,14 +27,14 @@ _HEARTBEAT_SECONDS: Final = 30
 
 class _Book(msgspec.Struct, gc=False):
     type: str = ""
-    timestamp: int = 0
-    change_id: int = -1
-    prev_change_id: int | None = None
+    timestamp: Ms = 0
+    change_id: Id = -1
+    prev_change_id: Id | None = None
 
 
 class _Trade(msgspec.Struct, gc=False):
-    timestamp: int = 0
-    trade_seq: int = -1
+    timestamp: Ms = 0
+    trade_seq: Id = -1
 
 
 class _Params(msgspec.Struct, gc=False):

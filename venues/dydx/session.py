@@ -17,7 +17,7 @@ from typing import Final
 import msgspec
 
 from venues.ports import Entropy
-from venues.session_parts import MS, Channel, Link, Wanted
+from venues.session_parts import MS, Channel, Id, Link, Wanted
 from venues.sessions import Session
 
 _CONNECTION_MARKETS: Final = 32
@@ -26,7 +26,7 @@ _DATA: Final = frozenset(("subscribed", "channel_data", "channel_batch_data"))
 
 class _Frame(msgspec.Struct, gc=False):
     type: str = ""
-    message_id: int = -1
+    message_id: Id = -1
     channel: str = ""
     id: str = ""
     message: str = ""

@@ -15,7 +15,7 @@ from typing import Final
 import msgspec
 
 from venues.ports import Entropy
-from venues.session_parts import MS, SECOND, Channel, Link, Wanted
+from venues.session_parts import MS, SECOND, Channel, Link, Ms, Wanted
 from venues.sessions import Session
 
 _CONNECTION_CHANNELS: Final = 200
@@ -24,7 +24,7 @@ _GREETING: Final = b"Websocket connection established."
 
 class _One(msgspec.Struct, gc=False):
     coin: str = ""
-    time: int = 0
+    time: Ms = 0
 
 
 class _Frame(msgspec.Struct, gc=False):

@@ -21,7 +21,7 @@ import msgspec
 
 from venues.instruments import Instrument
 from venues.ports import Entropy
-from venues.session_parts import ANSWER_NS, MS, SECOND, Channel, Link, Wanted
+from venues.session_parts import ANSWER_NS, MS, SECOND, Channel, Id, Link, Wanted
 from venues.sessions import Session
 
 _CONNECTION_CHANNELS: Final = 100
@@ -39,8 +39,8 @@ class _Arg(msgspec.Struct, gc=False):
 
 class _Row(msgspec.Struct, gc=False, rename={"last_id": "seqId", "previous_id": "prevSeqId"}):
     ts: str = ""
-    last_id: int = _NO_ID
-    previous_id: int = _NO_ID
+    last_id: Id = _NO_ID
+    previous_id: Id = _NO_ID
 
 
 class _Frame(msgspec.Struct, gc=False):
