@@ -31,7 +31,7 @@ class RecordConfig(Part):
     rotate_bytes: int = Field(256 << 20, ge=1 << 16, description="or when it is this big")
     block_bytes: int = Field(1 << 20, ge=1 << 10, le=32 << 20, description="written and synced at once")
     sync: Duration = Field(10**9, ge=0, description="nothing waits longer for the disk than this")
-    queue_bytes: int = Field(64 << 20, ge=1 << 16, description="what may wait for the writer, in memory")
+    queue_bytes: int = Field(32 << 20, ge=1 << 16, description="what may wait for the writer, in memory")
     policy: Literal["block", "drop"] = Field(
         "block", description="when the queue is full: stop reading the connection, or drop frames of the streams named"
     )

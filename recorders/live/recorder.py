@@ -7,6 +7,8 @@ the clocks and makes status reports. Sessions decide (resyncs, pings, reconnects
 of everything that a reader of the recording must know: connections opened and closed, gaps, resyncs, refusals, clock
 steps and offsets, dropped frames.
 
+Nothing is redacted here: the writer takes secrets out of every payload.
+
 The record of a gap stands before the frame that showed it. REST requests are made one at a time a venue, on a
 connection number of their own, so a reply answers the request before it.
 
@@ -50,7 +52,6 @@ from recorders.raw import (
     Started,
     encode_note,
 )
-from recorders.raw.redact import Redactor
 from venues import session_parts as wanted
 from venues.ports import Clock, Entropy
 from venues.session_parts import Action, Channel, Link
@@ -70,7 +71,7 @@ class Settings:
     """How to record. ``drop``: streams that may be dropped when the queue is full (empty: none, connections block);
     ``limit_ns``: stop after so long (0: never); ``config``: what the Started note says."""
 
-    queue_bytes: int = 64 << 20
+    queue_bytes: int = 32 << 20
     drop: frozenset[str] = frozenset()
     status_ns: int = 10**9
     limit_ns: int = 0
@@ -94,7 +95,6 @@ class Live:
         self._name = link.name
         self._wall, self._mono = recorder.clock.wall_ns, recorder.clock.monotonic_ns
         self._put = recorder.sink.put
-        self._redact = recorder.redactor.payload
         self._meters = recorder.meters
         self._drop = recorder.settings.drop
 
@@ -108,8 +108,7 @@ class Live:
             self._recorder.write_losses(session, actions, wall_ns, mono_ns)
         may_drop = channel is not None and channel.stream in self._drop
         if not may_drop or channel is None or not self._recorder.drops(session, channel, wall_ns, mono_ns):
-            clean = self._redact(FRAME_IN, self.number, payload)
-            has_room = self._put(FRAME_IN, self.number, wall_ns, mono_ns, clean) or may_drop
+            has_room = self._put(FRAME_IN, self.number, wall_ns, mono_ns, payload) or may_drop
         else:
             has_room = True
         if channel is not None and channel.event_ns:
@@ -139,8 +138,7 @@ class Live:
             if payload is None:
                 await self.socket.ping()
                 continue
-            clean = self._redact(FRAME_OUT, self.number, payload)
-            self._put(FRAME_OUT, self.number, self._wall(), self._mono(), clean)
+            self._put(FRAME_OUT, self.number, self._wall(), self._mono(), payload)
             await self.socket.send(payload)
 
 
@@ -160,7 +158,6 @@ class Recorder:
         self.sessions = list(sessions)
         self.settings = settings
         self.clock = clock
-        self.redactor = Redactor()
         self.meters: list[Meter] = []
         for session in self.sessions:
             for link in session.links:
@@ -274,7 +271,7 @@ class Recorder:
         live = Live(self, session, link, self._connections, socket)
         self._live[link.name] = live
         topics = tuple(channel.topic for channel in link.channels)
-        self._note(Opened(live.number, session.venue, self.redactor.url(link.url), topics))
+        self._note(Opened(live.number, session.venue, link.url, topics))
         session.on_open(link.name, self.clock.monotonic_ns())
         self._take(session)
         sender = asyncio.create_task(live.send())
@@ -298,10 +295,10 @@ class Recorder:
         if number is None:
             self._connections += 1
             number = self._rest[session.venue] = self._connections
-            self._note(Opened(number, session.venue, self.redactor.url(fetch.url.partition("?")[0]), ("rest",)))
+            self._note(Opened(number, session.venue, fetch.url.partition("?")[0], ("rest",)))
         request = {
             "method": fetch.method,
-            "url": self.redactor.url(fetch.url),
+            "url": fetch.url,
             "symbol": fetch.symbol,
             "stream": fetch.stream,
         }
@@ -425,8 +422,7 @@ class Recorder:
         self._record(NOTE, 0, encode_note(note))
 
     def _record(self, kind: int, connection: int, payload: bytes) -> None:
-        clean = self.redactor.payload(kind, connection, payload)
-        self.sink.put(kind, connection, self.clock.wall_ns(), self.clock.monotonic_ns(), clean)
+        self.sink.put(kind, connection, self.clock.wall_ns(), self.clock.monotonic_ns(), payload)
 
     def status(self) -> dict[str, Any]:
         """Figures of the interval since the last call, and totals."""
