@@ -3,27 +3,21 @@
 from __future__ import annotations
 
 import json
-from decimal import Decimal
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
+from tests.venues.session_drive import SYMBOLS, Drive
 from venues.errors import InputError
-from venues.instruments import Instrument
 from venues.ports import CountingEntropy
 from venues.session_parts import (
     SECOND,
-    Action,
-    Channel,
     Fetch,
     Found,
     Lost,
     Ping,
     Reconnect,
     Remark,
-    Reply,
     Send,
     Wanted,
     Watch,
@@ -32,84 +26,12 @@ from venues.session_parts import (
 )
 from venues.sessions import market_session, session_venues
 
-A = TypeVar("A", bound=Action)
-
-
-def instrument(venue: str, symbol: str, base: str = "BTC", quote: str = "USDT") -> Instrument:
-    return Instrument(venue, symbol, base, quote, quote, False, Decimal("0.1"), Decimal("0.001"))
-
-
-class Drive:
-    """One session on virtual time, its first connection open."""
-
-    def __init__(self, venue: str, *symbols: str, **options: Any) -> None:
-        options["streams"] = frozenset(options.get("streams", ("depth", "trades", "quotes", "marks", "liquidations")))
-        wanted = Wanted(venue, tuple(instrument(venue, symbol) for symbol in symbols), **options)
-        self.session = market_session(wanted, CountingEntropy())
-        self.now_ns = 1_000 * SECOND
-        self.done: list[Action] = []
-        self.name = self.session.links[0].name
-        self.open()
-
-    def open(self) -> None:
-        self.session.on_open(self.name, self.now_ns)
-        self._collect()
-
-    def close(self) -> None:
-        self.session.on_close(self.name, self.now_ns)
-        self._collect()
-
-    def frame(self, content: object) -> Channel | None:
-        raw = content if isinstance(content, bytes) else json.dumps(content).encode()
-        found = self.session.on_frame(self.name, raw, self.now_ns)
-        self._collect()
-        return found
-
-    def reply(self, status: int, body: object, headers: dict[str, str] | None = None) -> None:
-        number = self.got(Fetch)[-1].number
-        raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-        self.session.on_reply(number, Reply(status, headers or {}, raw), self.now_ns)
-        self._collect()
-
-    def wait(self, seconds: float, *, pongs: bool = True, data: object = None, every: float = 1) -> None:
-        """Let time pass in ticks of 100 ms; the peer answers pings, and may send data."""
-        for tick in range(1, round(seconds * 10) + 1):
-            self.now_ns += SECOND // 10
-            if data is not None and tick % round(every * 10) == 0:
-                self.frame(data)
-            self.session.on_tick(self.now_ns)
-            sent = self._collect()
-            if pongs and any(isinstance(action, Ping) for action in sent):
-                self.session.on_control(self.name, self.now_ns)
-
-    def got(self, kind: type[A]) -> list[A]:
-        return [action for action in self.done if isinstance(action, kind)]
-
-    def take(self, kind: type[A]) -> list[A]:
-        found = self.got(kind)
-        self.done = []
-        return found
-
-    def channel(self, stream: str, symbol: str | None = None) -> Channel:
-        channels = self.session.links[0].channels
-        return next(c for c in channels if c.stream == stream and symbol in (None, c.symbol))
-
-    def _collect(self) -> list[Action]:
-        taken = self.session.take_actions()
-        self.done += taken
-        return taken
-
 
 def sent_json(drive: Drive) -> list[Any]:
     return [json.loads(action.payload) for action in drive.got(Send)]
 
 
 # -- what is subscribed
-
-SYMBOLS = {
-    "binance_usdm": "BTCUSDT", "binance_coinm": "BTCUSD_PERP", "bybit_linear": "BTCUSDT", "bybit_inverse": "BTCUSD",
-    "okx": "BTC-USDT-SWAP", "hyperliquid": "BTC", "dydx": "BTC-USD", "deribit": "BTC-PERPETUAL",
-}  # fmt: skip
 
 
 def test_every_venue_with_a_rule_card_can_be_recorded() -> None:
@@ -505,26 +427,6 @@ def test_a_closed_connection_loses_every_channel_and_begins_anew() -> None:
     assert drive.got(Lost) == [] and drive.channel("depth").synced
 
 
-@pytest.mark.parametrize("venue", sorted(SYMBOLS))
-@pytest.mark.parametrize(
-    "raw",
-    [b"", b"{", b"nonsense", b"\xff\xfe", b'{"stream":"\xff"}', b"[" * 100_000, b'{"data":' * 5_000, b"NaN", b"1e400"],
-)
-def test_hostile_frames_end_in_a_reconnect(venue: str, raw: bytes) -> None:
-    drive = Drive(venue, SYMBOLS[venue])
-    assert drive.frame(raw) is None
-    assert [action.why for action in drive.got(Reconnect)] == ["malformed frame"]
-    assert drive.got(Remark)[0].text.startswith("malformed frame: ")
-
-
-@pytest.mark.parametrize("venue", sorted(SYMBOLS))
-def test_unknown_but_well_formed_frames_change_nothing(venue: str) -> None:
-    drive = Drive(venue, SYMBOLS[venue])
-    for content in ({}, {"new": [1, {"deep": None}]}, {"stream": "x@y", "topic": "x", "type": "x"}):
-        assert drive.frame(content) is None
-    assert drive.got(Reconnect) == drive.got(Lost) == []
-
-
 @pytest.mark.parametrize(
     ("venue", "refusal"),
     [
@@ -541,75 +443,6 @@ def test_a_refusal_is_a_reason_to_connect_anew(venue: str, refusal: dict[str, An
     drive = Drive(venue, SYMBOLS[venue])
     drive.frame(refusal)
     assert len(drive.got(Reconnect)) == 1
-
-
-_LEAVES = st.one_of(
-    st.none(), st.booleans(), st.integers(-(10**40), 10**40), st.floats(), st.text(max_size=8),
-    st.sampled_from(["btcusdt@depth@100ms", "depthUpdate", "BTCUSDT", "snapshot", "delta", "update", "books", "trades",
-                     "orderbook.50.BTCUSDT", "BTC-USDT-SWAP", "l2Book", "BTC", "subscribed", "channel_data", "BTC-USD",
-                     "v4_orderbook", "heartbeat", "test_request", "book.BTC-PERPETUAL.100ms", "change", "1700000000000",
-                     "trades.BTC-PERPETUAL.100ms", "error", "notice", "64008"]),
-)  # fmt: skip
-_KEYS = st.sampled_from(
-    [
-        "stream",
-        "data",
-        "e",
-        "E",
-        "T",
-        "s",
-        "U",
-        "u",
-        "pu",
-        "error",
-        "code",
-        "msg",
-        "topic",
-        "type",
-        "ts",
-        "cts",
-        "success",
-        "ret_msg",
-        "arg",
-        "channel",
-        "instId",
-        "action",
-        "event",
-        "seqId",
-        "prevSeqId",
-        "coin",
-        "time",
-        "message_id",
-        "id",
-        "message",
-        "contents",
-        "method",
-        "params",
-        "timestamp",
-        "change_id",
-        "prev_change_id",
-        "trade_seq",
-        "result",
-    ]  # a list of 40 words
-)
-_DOCUMENTS = st.recursive(
-    _LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_KEYS, inner, max_size=8), max_leaves=30
-)
-
-
-@pytest.mark.parametrize("venue", sorted(SYMBOLS))
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(frames=st.lists(_DOCUMENTS | st.binary(max_size=40), min_size=1, max_size=6), body=_DOCUMENTS | st.binary())
-def test_no_frame_and_no_reply_is_a_defect(venue: str, frames: list[Any], body: Any) -> None:
-    """Fuzzed frames are understood, ignored or answered with a reconnect; what a session asks for stays bounded."""
-    drive = Drive(venue, SYMBOLS[venue])
-    for content in frames:
-        channel = drive.frame(content)
-        assert channel is None or 0 <= channel.event_ns < 1 << 63
-        drive.wait(0.5)
-        if drive.got(Fetch):
-            drive.reply(200, body)
-    assert len(drive.done) < 200
 
 
 def test_what_cannot_be_recorded_is_refused() -> None:
