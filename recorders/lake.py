@@ -175,6 +175,15 @@ class Lake:
             for row in gap_rows(recordings_of([DayFile(path) for path in feed.paths]))
         ]
 
+    def assumptions(self, venue: str, symbol: str, from_ns: int | None = None, to_ns: int | None = None) -> list[str]:
+        """What importers took for granted in the recordings of a stretch of a feed, a sentence each."""
+        found: dict[str, None] = {}
+        for report in recordings_of([DayFile(path) for path in self.feed(venue, symbol).paths]):
+            before = from_ns is not None and report["last_ns"] < from_ns
+            if not before and (to_ns is None or report["first_ns"] < to_ns):
+                found |= dict.fromkeys(report.get("assumptions", []))
+        return list(found)
+
     def coverage(
         self, venue: str | None = None, symbol: str | None = None
     ) -> tuple[list[dict[str, Any]], dict[str, Any]]:

@@ -253,7 +253,10 @@ def _market(
     recorded = lake.instrument(lake_venue, one.symbol, start)
     instrument = instrument_of(one, cards[venue], recorded)
     feed = lake.feed(lake_venue, one.symbol)
-    return MarketPlan(one, venue, instrument, lake.source(lake_venue, one.symbol, start, stop), list(feed.paths))
+    plan = MarketPlan(one, venue, instrument, lake.source(lake_venue, one.symbol, start, stop), list(feed.paths))
+    taken = lake.assumptions(lake_venue, one.symbol, start, stop)
+    plan.assumptions += [f"{one.symbol}: feed: {sentence}" for sentence in taken]
+    return plan
 
 
 def _lake_venue(lake: Lake, one: InstrumentConfig, card_name: str) -> str:

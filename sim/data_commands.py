@@ -19,7 +19,16 @@ VenueOption = Annotated[str | None, typer.Option("--venue", help="rule card of t
 SymbolOption = Annotated[str | None, typer.Option("--symbol", help="instrument, e.g. BTCUSDT")]
 
 
-@data_app.command("import", epilog="`perpsim data formats` lists the formats; docs/formats.md has a section on each.")
+FORMAT_NAMES = (  # as in recorders.formats.registry, which would be slow to import for a help page (a test compares)
+    "binance captures tardis binance-archive bybit-archive hyperliquid-archive hftbacktest columns bitstamp lean"
+)
+
+
+@data_app.command(
+    "import",
+    epilog=f"FORMAT is one of {FORMAT_NAMES.replace(' ', ', ')}. `perpsim data formats` says how each is recognised; "
+    "docs/formats.md has a section on each.",
+)
 def data_import(
     files: Annotated[
         list[str],

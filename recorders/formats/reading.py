@@ -286,11 +286,10 @@ class Rows:
     def ints(self, field: str, missing: int | None = None) -> I64:
         """A column of whole numbers, not negative."""
         column = self.columns[field]
-        try:
-            if missing is None:
-                found: I64 = column.cast(pa.int64()).to_numpy(zero_copy_only=False)
-                if not len(found) or found.min() >= 0:
-                    return found
+        try:  # fails for an empty field, and for what is no number
+            found: I64 = column.cast(pa.int64()).to_numpy(zero_copy_only=False)
+            if not len(found) or found.min() >= 0:
+                return found
         except pa.ArrowInvalid:
             pass
         return self.parsed(field, _whole, missing)

@@ -43,6 +43,7 @@ class Run:
         self.report = ImportReport(str(request.lake))  # of the instrument that is being imported
         self.sources = request.fingerprints()
         self._parts: dict[Key, dict[str, Maker]] = {}
+        self._ignored: set[str] = set()
         self._unknown: InstrumentError | None = None
 
     def assume(self, sentence: str) -> None:
@@ -52,8 +53,10 @@ class Run:
 
     def offer(self, key: Key, name: str, maker: Maker) -> None:
         """A part of an instrument; parts of one name are one. Instruments that nobody asked for are left out."""
-        wanted = self.request.symbol in (None, key[1])
-        if not wanted or (key not in self._parts and len(self._parts) >= INSTRUMENTS_MAX):
+        if self.request.symbol not in (None, key[1]):
+            self._ignored.add(f"{name} of {key[1]}: another symbol was asked for")
+            return
+        if key not in self._parts and len(self._parts) >= INSTRUMENTS_MAX:
             return
         self._parts.setdefault(key, {}).setdefault(name, maker)
 
@@ -98,6 +101,7 @@ class Run:
             whole.problems.merge(report.problems)
             for what, count in report.unused.items():
                 whole.unused[what] = whole.unused.get(what, 0) + count
+        whole.unused |= dict.fromkeys(sorted(self._ignored), 1)
         whole.files = [
             {**source.as_dict(), "path": str(path)}
             for source, path in zip(self.sources, self.request.files, strict=True)

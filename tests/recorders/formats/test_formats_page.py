@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from recorders.formats.registry import table
+from recorders.formats.registry import names, table
 from sim.cli import app
+from sim.data_commands import FORMAT_NAMES
 from tests.recorders.captures import Market, write
 from tests.recorders.formats import test_binance_archive as binance
 from tests.recorders.formats import test_bybit_archive as bybit
@@ -94,3 +95,9 @@ def test_the_page_has_the_table_and_a_section_for_each() -> None:
         assert section, f"docs/formats.md has no section on {row['format']}"
         assert row["format"] == "lean" or "perpsim data import" in section
     assert len(COMMANDS) >= len(table())
+
+
+def test_the_help_names_every_format() -> None:
+    assert tuple(FORMAT_NAMES.split()) == names()
+    shown = CliRunner().invoke(app, ["data", "import", "--help"]).output
+    assert all(name in shown for name in names()) and "[FORMAT] FILES" in shown
