@@ -17,6 +17,7 @@ from sim.data_commands import FORMAT_NAMES
 from tests.recorders.captures import Market, write
 from tests.recorders.formats import test_binance_archive as binance
 from tests.recorders.formats import test_bybit_archive as bybit
+from tests.recorders.formats import test_cryptofeed as cryptofeed
 from tests.recorders.formats import test_hftbacktest as hft
 from tests.recorders.formats import test_hyperliquid_archive as hyperliquid
 from tests.recorders.formats import test_tardis as tardis
@@ -50,9 +51,21 @@ def captured_book() -> bytes:
     )
 
 
+def cryptofeed_file(path: Path) -> None:
+    """The file of a session that has the ending of ``path``."""
+    for made in cryptofeed.session(path.parent, Market().run(20)):
+        if path.name == f"BINANCE_FUTURES{made.name[1:]}":
+            made.rename(path)
+        else:
+            made.unlink()
+
+
 MAKERS: dict[str, Callable[[Path], object]] = {
     "day1.gz": lambda path: write(path, Market().run(20).lines),
     "day2.gz": lambda path: write(path, Market(now_ms=1_700_100_000_000).run(20).lines),
+    "BINANCE_FUTURES.0": cryptofeed_file,
+    "BINANCE_FUTURES.http.0.0": cryptofeed_file,
+    "BINANCE_FUTURES.ws.1.0": cryptofeed_file,
     "btc.gz": lambda path: put(path, gzip.compress(captured_book())),
     "binance-futures_incremental_book_L2_2023-11-15_BTCUSDT.csv.gz": lambda path: put(
         path, gzip.compress(tardis.BOOK.encode())
