@@ -19,6 +19,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import parse_qs, urlsplit
 
 from recorders.clock import LATENCY_FLOOR_NS
 from recorders.files import SPOOL_PREFIX, fingerprint, writing
@@ -45,6 +46,8 @@ _BINANCE_EVENTS: Final = frozenset(
 )
 _SNAPSHOT_START: Final = b'"lastUpdateId"'
 _BYBIT_TOPICS: Final = rb"orderbook|publicTrade|tickers|allLiquidation|orderBookL2_25|orderBook_200|trade"  # v5, v2
+_BOOK_PATHS: Final = re.compile(r"depth|orderbook|order_book|/books", re.IGNORECASE)
+_SYMBOL_KEYS: Final = ("symbol", "instId", "instrument_name")
 # What only one venue's frames have near their start.
 _SIGNS: Final = (
     (re.compile(rb'"channel"\s*:\s*"v4_'), "dydx"),
@@ -65,6 +68,15 @@ def venue_of_frame(raw: bytes) -> str:
     """The venue whose form a frame has, "" if it could be Binance's or nobody's."""
     head = raw[:SNIFF_BYTES]
     return next((venue for sign, venue in _SIGNS if sign.search(head)), "")
+
+
+def book_asked_for(url: str) -> str:
+    """The symbol whose book a REST request asks for; "" if it asks for something else."""
+    parts = urlsplit(url)
+    if not _BOOK_PATHS.search(parts.path):
+        return ""
+    asked = parse_qs(parts.query)
+    return next((asked[key][0] for key in _SYMBOL_KEYS if key in asked), parts.path.rpartition("/")[2])
 
 
 def documented(venues: Iterable[str]) -> list[Instrument]:

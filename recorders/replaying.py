@@ -31,7 +31,7 @@ from typing import Any, Final
 import msgspec
 
 from matching.codes import GAP_CHECKSUM, GAP_DISCONNECT, GAP_RECORDER, GAP_SEQUENCE
-from recorders.captures import MarketImport
+from recorders.captures import MarketImport, book_asked_for
 from recorders.lines import Line
 from recorders.raw import (
     FRAME_IN,
@@ -54,7 +54,6 @@ from recorders.raw.writer import RESERVE_NAME
 from recorders.report import Problems
 from venues.errors import InputError
 
-BOOK_STREAMS: Final = ("", "depth")
 KINDS: Final = {
     "sequence": GAP_SEQUENCE,
     "disconnect": GAP_DISCONNECT,
@@ -75,6 +74,13 @@ class Segment:
 class _Request(msgspec.Struct):
     symbol: str = ""
     stream: str = ""
+    url: str = ""
+
+
+def of_book(stream: str) -> bool:
+    """Whether a stream, as a recorder or a venue calls it, is one of the book; without a name it is all of them."""
+    name = stream.lower()
+    return not name or "depth" in name or ("book" in name and "bookticker" not in name)
 
 
 @dataclass(slots=True)
@@ -155,10 +161,12 @@ class Replay:
         try:
             request = msgspec.json.decode(record.payload, type=_Request)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            self._problem(self._line_of(record), "malformed", "a request that is no JSON object with symbol and stream")
+            self._problem(self._line_of(record), "malformed", "a request that is no JSON object with symbol or URL")
             return
         asked = self._asked.setdefault(record.connection, [])
-        symbol = request.symbol if request.stream in BOOK_STREAMS else ""
+        symbol = request.symbol if of_book(request.stream) else ""
+        if not request.symbol:
+            symbol = book_asked_for(request.url)
         if symbol in asked:
             asked.remove(symbol)  # the first was never answered
         asked.append(symbol)
@@ -219,10 +227,11 @@ class Replay:
             return
         kind, why = GAP_RECORDER, ""
         if isinstance(note, Gap):
-            kind, why = KINDS.get(note.why, GAP_RECORDER), f"the recorder noted a gap ({note.why}): {note.detail}"
+            detail = f": {note.detail}" if note.detail else ""
+            kind, why = KINDS.get(note.why, GAP_RECORDER), f"the recorder noted a gap ({note.why}){detail}"
         else:
             why = f"the recorder dropped {note.count} messages ({note.policy})"
-        if note.stream in BOOK_STREAMS:
+        if of_book(note.stream):
             symbols = [note.symbol] if note.symbol else list(self._target.streams)
             self._target.interrupted(kind, line, why, symbols)
         else:

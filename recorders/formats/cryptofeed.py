@@ -27,10 +27,10 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
 
 from matching.codes import GAP_DISCONNECT
-from recorders.captures import MarketImport
+from recorders.captures import MarketImport, book_asked_for
 from recorders.files import SPOOL_PREFIX, writing
 from recorders.formats.reading import Sample, open_bytes
 from recorders.formats.request import Request
@@ -61,8 +61,6 @@ _HOSTS: Final = (
     (re.compile(r"(^|\.)dydx\.(trade|exchange)$"), "dydx"),
 )
 _BYBIT: Final = re.compile(r"(^|\.)(bybit|bytick)\.com$")
-_BOOK_PATHS: Final = re.compile(r"depth|orderbook|order_book|/books|l2Book", re.IGNORECASE)
-_SYMBOL_KEYS: Final = ("symbol", "instId", "instrument_name", "coin")
 
 
 def recognises(sample: Sample) -> bool:
@@ -276,15 +274,6 @@ def _opened(request: Request) -> tuple[list[CaptureFile], _Lists]:
     return files, lists
 
 
-def _symbol_of(url: str) -> str:
-    """Whose book a REST reply is; "" if the URL asks for something else."""
-    parts = urlsplit(url)
-    if not _BOOK_PATHS.search(parts.path):
-        return ""
-    asked = parse_qs(parts.query)
-    return next((asked[key][0] for key in _SYMBOL_KEYS if key in asked), parts.path.rpartition("/")[2])
-
-
 class _Capture:
     """One venue's files on their way to its importer."""
 
@@ -306,7 +295,7 @@ class _Capture:
                     self._target.restart(line.connection)
                 self._open.add(line.connection)
             elif form == REPLY:
-                symbol = _symbol_of(url)
+                symbol = book_asked_for(url)
                 if symbol:
                     self._target.line(line._replace(symbol=symbol))
                 else:
