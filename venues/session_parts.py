@@ -29,6 +29,7 @@ REFUSED_MAX_NS: Final = 3 * 86_400 * SECOND
 # Numbers of frames are bounded, so that whatever is computed from them fits 64 bits.
 Ms = Annotated[int, msgspec.Meta(ge=0, le=9_223_372_036_853)]
 Id = Annotated[int, msgspec.Meta(ge=-(1 << 62), le=(1 << 63) - 1)]
+REFUSAL_NS: Final = 600 * SECOND  # between two new connections because of a refusal
 LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
 
 
@@ -192,7 +193,7 @@ class Link:
 
     __slots__ = (
         "channels", "closing", "data", "frames", "is_open", "last_frame_ns", "name", "next_beat_ns", "next_ping_ns",
-        "next_send_ns", "octets", "outgoing", "sequence", "topics", "url",
+        "next_send_ns", "octets", "outgoing", "refused_ns", "sequence", "topics", "url",
     )  # fmt: skip
 
     def __init__(self, name: str, url: str, channels: Sequence[Channel]) -> None:
@@ -206,6 +207,7 @@ class Link:
         self.closing = False  # a new connection has been asked for
         self.last_frame_ns = self.next_ping_ns = self.next_beat_ns = self.next_send_ns = 0
         self.outgoing: list[bytes] = []  # at most two frames a channel
+        self.refused_ns: int | None = None  # when a refusal last led to a new connection
         self.sequence: int | None = None  # last id of a chain that runs over the whole connection
         for channel in channels:
             channel.connection = name

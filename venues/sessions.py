@@ -37,6 +37,7 @@ from venues.session_parts import (
     LOOPBACK,
     MS,
     PING_NS,
+    REFUSAL_NS,
     SECOND,
     SILENT_NS,
     STREAMS,
@@ -157,6 +158,10 @@ class Session:
             channel.restart()
             channel.watch.start(now_ns)
         link.outgoing = self._opening(link) + self._subscribe(link.channels)
+        if self.can_resubscribe:  # a book that brings no snapshot is subscribed anew
+            for channel in link.channels:
+                if channel.chained:
+                    channel.deadline_ns = now_ns + 2 * ANSWER_NS + len(link.outgoing) * self.send_gap_ns
         self._pump(link, now_ns)
 
     def _opening(self, link: Link) -> list[bytes]:
@@ -366,6 +371,14 @@ class Session:
             return
         link.closing = True
         self.actions.append(Reconnect(link.name, why))
+
+    def _refuse(self, link: Link, text: str, now_ns: int) -> None:
+        """The venue refused something. A new connection may help (limits, a restart), but must not become a habit that
+        costs the streams it did not refuse: one in ten minutes."""
+        self.actions.append(Remark(link.name, "", f"refused: {text[:200]}"))
+        if link.refused_ns is None or now_ns - link.refused_ns > REFUSAL_NS:
+            link.refused_ns = now_ns
+            self._reconnect(link, f"refused: {text[:200]}")
 
     def _malformed(self, link: Link, why: str) -> None:
         self.actions.append(Remark(link.name, "", f"malformed frame: {why[:200]}"))

@@ -76,8 +76,8 @@ class Sink:
         return self._taken_bytes + self._batch_bytes - self._done_bytes <= self._limit_bytes
 
     def flush(self) -> None:
-        """Hand over what was collected."""
-        if self._batch and self.failure is None:
+        """Hand over what was collected; later, while the writer does not move at all."""
+        if self._batch and self.failure is None and not self._batches.full():
             self._taken_bytes += self._batch_bytes
             self.records += len(self._batch)
             self._batches.put_nowait((self._batch, self._batch_bytes))

@@ -310,6 +310,16 @@ def test_repeated_updates_are_no_gap(venue: str) -> None:
     assert drive.got(Lost) == []
 
 
+@pytest.mark.parametrize("venue", ["bybit_linear", "okx", "dydx", "deribit"])
+def test_a_book_whose_snapshot_never_comes_is_subscribed_anew(venue: str) -> None:
+    drive = Drive(venue, SYMBOLS[venue], streams=("depth",))
+    drive.wait(25)
+    assert not any(b"unsubscribe" in action.payload for action in drive.got(Send))
+    drive.wait(15)
+    assert any(b"unsubscribe" in action.payload for action in drive.got(Send))
+    assert not drive.got(Lost), "nothing has come that could be missing"
+
+
 def test_okx_books_without_a_first_snapshot_are_joined_to_one_over_rest() -> None:
     drive = Drive("okx", "BTC-USDT-SWAP", streams=("depth",))
     last = 10
@@ -443,6 +453,18 @@ def test_a_refusal_is_a_reason_to_connect_anew(venue: str, refusal: dict[str, An
     drive = Drive(venue, SYMBOLS[venue])
     drive.frame(refusal)
     assert len(drive.got(Reconnect)) == 1
+    if "notice" in refusal.values():
+        return
+    for _ in range(5):  # and no more than one in ten minutes: what was not refused goes on
+        drive.close()
+        drive.open()
+        drive.frame(refusal)
+    assert len(drive.got(Reconnect)) == 1 and len(drive.got(Remark)) == 6
+    drive.now_ns += 601 * SECOND
+    drive.close()
+    drive.open()
+    drive.frame(refusal)
+    assert len(drive.got(Reconnect)) == 2
 
 
 def test_what_cannot_be_recorded_is_refused() -> None:

@@ -124,7 +124,7 @@ class BinanceSession(Session):
         data = frame.data
         if data is None:
             if frame.error is not None:
-                self._reconnect(link, f"refused: {frame.error.code} {frame.error.msg[:200]}")
+                self._refuse(link, f"{frame.error.code} {frame.error.msg}", now_ns)
             return None
         channel = link.topics.get(frame.stream) or self._alias(link, frame.stream, data)
         if channel is None:

@@ -74,7 +74,7 @@ class BybitSession(Session):
         frame = self._frame.decode(raw)
         if not frame.topic:
             if not frame.success:
-                self._reconnect(link, f"refused: {frame.ret_msg[:200]}")
+                self._refuse(link, frame.ret_msg, now_ns)
             return None
         channel = link.topics.get(frame.topic)
         if channel is None:

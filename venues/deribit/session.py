@@ -89,7 +89,7 @@ class DeribitSession(Session):
         params = frame.params
         if params is None:
             if frame.error is not None:
-                self._reconnect(link, f"refused: {frame.error.code} {frame.error.message[:200]}")
+                self._refuse(link, f"{frame.error.code} {frame.error.message}", now_ns)
             return None
         if frame.method == "heartbeat":
             if params.type == "test_request":

@@ -79,7 +79,7 @@ class DydxSession(Session):
                     self.lose(missing, "sequence", detail, now_ns)
             link.sequence = frame.message_id
         if frame.type == "error":
-            self._reconnect(link, f"refused: {frame.message[:200]}")
+            self._refuse(link, frame.message, now_ns)
             return None
         channel = link.topics.get(f"{frame.channel}:{frame.id}") if frame.type in _DATA else None
         if channel is not None and channel.chained and frame.type == "subscribed":

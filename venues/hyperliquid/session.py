@@ -75,7 +75,7 @@ class HyperliquidSession(Session):
         data = frame.data
         if isinstance(data, str):
             if frame.channel == "error":
-                self._reconnect(link, f"refused: {data[:200]}")
+                self._refuse(link, data, now_ns)
             return None
         one = data[-1] if isinstance(data, list) and data else data
         if not isinstance(one, _One):

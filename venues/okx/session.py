@@ -100,7 +100,7 @@ class OkxSession(Session):
             return None
         frame = self._frame.decode(raw)
         if frame.event:
-            self._event(link, frame)
+            self._event(link, frame, now_ns)
             return None
         if frame.arg is None or not frame.data:
             return None
@@ -114,11 +114,11 @@ class OkxSession(Session):
         channel.event_ns = event_ns or channel.event_ns
         return channel
 
-    def _event(self, link: Link, frame: _Frame) -> None:
+    def _event(self, link: Link, frame: _Frame, now_ns: int) -> None:
         if frame.event == "notice" and frame.code == _UPGRADE:
             self._reconnect(link, "the venue announced a restart")
         elif frame.event == "error":
-            self._reconnect(link, f"refused: {frame.code} {frame.msg[:200]}")
+            self._refuse(link, f"{frame.code} {frame.msg}", now_ns)
 
     def _book(self, channel: Channel, frame: _Frame, event_ns: int, now_ns: int) -> None:
         if not channel.chained:
@@ -132,7 +132,7 @@ class OkxSession(Session):
                 continue  # from before the venue had ids
             elif self._follow(channel, row.previous_id, row.last_id, event_ns, now_ns) and channel.first_id is None:
                 channel.first_id = row.previous_id
-                if not channel.synced and not channel.due_ns and not channel.deadline_ns:
+                if not channel.synced and not channel.due_ns:
                     channel.deadline_ns = now_ns + ANSWER_NS  # a snapshot may still come
 
     def _resync(self, link: Link, channel: Channel, now_ns: int) -> None:
