@@ -108,6 +108,16 @@ def test_no_place_lets_a_secret_through(place: str, tmp_path: Path) -> None:
         assert sorted(cleaned) == sorted(original)  # no member is lost
 
 
+BY_SHAPE = ("binance path", "binance combined", "binance subscribe")  # nothing but its length tells that it is a key
+
+
+@pytest.mark.parametrize("place", sorted(PLACES.keys() - set(BY_SHAPE)))
+def test_a_short_secret_is_known_by_its_name(place: str) -> None:
+    kind, text = PLACES[place]
+    clean = Redactor().payload(kind, 1, _filled(text, "shortCanary42"))
+    assert b"shortCanary42" not in clean and MARKER in clean
+
+
 SECRETS = st.text("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789", min_size=64, max_size=64)
 
 
