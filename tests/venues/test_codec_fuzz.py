@@ -6,6 +6,7 @@ Longer campaigns, guided by coverage: ``tests/tools/fuzz_codecs.py``.
 from __future__ import annotations
 
 import random
+import sys
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -147,6 +148,15 @@ def test_campaigns_reach_every_codec_and_the_reader_of_raw_segments() -> None:
         for content in seeds():
             run(content)
             run(fuzz_codecs.mutated_json(content, draw) or content[: len(content) // 2])
+
+
+def test_without_atheris_the_tool_says_how_to_get_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "atheris", None)
+    monkeypatch.setattr(sys, "argv", ["fuzz_codecs.py", "--target", "okx", "--seconds", "1"])
+    assert fuzz_codecs.main() == 3
+    assert "pip install atheris" in capsys.readouterr().err
 
 
 def test_a_codec_needs_an_instrument() -> None:
