@@ -41,6 +41,7 @@ _HOME = {
     "Lake": "recorders.lake",
     "Liquidation": "sim.strategy",
     "LocalError": "venues.errors",
+    "Market": "recorders.access",
     "Order": "sim.strategy",
     "OrderEvent": "sim.strategy",
     "PerpsimError": "venues.errors",
@@ -68,6 +69,7 @@ if TYPE_CHECKING:
     from matching.codes import MARKET as MARKET
     from matching.codes import NO_PRICE as NO_PRICE
     from matching.codes import SELL as SELL
+    from recorders.access import Market as Market
     from recorders.lake import Lake as Lake
     from sim.backtest import Result as Result
     from sim.backtest import backtest as backtest
@@ -114,6 +116,7 @@ __all__ = [
     "Lake",
     "Liquidation",
     "LocalError",
+    "Market",
     "Order",
     "OrderEvent",
     "PerpsimError",

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import polars as pl
 
-from perpsim import BUY, GTX, SELL, Order, Strategy, backtest
+from perpsim import BUY, GTX, SELL, Lake, Order, Strategy, backtest
 from sim.demo import prepare_demo
 
 # %% [markdown]
@@ -64,6 +64,19 @@ print(
     )
 )
 print(result.funding)
+
+# %% [markdown]
+# The recording itself is at hand too (docs/data.md): the market around each fill, and how it moved afterwards.
+
+# %%
+market = Lake(demo.lake).market("binance_usdm", "BTCUSDT")
+around = market.around(result)
+print(
+    around.group_by("side").agg(
+        pl.len().alias("fills"), (pl.col("markout_1s_half_ticks").mean() / 2).alias("markout after 1 s, ticks")
+    )
+)
+print(market.bars("1m").select("end_ns", "close_ticks", "lots", "trades", "gap"))
 
 # %% [markdown]
 # Two parameter sets share one pass over the feed (lanes).

@@ -3,6 +3,7 @@
     import_binance(files, lake)      captured lines -> lake; one report a recording and instrument
     import_columns(folder, lake, i)  plain event columns -> lake
     Lake(path).source(...)           a feed in windows, from any instant, for the kernels
+    Lake(path).market(...)           a slice for research: frames, books, bars, own fills
     load_funding_table(path) ...     tables that a run is given
 
 Names are imported on first use, so that ``import recorders`` does not pay for Parquet.
@@ -14,6 +15,7 @@ import importlib
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from recorders.access import Market
     from recorders.binance import import_binance
     from recorders.columns import import_columns
     from recorders.lake import Lake
@@ -24,6 +26,7 @@ _HOMES: Final = {
     "import_binance": "recorders.binance",
     "import_columns": "recorders.columns",
     "Lake": "recorders.lake",
+    "Market": "recorders.access",
     "RecordingReport": "recorders.report",
     "load_brackets": "recorders.tables",
     "load_funding_table": "recorders.tables",
@@ -40,6 +43,7 @@ def __getattr__(name: str) -> Any:
 
 __all__ = [
     "Lake",
+    "Market",
     "RecordingReport",
     "import_binance",
     "import_columns",

@@ -1,6 +1,7 @@
 """What ``perpsim data`` does, as functions that return plain dictionaries; the command line only parses and prints.
 
     import_    files of any format of ``recorders.formats``, named or recognised
+    export     an instrument, or a slice of it, to files for other tools
     build      the lake from raw recordings
     ls info verify gaps compact cache
 
@@ -21,6 +22,7 @@ from recorders.clock import LATENCY_FLOOR_NS
 from recorders.dayfile import DayFile
 from recorders.formats.registry import import_files
 from recorders.formats.request import Request
+from recorders.instants import Instant
 from recorders.instruments import instruments_from_file
 from recorders.lake import Lake
 from venues.errors import InputError
@@ -82,6 +84,48 @@ def build(
     )  # fmt: skip
     found = bool(result["instruments"]) or all(recording["up_to_date"] for recording in result["recordings"])
     return {"ok": found, **result}
+
+
+def export(
+    lake: str | Path,
+    to: str | Path,
+    form: str | None = None,
+    venue: str | None = None,
+    symbol: str | None = None,
+    from_: Instant | None = None,
+    until: Instant | None = None,
+) -> dict[str, Any]:
+    """Write instruments of a lake, or a slice of them, to other tools' files.
+
+    ``form``: parquet, csv, lines (``recorders.events``) or npz (``recorders.export_hft``); None: what the name of
+    ``to`` ends in, else parquet. ``to`` is a file if its name ends as files of the form do (then there must be one
+    instrument), else a folder that gets a file an instrument, ``<venue>_<symbol>``.
+    """
+    from recorders.events import ENDINGS, FORMS, write_events
+    from recorders.export_hft import write_npz
+
+    target = Path(to)
+    found = next((name for name in FORMS if target.name.endswith(ENDINGS[name])), None)
+    form = form or found or "parquet"
+    if form not in FORMS:
+        raise InputError(f"{form!r} is none of {', '.join(FORMS)}", source="data export", field="format")
+    if found not in (None, form):
+        raise InputError(f"is named as {found}, asked for is {form}", source=str(target))
+    feeds = Lake(lake).feeds(venue, symbol)
+    if not feeds:
+        raise InputError(f"has nothing of {venue or ''} {symbol or ''}".rstrip(), source=str(lake))
+    if found is not None and len(feeds) > 1:
+        names = ", ".join(f"{feed.venue} {feed.symbol}" for feed in feeds)
+        raise InputError(f"one file for several instruments ({names}): name one, or give a folder", source=str(target))
+    files = []
+    for feed in feeds:
+        market = Lake(lake).market(feed.venue, feed.symbol, from_, until)
+        path = target if found is not None else target / f"{feed.venue}_{feed.symbol}{ENDINGS[form]}"
+        rows = write_npz(market, path) if form == "npz" else write_events(market, path, form)
+        files.append(
+            {"venue": feed.venue, "symbol": feed.symbol, "path": str(path), "rows": rows, "bytes": path.stat().st_size}
+        )
+    return {"ok": True, "lake": str(lake), "form": form, "files": files}
 
 
 def _result(report: dict[str, Any]) -> dict[str, Any]:
@@ -148,4 +192,4 @@ def cache(lake: str | Path, *, clear: bool = False) -> dict[str, Any]:
     return {"ok": True, "lake": str(lake), **about, "days": days, **cleared}
 
 
-__all__ = ["cache", "compact", "gaps", "import_", "info", "instruments_from_file", "ls", "verify"]
+__all__ = ["cache", "compact", "export", "gaps", "import_", "info", "instruments_from_file", "ls", "verify"]

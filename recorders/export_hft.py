@@ -10,7 +10,8 @@ venue made after them.
     GAP        DEPTH_CLEAR of both sides: it has no stale book           TRADE     TRADE rows, side = aggressor
 
 The file begins with the book as of its start. Depth that came while the book was not known is left out, since it would
-make up a book; best quotes, marks and funding have no place in the form. Prices and sizes are the nearest doubles.
+make up a book; best quotes, marks and funding have no place in the form. ``ival``, which hftbacktest leaves unused, is
+the update or trade id, as our importer of this form takes it. Prices and sizes are the nearest doubles.
 Rows are gathered in a file beside the target, so memory does not grow with the slice.
 """
 
@@ -29,6 +30,7 @@ from matching.feed import I64, FeedWindow
 from recorders.access import Market
 from recorders.files import make_folder, partial_path, publish
 from recorders.spans import FOREVER
+from venues.errors import InputError
 
 DEPTH_EVENT: Final = 1
 TRADE_EVENT: Final = 2
@@ -111,6 +113,7 @@ class _State:
         row = window.row_start[message] + within - clears[message]
         rows = np.zeros(len(message), EVENT)
         rows["exch_ts"], rows["local_ts"] = window.ts_event[message], window.ts_recv[message]
+        rows["ival"] = np.where(kind == GAP, 0, window.ref)[message]
         level = ~clear
         source = row[level]
         event = np.select([kind == TRADE, kind == SNAPSHOT], [TRADE_EVENT, DEPTH_SNAPSHOT_EVENT], DEPTH_EVENT)
@@ -156,6 +159,8 @@ def merged_order(recv: I64, carried: int, told: npt.NDArray[np.bool_]) -> tuple[
 
 def write_npz(market: Market, path: Path) -> int:
     """Write the slice to ``path``; returns the number of rows. Published whole or not at all."""
+    if market.form == "l3":
+        raise InputError("is order by order: npz takes feeds of levels", source=f"{market.venue} {market.symbol}")
     make_folder(path.parent)
     rows_path = path.with_name(f".{path.name}.rows")
     count = 0

@@ -109,6 +109,26 @@ def data_formats(json_: Json = False) -> None:
         _finish({"ok": True, "formats": table()}, json_, "formats")
 
 
+@data_app.command("export", epilog="docs/data.md has the columns of each format.")
+def data_export(
+    lake: Annotated[Path, typer.Argument(help="folder of the lake")],
+    to: Annotated[Path, typer.Option("--to", help="file (one instrument), or folder for a file an instrument")],
+    format_: Annotated[
+        str | None, typer.Option("--format", help="parquet, csv, lines, or npz (hftbacktest)  [by the file's name]")
+    ] = None,
+    venue: VenueOption = None,
+    symbol: SymbolOption = None,
+    from_: Annotated[str | None, typer.Option("--from", help="first instant of venue time, ISO 8601")] = None,
+    until: Annotated[str | None, typer.Option("--until", help="instant before which it ends")] = None,
+    json_: Json = False,
+) -> None:
+    """Write instruments, or a slice of them, to files for other tools."""
+    with errors():
+        from recorders.commands import export
+
+        _finish(export(lake, to, format_, venue, symbol, from_, until), json_, "export")
+
+
 def _ns(text: str | None, default: int) -> int:
     from sim.units import duration_ns
     from venues.errors import InputError

@@ -65,6 +65,11 @@ def _build(result: Result) -> Iterator[str]:
     yield from _import({**result, "recordings": result["instruments"]} if result["instruments"] else _NOTHING)
 
 
+def _export(result: Result) -> Iterator[str]:
+    for one in result["files"]:
+        yield f"{one['path']}: {one['rows']:,} rows, {one['bytes']:,} bytes ({one['venue']} {one['symbol']})"
+
+
 def _formats(result: Result) -> Iterator[str]:
     for one in result["formats"]:
         yield f"{one['format']}: {one['what']}"
@@ -248,6 +253,7 @@ _NOTHING: Result = {"recordings": [], "nothing": "nothing was built"}
 _LISTINGS: dict[str, Callable[[Result], Iterator[str]]] = {
     "import": _import,
     "build": _build,
+    "export": _export,
     "formats": _formats,
     "ls": _ls,
     "info": _info,

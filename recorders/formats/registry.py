@@ -14,10 +14,12 @@ from typing import Any, Final
 from recorders.bitstamp import ORDER_FIELDS, import_bitstamp_report
 from recorders.captures import BINANCE, import_captures, venue_of_frame
 from recorders.columns import PLAIN, TAGGED, import_columns_report
+from recorders.events import KEY
 from recorders.formats import (
     binance_archive,
     bybit_archive,
     cryptofeed,
+    events,
     hftbacktest_npz,
     hyperliquid_archive,
     lean,
@@ -171,6 +173,10 @@ FORMATS: Final[tuple[Format, ...]] = (
         "hftbacktest", "event arrays of hftbacktest 2: .npz or .npy",
         "a .npz with an array data, or a .npy of rows with exch_ts and local_ts",
         hftbacktest_npz.recognises, hftbacktest_npz.import_hftbacktest, ("venue", "symbol=", "instrument"),
+    ),
+    Format(
+        "events", "exports of perpsim itself: flat event columns as Parquet, CSV or JSON lines",
+        f"a header that says {KEY}", events.recognises, events.import_events, (),
     ),
     Format(
         "columns", "event columns of benchmarks and other tools: a folder of .npy files",
