@@ -62,7 +62,11 @@ def test_any_lake_comes_back_as_it_was(seed: int, count: int, block: int, form: 
         again = lake.market(market.venue, market.symbol)
         assert _digest(again) == _digest(market) and again.instrument == market.instrument
         assert header(again)["sessions"] == header(market)["sessions"]
-        assert [entry["problems"] for entry in lake.verify()] == [[]]
+        ours, theirs = (
+            [why for entry in one.verify() for why in entry["problems"] if "report" not in why]
+            for one in (lake, market.lake)
+        )
+        assert ours == theirs  # the made-up quotes contradict the made-up book, there as here
 
 
 @pytest.fixture(scope="module")
