@@ -231,9 +231,16 @@ class MarketFeed:
     # -- forced orders
 
     def send(self, aggressor: int, lots: int) -> int:
-        """An order of one's own takes what is displayed, now (at the end of the last ``advance``): it moves this book
-        and this value as anybody's. Returns the lots executed."""
-        return self._execute(self.now_ns, aggressor, lots, self.market.levels // 2, 0)
+        """An order of one's own takes what is displayed, now (at the end of the last ``advance``): it is published, and
+        moves this book and this market's value, as anybody's. Returns the lots executed."""
+        flow, now_ns = self.flow, self.now_ns
+        flow.prints.clear()
+        left = flow.order(aggressor, lots, (now_ns - self.scenario.start_ns) // 1000, self.market.levels // 2)
+        if flow.prints:
+            self._publish_prints(now_ns)
+            self._take_note(now_ns)
+            self._publish_quote(now_ns)
+        return lots - left
 
     def _execute(self, now_ns: int, aggressor: int, lots: int, levels_max: int, impact_per_mille: int) -> int:
         flow = self.flow

@@ -170,7 +170,7 @@ class MarketFlow:
         now_us = self._times[at]
         lots, coin = self._marks.lots[at], self._marks.coin[at]
         if kind < LIMIT_BID:
-            self._order(side, lots, now_us)
+            self.order(side, lots, now_us)
             self._look(now_us, coin)
             return True
         if self._look(now_us, coin):
@@ -228,8 +228,8 @@ class MarketFlow:
         ladder.lots[best] = self.changes[best + best + side] = max(left, 1)
         return True
 
-    def _order(self, aggressor: int, lots: int, now_us: int) -> None:
-        """A taker order: what it pushes the value by, and what it takes."""
+    def order(self, aggressor: int, lots: int, now_us: int, levels_max: int = SWEEP_LEVELS_MAX) -> int:
+        """A taker order: what it pushes the value by, and what it takes; returns the lots that found nothing."""
         model = self.model
         sign = TICK_Q16 if aggressor == BUY else -TICK_Q16
         surprise = sign - self._lean_q16 * model.expected_per_mille // 1000
@@ -242,9 +242,10 @@ class MarketFlow:
         self._passing_q16 += surprise * root_q8 * model.impact_per_mille // 256_000
         ladder = self.ladders[1 - aggressor]
         before = ladder.best
-        self.take(aggressor, lots, SWEEP_LEVELS_MAX)
+        left = self.take(aggressor, lots, levels_max)
         if ladder.best != before:
             self._schedule(now_us + 200 + self._draws.exponential(2000), LIMIT_BID + 1 - aggressor)
+        return left
 
     def take(self, aggressor: int, lots: int, levels_max: int) -> int:
         """Execute against the displayed book; returns what found nothing more to take."""

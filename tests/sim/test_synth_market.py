@@ -236,6 +236,7 @@ def test_an_own_order_meets_the_book() -> None:
     others = {m.text.split('"p":')[1] for m in plain.advance(start + 6 * SECOND_NS) if '"e":"trade"' in m.text}
     assert {m.text.split('"p":')[1] for m in own} - others
     assert '"m":true' in own[0].text
+    assert feed.flow._passing_q16 < plain.flow._passing_q16, "a sale pushes the value down"
 
 
 @pytest.mark.parametrize("kind", ["loss", "stall", "stale"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -164,6 +165,14 @@ def test_markets_of_one_asset_follow_one_value_and_bases_revert(tmp_path: Path) 
     assert moves.select(pl.corr("index", "index_right")).item() > 0.7
     basis = both.select((pl.col("index_right") / pl.col("index") - 1).abs().max()).item()
     assert basis < 0.001
+
+
+def test_the_pages_example_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "synthetic.md").read_text()
+    (block,) = [text for text in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "SessionFeed" in text]
+    exec(compile(block, "synthetic.md", "exec"), {})
+    assert "messages in the first second" in capsys.readouterr().out
+    assert all(f"| {name} |" in page for name in PRESETS)
 
 
 def test_markets_are_chosen_by_symbol_and_venue() -> None:
