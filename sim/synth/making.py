@@ -32,7 +32,9 @@ ADDRESSES: Final = {
     "binance_usdm": ("wss://fstream.binance.com/stream", "https://fapi.binance.com/fapi/v1/depth"),
     "binance_coinm": ("wss://dstream.binance.com/stream", "https://dapi.binance.com/dapi/v1/depth"),
 }
-STREAMS: Final = (("depth@0ms", "bookTicker"), ("trade", "markPrice@1s", "forceOrder"))
+TOPICS: Final = (("depth@0ms", "bookTicker"), ("trade", "markPrice@1s", "forceOrder"))  # of each socket
+STREAMS: Final = (("depth", "quotes"), ("trades", "marks", "liquidations"))  # the same by the names notes use
+DEPTH: Final = "depth"
 SOCKETS: Final = 3  # connections of one market
 GZIP_LEVEL: Final = 4
 SYNC_NS: Final = 60 * SECOND_NS
@@ -221,7 +223,7 @@ class _Recorder:
             market, (socket_url, rest_url) = one.market, ADDRESSES[one.market.venue]
             for socket in range(SOCKETS):
                 connection = self._connections[place * SOCKETS + socket]
-                streams = () if socket == REST else tuple(f"{market.symbol.lower()}@{s}" for s in STREAMS[socket])
+                streams = ("rest",) if socket == REST else tuple(f"{market.symbol.lower()}@{t}" for t in TOPICS[socket])
                 url = rest_url if socket == REST else f"{socket_url}?streams={'/'.join(streams)}"
                 self.note(Opened(connection, market.venue, url, streams), at_ns, connection)
 
@@ -246,7 +248,7 @@ class _Recorder:
             else:
                 for place, one in enumerate(self._listed):
                     self._broken_ns[place] = at_ns
-                    self.note(Gap(one.market.venue, one.market.symbol, STREAMS[PUBLIC][0], SEQUENCE), at_ns)
+                    self.note(Gap(one.market.venue, one.market.symbol, DEPTH, SEQUENCE), at_ns)
 
     def _lose(self, at_ns: int) -> None:
         for place, connection in enumerate(self._connections):
@@ -268,7 +270,7 @@ class _Recorder:
         for place, connection in enumerate(self._connections):
             if place % SOCKETS != REST:
                 market = self._listed[place // SOCKETS].market
-                streams = tuple(f"{market.symbol.lower()}@{s}" for s in STREAMS[place % SOCKETS])
+                streams = tuple(f"{market.symbol.lower()}@{t}" for t in TOPICS[place % SOCKETS])
                 url = f"{ADDRESSES[market.venue][0]}?streams={'/'.join(streams)}"
                 self.note(Opened(connection, market.venue, url, streams), at_ns, connection)
 
@@ -286,14 +288,13 @@ class _Recorder:
             return
         market = self._listed[place].market
         url = f"{ADDRESSES[market.venue][1]}?symbol={market.symbol}&limit={market.levels}"
-        self._writer.append(REQUEST, connection, wall_ns, mono_ns, json.dumps({"method": "GET", "url": url}).encode())
+        request = {"method": "GET", "url": url, "symbol": market.symbol, "stream": DEPTH}
+        self._writer.append(REQUEST, connection, wall_ns, mono_ns, json.dumps(request).encode())
         self._writer.append(REPLY, connection, wall_ns, mono_ns, payload)
         self.records += 2
         if place in self._broken_ns:
             took_ns = at_ns - self._broken_ns.pop(place)
-            self.note(
-                Resynced(market.venue, market.symbol, STREAMS[0][0], "snapshot", took_ns=took_ns), at_ns, connection
-            )
+            self.note(Resynced(market.venue, market.symbol, DEPTH, "snapshot", took_ns=took_ns), at_ns, connection)
 
 
 def write_recording(

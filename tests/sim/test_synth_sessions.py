@@ -14,7 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 from matching.codes import GAP, GAP_SEQUENCE, MARK
-from recorders.commands import gaps, verify
+from recorders.commands import build, gaps, import_, ls, verify
 from recorders.lake import Lake
 from recorders.raw import FRAME_IN, NOTE, REPLY, REQUEST, RawRecord, RawRecording, decode_note
 from sim.cli import app
@@ -141,6 +141,12 @@ def test_a_raw_recording_holds_the_same_messages_and_says_what_the_link_did(tmp_
     assert kinds[0] == "Started" and kinds[-1] == "Stopped"
     assert (kinds.count("Opened"), kinds.count("Closed"), kinds.count("Resynced")) == (3 + 4, 4, 3)
     assert {note.why for note in notes if type(note).__name__ == "Gap"} == {"disconnect", "sequence"}
+    build([tmp_path / "raw"], tmp_path / "built")
+    import_("binance", [made["files"][0]["path"]], tmp_path / "imported")
+    feeds = [ls(tmp_path / lake)["feeds"] for lake in ("built", "imported")]
+    counts = [[(row["messages"], row["rows"], row["gaps"]) for row in found] for found in feeds]
+    assert counts[0] == counts[1] and counts[0][0][2] == 3
+    assert verify(tmp_path / "built")["ok"]
     asked = [json.loads(record.payload)["url"] for record in kept if record.kind == REQUEST]
     assert asked == ["https://fapi.binance.com/fapi/v1/depth?symbol=ETHUSDT&limit=1000"] * 4
     with pytest.raises(Exception, match="exist"):
