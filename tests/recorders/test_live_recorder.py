@@ -512,6 +512,8 @@ def test_an_offset_comes_from_the_last_minutes_only() -> None:
     offset = Offset()
     assert offset.least_ns is None
     offset.add(-7, 1, 0)
+    offset.add(3, 1, 1)
+    assert offset.least_ns == -7
     for window in range(1, WINDOWS + 1):
         offset.add(window + 100, 10, window * WINDOW_NS)
         assert offset.least_ns == -7

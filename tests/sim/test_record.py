@@ -103,6 +103,27 @@ def test_a_time_limit_ends_it_and_without_a_terminal_it_is_quiet(tmp_path: Path)
     assert "recorded 1 frames" in output and "the time limit has passed" in output
 
 
+def test_several_venues_are_one_recording(tmp_path: Path) -> None:
+    tickers = [json.dumps({"arg": {"channel": "bbo-tbt", "instId": "X"}, "data": [{"ts": str(n)}]}) for n in range(50)]
+    sent = {"/ws": [trade(n) for n in range(50)], "/ws/v5/public": [text.encode() for text in tickers]}
+    other = (
+        '[record.venue.okx]\nws = "ws://127.0.0.1:%d"\n[[venue]]\nname = "okx"\n'
+        '[[instrument]]\nvenue = "okx"\nsymbol = "BTC-USDT-SWAP"\n'
+    )
+    with serving(lambda path, n: [*sent[path], Stay()]) as port:
+        run = tmp_path / "run.toml"
+        text = RUN_FILE.replace('symbol = "BTC"', 'venue = "hyperliquid"\nsymbol = "BTC"') % ('limit = "3s"', port)
+        run.write_text(text + other % port)
+        command = [sys.executable, "-m", "sim.cli", "record", str(run)]
+        assert subprocess.run(command, cwd=ROOT, capture_output=True, timeout=60, check=True).stderr == b""
+    (recording,) = open_recordings(tmp_path / "raw")
+    found: dict[int, list[bytes]] = {}
+    for record in recording.records(kinds=(FRAME_IN,)):
+        assert isinstance(record, RawRecord)
+        found.setdefault(record.connection, []).append(record.payload)
+    assert sorted(found.values()) == sorted(sent.values()) and recording.state == "closed"
+
+
 def test_a_full_disk_ends_it_with_code_3_and_says_what_is_safe(tmp_path: Path) -> None:
     def limited() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))

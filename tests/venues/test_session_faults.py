@@ -27,6 +27,8 @@ def test_hostile_frames_end_in_a_reconnect(venue: str, raw: bytes) -> None:
     assert drive.frame(raw) is None
     assert [action.why for action in drive.got(Reconnect)] == ["malformed frame"]
     assert drive.got(Remark)[0].text.startswith("malformed frame: ")
+    drive.frame(raw)
+    assert len(drive.got(Reconnect)) == 1, "asked for once"
 
 
 @pytest.mark.parametrize("venue", sorted(SYMBOLS))
