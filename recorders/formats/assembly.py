@@ -40,7 +40,7 @@ from matching.feed import I32, I64, U8
 from recorders.blocks import AUX_WIDTH, MessageBlock, join
 from recorders.files import SourceFile
 from recorders.report import ImportReport, RecordingReport
-from recorders.spool import AGGREGATE, Spool
+from recorders.spool import AGGREGATE, OWN_CLOCK, Spool
 from recorders.writer import FeedWriter
 from venues.instruments import Instrument
 from venues.rules import DAY_NS
@@ -224,6 +224,8 @@ class Assembly:
             block.ts_event = event
         untimed = (block.kind == GAP) | (self._traits.asked & (block.kind == SNAPSHOT))
         made = np.where(untimed, 0, block.ts_event) if self._traits.clocked else None
+        if made is not None:  # the venue told no time, and the recorder's stands in for it
+            made[(block.ts_event == block.ts_recv) & ~untimed] = OWN_CLOCK
         self._spool.add_block(block, made, np.arange(self._seq, self._seq + len(block)))
         self._seq += len(block)
         self._tally(block)
@@ -357,7 +359,10 @@ def write_recording(report: RecordingReport, spool: Spool, writer: FeedWriter, f
     report.clock_corrected = series is not None
     report.latency_floor_ns = floor_ns
     report.latency_least_ns = floor_ns if series is not None else report.clock_offset_ns
-    writer.begin(report.recording, spool.first_ns, spool.last_ns)
+    last_ns = spool.last_ns
+    if spool.own_clock:
+        last_ns += floor_ns - min(0, spool.clock.offset_ns)  # as far as the correction can move them
+    writer.begin(report.recording, spool.first_ns, last_ns)
     for block in spool.venue_order(series, aggregates=not report.trades):
         report.first_ns = report.first_ns or int(block.ts_event[0])
         report.last_ns = int(block.ts_event[-1])

@@ -119,6 +119,19 @@ def test_a_day_of_all_kinds_is_one_recording(tmp_path: Path) -> None:
     assert (feed.side[forced], feed.px_ticks[forced]) == (SELL, 298_765)
 
 
+def test_a_receive_time_that_stands_in_for_the_venues_says_nothing_of_the_clock(tmp_path: Path) -> None:
+    """Tardis repeats local_timestamp where the venue tells no time (or leaves the field empty)."""
+    late = f"{ME},{DAY_US + 1000},{DAY_US + 500}"  # the recorder's clock is behind by more than half a millisecond
+    rows = f"{late},1,buy,30000.2,1\n{at(600, 0)},2,buy,30000.2,1\n{ME},,{DAY_US + 700},3,buy,30000.2,1\n"
+    (recording,) = load(tmp_path, put(tmp_path / "trades.csv", HEAD + "id,side,price,amount\n" + rows)).recordings
+    assert recording.clock_corrected and recording.clock_offset_ns == -500_000
+    feed = whole_feed(tmp_path / "lake")
+    moved = 1_500_000  # by the offset, and to the least latency of 1 ms
+    assert feed.ref.tolist() == [1, 2, 3]
+    assert (feed.ts_recv - DAY_US * 1000).tolist() == [500_000 + moved, 600_000 + moved, 700_000 + moved]
+    assert (feed.ts_event - DAY_US * 1000).tolist() == [1_000_000, 600_000 + moved, 700_000 + moved]
+
+
 @pytest.mark.parametrize("levels", [5, 25])
 def test_book_snapshots_of_any_depth(tmp_path: Path, levels: int) -> None:
     (recording,) = load(tmp_path, put(tmp_path / "d.csv", depth(levels))).recordings
