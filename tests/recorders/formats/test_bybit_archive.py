@@ -88,6 +88,13 @@ def test_old_files_stand_newest_first(tmp_path: Path) -> None:
     assert feed.px_ticks.tolist() == [300_001, 300_000, 299_999]
 
 
+def test_trades_of_one_instant_are_turned_round_too(tmp_path: Path) -> None:
+    head, first, second, _, last = TRADES.splitlines(keepends=True)
+    same = first.replace(".0547", ".1234567")
+    load(tmp_path, put(tmp_path / "x.csv", head + last + second + same))
+    assert whole_feed(tmp_path / "lake", "bybit_linear").px_ticks.tolist() == [300_001, 300_000, 299_999]
+
+
 @pytest.mark.parametrize(
     ("text", "why"),
     [

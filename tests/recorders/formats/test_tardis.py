@@ -155,6 +155,31 @@ def test_batches_do_not_cut_messages(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert len(whole) == 21 and whole.row_start[1] == 40
 
 
+def test_a_snapshot_in_several_messages_is_one_and_a_book_keeps_its_order(tmp_path: Path) -> None:
+    rows = (
+        f"{at(1000)},true,bid,30000,1",
+        f"{at(1500)},true,ask,30001,1",  # half a millisecond later, and still the same snapshot
+        f"{at(5000)},false,bid,30000,5",
+        f"{ME},{DAY_US + 4000},{DAY_US + 8500},false,bid,30000,6",  # an earlier venue time, received later
+        f"{at(3_000_000)},true,bid,29000,1",  # three seconds later: another one
+    )
+    path = put(tmp_path / "a.csv", HEAD + "is_snapshot,side,price,amount\n" + "\n".join(rows) + "\n")
+    (recording,) = load(tmp_path, path).recordings
+    assert (recording.snapshots, recording.diffs, recording.gaps) == (2, 2, 0)
+    books = [book for _, _, book in replay(whole_feed(tmp_path / "lake"))]
+    assert books == [
+        ({300_000: 1000}, {300_010: 1000}), ({300_000: 5000}, {300_010: 1000}), ({300_000: 6000}, {300_010: 1000}),
+        ({290_000: 1000}, {}),
+    ]  # fmt: skip
+
+
+def test_a_trade_is_recognised_again_in_another_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "BATCH_BYTES", 128)
+    rows = "".join(f"{at(1000 + k)},{k % 50 + 1},buy,30000.2,1\n" for k in range(60))
+    (recording,) = load(tmp_path, put(tmp_path / "trades.csv", HEAD + "id,side,price,amount\n" + rows)).recordings
+    assert (recording.trades, recording.duplicates) == (50, 10)
+
+
 def test_a_file_of_many_symbols(tmp_path: Path) -> None:
     other = f"binance-futures,ETHUSDT,{DAY_US + 1800},{DAY_US + 1810},5,buy,2000.5,1\n"
     known_not = f"binance-futures,NOSUCHUSDT,{DAY_US + 1800},{DAY_US + 1811},6,buy,2000.5,1\n"
