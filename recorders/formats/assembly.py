@@ -218,10 +218,12 @@ class Assembly:
         book = np.flatnonzero(np.isin(block.kind, _BOOK))
         if len(book):
             self._has_book = True
-            event = block.ts_event.copy()
+            event, ref = block.ts_event.copy(), block.ref.copy()
+            timed = book[(ref[book] == event[book]) & (block.kind[book] != GAP)]
             event[book] = np.maximum.accumulate(np.maximum(event[book], self._book_ns))
             self._book_ns = int(event[book[-1]])
-            block.ts_event = event
+            ref[timed] = event[timed]
+            block.ts_event, block.ref = event, ref
         untimed = (block.kind == GAP) | (self._traits.asked & (block.kind == SNAPSHOT))
         made = np.where(untimed, 0, block.ts_event) if self._traits.clocked else None
         if made is not None:  # the venue told no time, and the recorder's stands in for it
