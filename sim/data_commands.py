@@ -20,8 +20,8 @@ SymbolOption = Annotated[str | None, typer.Option("--symbol", help="instrument, 
 
 
 FORMAT_NAMES = (  # as in recorders.formats.registry, which would be slow to import for a help page (a test compares)
-    "binance captures cryptofeed tardis binance-archive bybit-archive hyperliquid-archive hftbacktest columns bitstamp "
-    "lean"
+    "binance captures cryptofeed tardis binance-archive bybit-archive hyperliquid-archive hftbacktest events columns "
+    "bitstamp lean"
 )
 
 

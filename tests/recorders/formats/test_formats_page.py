@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from recorders import commands
 from recorders.formats.registry import names, table
 from sim.cli import app
 from sim.data_commands import FORMAT_NAMES
@@ -60,12 +61,19 @@ def cryptofeed_file(path: Path) -> None:
             made.unlink()
 
 
+def exported(path: Path) -> None:
+    market = write(path.parent / "exported-from", Market().run(20).lines)
+    commands.import_("binance", [market], path.parent / "other-lake")
+    commands.export(path.parent / "other-lake", path)
+
+
 MAKERS: dict[str, Callable[[Path], object]] = {
     "day1.gz": lambda path: write(path, Market().run(20).lines),
     "day2.gz": lambda path: write(path, Market(now_ms=1_700_100_000_000).run(20).lines),
     "BINANCE_FUTURES.0": cryptofeed_file,
     "BINANCE_FUTURES.http.0.0": cryptofeed_file,
     "BINANCE_FUTURES.ws.1.0": cryptofeed_file,
+    "day.parquet": exported,
     "btc.gz": lambda path: put(path, gzip.compress(captured_book())),
     "binance-futures_incremental_book_L2_2023-11-15_BTCUSDT.csv.gz": lambda path: put(
         path, gzip.compress(tardis.BOOK.encode())
@@ -96,6 +104,7 @@ def test_the_commands_of_the_page_work(tmp_path: Path, monkeypatch: pytest.Monke
     for word in words:
         if word in MAKERS:
             MAKERS[word](tmp_path / word)
+        assert word in MAKERS or "." not in word, f"no sample of {word} is made here: add one to MAKERS"
     result = CliRunner().invoke(app, words)
     assert result.exit_code == 0, result.output
     assert CliRunner().invoke(app, ["data", "verify", "--lake", "lake"]).exit_code == 0

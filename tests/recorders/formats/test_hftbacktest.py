@@ -11,10 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from matching.codes import BUY, DEPTH, SELL, SNAPSHOT, TRADE
+from recorders import commands
 from recorders.formats import hftbacktest_npz as npz
 from recorders.formats.hftbacktest_npz import EVENT, EXCH, IS_BUY, IS_SELL, LOCAL
 from recorders.formats.registry import recognised, sample_of
-from tests.recorders.captures import replay, whole_feed
+from tests.recorders.captures import Market, replay, whole_feed, write
 from tests.recorders.formats.samples import DAY_US, Edit, edits, ends_well, load, mangled
 from venues.errors import InputError
 
@@ -118,6 +119,20 @@ def test_other_arrays_are_refused(tmp_path: Path) -> None:
         load(tmp_path, save(tmp_path / "z.npz", DATA))
     with pytest.raises(InputError, match="has no rows"):
         load(tmp_path, save(tmp_path / "e.npz", DATA[:0]), **USDM)
+
+
+def test_what_our_export_writes_comes_back(tmp_path: Path) -> None:
+    market = write(tmp_path / "capture", Market(seed=4).run(300).lines)
+    commands.import_("binance", [market], tmp_path / "first")
+    commands.export(tmp_path / "first", tmp_path / "day.npz")
+    load(tmp_path, tmp_path / "day.npz", **USDM)
+    first, again = whole_feed(tmp_path / "first"), whole_feed(tmp_path / "lake")
+    kept = np.flatnonzero(np.isin(first.kind, (DEPTH, SNAPSHOT, TRADE)))
+    for name in ("ts_event", "ts_recv", "kind", "ref"):
+        assert np.array_equal(getattr(first, name)[kept], getattr(again, name)), name
+    rows = np.repeat(np.isin(first.kind, (DEPTH, SNAPSHOT, TRADE)), np.diff(first.row_start))
+    for name in ("side", "px_ticks", "qty_lots"):
+        assert np.array_equal(getattr(first, name)[rows], getattr(again, name)), name
 
 
 @pytest.mark.filterwarnings("ignore:Reading `.npy`")
