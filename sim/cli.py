@@ -10,6 +10,7 @@ with its traceback. Modules that do the work are imported when a command runs, s
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -190,8 +191,16 @@ def compile_(
             typer.echo(f"compiled {made}")
 
 
+class BenchPart(StrEnum):
+    all = "all"
+    load = "load"
+
+
 @app.command()
 def bench(
+    part: Annotated[
+        BenchPart, typer.Argument(help="what to measure: everything, or reading feeds only")
+    ] = BenchPart.all,
     feed: Annotated[
         Path | None, typer.Option(help="folder of event columns; default: a synthetic feed, made once")
     ] = None,
@@ -207,8 +216,11 @@ def bench(
     """Measure speed and print JSON."""
     with errors():
         _notice()
-        from sim.bench import run_bench
+        from sim.bench import run_bench, run_load
 
+        if part is BenchPart.load:
+            show(run_load(feed, cache, repeats, lambda line: typer.echo(line, err=True)))
+            return
         show(
             run_bench(
                 feed, peers=peers, peers_env=peers_env, anchors=anchors, nautilus_feed=nautilus_feed, cache=cache,

@@ -15,4 +15,11 @@ def run_bench(*args: Any, **kwargs: Any) -> dict[str, Any]:
     return run(*args, **kwargs)
 
 
-__all__ = ["run_bench"]
+def run_load(*args: Any, **kwargs: Any) -> dict[str, Any]:
+    """See ``sim.bench.load.run_load``; imported on call, too."""
+    from sim.bench.load import run_load as run
+
+    return run(*args, **kwargs)
+
+
+__all__ = ["run_bench", "run_load"]

@@ -12,7 +12,7 @@ import pytest
 
 from matching import codes
 from recorders.lake import Lake
-from sim.bench import feeds, runner
+from sim.bench import feeds, load, runner
 from sim.bench.compiled_maker import SLOTS_MAX as COMPILED_SLOTS_MAX
 from sim.bench.compiled_maker import CompiledMaker
 from sim.bench.grid import HALVES, SKEWS, parameter_sets
@@ -196,3 +196,11 @@ def test_the_whole_benchmark_on_a_small_feed(feed: Path, tmp_path: Path) -> None
     assert result["perpsim"]["plain"]["submits"] == result["perpsim"]["compiled"]["submits"] > 0
     assert result["floors"]["replay_vs_hftbacktest"]["met"] is None
     assert any("lanes64" in line for line in lines)
+
+
+def test_all_forms_of_a_feed_hold_the_same_events(feed: Path, tmp_path: Path) -> None:
+    lines: list[str] = []
+    result = json.loads(json.dumps(load.run_load(feed, tmp_path, 1, lines.append)))
+    assert {one["events"] for one in result["measured"].values()} == {ROWS}
+    assert set(result["events_per_s"]) == set(load.FORMS) and min(result["events_per_s"].values()) > 0
+    assert not list(tmp_path.glob("load-*"))
