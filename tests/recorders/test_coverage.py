@@ -185,6 +185,18 @@ def test_compaction_keeps_the_content_and_is_idempotent(tmp_path: Path, monkeypa
     assert content(full) == before and [len(DayFile(p).blocks) for p in Lake(full).feed(*FEED).paths] == [1, 1]
 
 
+def test_blocks_are_filled_up_to_their_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lake = make(tmp_path, monkeypatch)
+    before = content(lake)
+    monkeypatch.setattr("recorders.compact.BLOCK_MESSAGES", 130)
+    monkeypatch.setattr("recorders.compact.BLOCK_ROWS", 250)
+    commands.compact(lake, *FEED)
+    blocks = DayFile(Lake(lake).feed(*FEED).paths[0]).blocks
+    assert len(blocks) > 2 and all(block.count <= 130 and block.rows <= 250 for block in blocks)
+    assert content(lake) == before
+    assert {file["state"] for file in commands.compact(lake, *FEED)["files"]} == {"as it was"}
+
+
 def test_a_part_of_the_lake_is_compacted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lake = make(tmp_path, monkeypatch)
     assert {file["symbol"] for file in commands.compact(lake, symbol="ETHUSDT")["files"]} == {"ETHUSDT"}
