@@ -111,7 +111,7 @@ def _run(part: _Part) -> _Done:
             by_silence=False, daily=True, notices=notices, since_ns=_began(recording), shifts_ns=axis.shifts_ns,
         )  # fmt: skip
         target = MarketImport(
-            shared, part.root, part.venue, part.instruments, replace=part.replace, only=part.only,
+            shared, part.root, part.venue, part.instruments, replace=part.replace, only=part.only, speaks=part.speaks,
             owns=lambda found: any(source["name"].startswith(prefix) for source in found.get("sources", ())),
         )  # fmt: skip
         replay = Replay(part.venue, target, segments, notices, axis)

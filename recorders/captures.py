@@ -48,6 +48,8 @@ _SNAPSHOT_START: Final = b'"lastUpdateId"'
 _BYBIT_TOPICS: Final = rb"orderbook|publicTrade|tickers|allLiquidation|orderBookL2_25|orderBook_200|trade"  # v5, v2
 _BOOK_PATHS: Final = re.compile(r"depth|orderbook|order_book|/books", re.IGNORECASE)
 _SYMBOL_KEYS: Final = ("symbol", "instId", "instrument_name")
+# Venues whose codecs count all messages of a connection, whatever they are about.
+_WHOLE_CONNECTIONS: Final = frozenset({"dydx"})
 # What only one venue's frames have near their start.
 _SIGNS: Final = (
     (re.compile(rb'"channel"\s*:\s*"v4_'), "dydx"),
@@ -88,7 +90,8 @@ class MarketImport:
     """Frames of one venue (or of both of Binance's, ``venue`` None) to the streams of its instruments.
 
     ``given`` describes the instruments to take; without any, all documented ones are, and others are named. ``only``
-    restricts what is written to some symbols; ``owns`` is handed to the lake's writer."""
+    restricts what is written to some symbols, and unless this importer ``speaks`` (says what is wrong with frames of no
+    instrument) frames that mention none of them are not even decoded; ``owns`` is handed to the lake's writer."""
 
     def __init__(
         self,
@@ -99,6 +102,7 @@ class MarketImport:
         *,
         replace: bool = False,
         only: frozenset[str] | None = None,
+        speaks: bool = True,
         owns: Callable[[dict[str, Any]], bool] | None = None,
     ) -> None:
         self._shared = shared
@@ -108,6 +112,7 @@ class MarketImport:
         self._given = bool(given)
         self._replace = replace
         self._only = only
+        self._mentions = None if speaks or only is None or venue in _WHOLE_CONNECTIONS else _mentions(only)
         self._owns = owns
         instruments = list(given) or documented([venue] if venue is not None else BINANCE)
         self._instruments = {instrument.symbol: instrument for instrument in instruments}
@@ -156,6 +161,8 @@ class MarketImport:
 
     def line(self, line: Line) -> None:
         """Take in a frame; whatever is wrong with it is reported."""
+        if self._mentions is not None and not line.symbol and not self._mentions.search(line.raw):
+            return
         try:
             if self._binance and not line.symbol and _SNAPSHOT_START in line.raw[:64] and b'"symbol"' not in line.raw:
                 self._nameless(line)
@@ -231,10 +238,6 @@ class MarketImport:
 
     # -- snapshots that name no symbol (REST of Binance USD-M)
 
-    def could_be(self, symbol: str, line: Line) -> bool:
-        """Whether a snapshot that names no symbol can be this one's."""
-        return symbol in self._prices and self._fits(symbol, line)
-
     def _candidates(self) -> list[str]:
         return list(self.streams or (self._instruments if self._given else ()))
 
@@ -283,6 +286,11 @@ class MarketImport:
             file = self._shared.files[line.file]
             file.malformed += 1
             self._notices.add(file.name, line.number, "malformed", why)
+
+
+def _mentions(symbols: Iterable[str]) -> re.Pattern[bytes]:
+    """Finds any of some symbols in a frame."""
+    return re.compile(b"|".join(re.escape(symbol.encode()) for symbol in sorted(symbols)) or b"(?!)")
 
 
 def _price_of(record: Any) -> int:

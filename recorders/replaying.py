@@ -18,8 +18,9 @@ Receive times are taken from the monotonic clock and tied to UTC by the first re
 clock bends nothing. Which of the wall clock's stretches was right is seen at the end: the one whose least receive time
 minus venue time is closest to none (``InstrumentStream``). What the wall clock wrote is kept as the raw receive time.
 
-A reply belongs to the request before it on its connection. Where several are outstanding it goes to the one symbol
-whose book it can be."""
+A reply belongs to the last request on its connection: a recorder asks for nothing on a connection that still waits for
+an answer, and a request that brought none is followed by another or by nothing.
+"""
 
 from __future__ import annotations
 
@@ -59,7 +60,6 @@ KINDS: Final = {
     "disconnect": GAP_DISCONNECT,
     "checksum": GAP_CHECKSUM,
 }
-OUTSTANDING_MAX: Final = 256
 
 
 @dataclass(slots=True)
@@ -113,7 +113,7 @@ class Replay:
         self._problems = problems
         self._axis = axis
         self._mine: set[int] = set()  # connections to this venue
-        self._asked: dict[int, list[str]] = {}  # symbols whose book was asked for, by connection
+        self._asked: dict[int, str] = {}  # whose book was asked for last on a connection; "" for something else
         self._closing: list[tuple[Line, str]] = []  # closed since the last record that was no end
         self._segment = 0
         self._recv_ns = 0
@@ -163,25 +163,14 @@ class Replay:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             self._problem(self._line_of(record), "malformed", "a request that is no JSON object with symbol or URL")
             return
-        asked = self._asked.setdefault(record.connection, [])
         symbol = request.symbol if of_book(request.stream) else ""
-        if not request.symbol:
-            symbol = book_asked_for(request.url)
-        if symbol in asked:
-            asked.remove(symbol)  # the first was never answered
-        asked.append(symbol)
-        del asked[:-OUTSTANDING_MAX]
+        self._asked[record.connection] = symbol or ("" if request.symbol else book_asked_for(request.url))
 
     def _reply(self, line: Line) -> None:
-        asked = self._asked.get(line.connection, [])
-        symbols = asked if len(asked) <= 1 else [s for s in asked if not s or self._target.could_be(s, line)]
-        if len(symbols) != 1:
-            whose = " and ".join(symbols) or "none of those that were asked for"
-            self._problem(line, "reply_unassigned", f"a reply whose book it is nobody can tell: {whose}")
-            return
-        (symbol,) = symbols
-        asked.remove(symbol)
-        if symbol:
+        symbol = self._asked.pop(line.connection, None)
+        if symbol is None:
+            self._problem(line, "reply_unasked", "a reply without a request before it on its connection")
+        elif symbol:
             self.messages += 1
             self._target.line(line._replace(symbol=symbol))
 

@@ -170,7 +170,7 @@ class Recorder:
         self._show = show
         self._live: dict[str, Live] = {}
         self._closed: dict[str, tuple[int, str]] = {}
-        self._rest: dict[str, int] = {}
+        self._rest: dict[str, list[int]] = {}  # by venue: numbers of REST connections that wait for no answer
         self._offsets = {session.venue: Offset() for session in self.sessions}
         self._steps = StepWatch(clock)
         self._lost_ns: dict[int, int] = {}
@@ -291,10 +291,12 @@ class Recorder:
         self._closed[link.name] = (self._closed.get(link.name, (0, ""))[0] + 1, why)
 
     async def _fetch(self, session: MarketSession, fetch: wanted.Fetch) -> None:
-        number = self._rest.get(session.venue)
-        if number is None:
+        idle = self._rest.setdefault(session.venue, [])
+        if idle:
+            number = idle.pop()
+        else:
             self._connections += 1
-            number = self._rest[session.venue] = self._connections
+            number = self._connections
             self._note(Opened(number, session.venue, fetch.url.partition("?")[0], ("rest",)))
         request = {
             "method": fetch.method,
@@ -304,6 +306,7 @@ class Recorder:
         }
         self._record(REQUEST, number, msgspec.json.encode(request))
         reply = await self._wire.request(fetch.method, fetch.url)
+        idle.append(number)
         if reply.status == 200:
             self._record(REPLY, number, reply.body)
         session.on_reply(fetch.number, reply, self.clock.monotonic_ns())

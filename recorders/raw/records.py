@@ -7,7 +7,8 @@
     NOTE        what the recorder has to say about itself (notes.py), as JSON
 
 ``seq`` starts at 1 and grows by one, across segments, so that whatever is missing can be counted. ``connection`` is the
-recorder's own number, given by an ``Opened`` note; 0 is the recorder itself. ``wall_ns`` is UTC and may step,
+recorder's own number, given by an ``Opened`` note; 0 is the recorder itself. On one connection at most one request
+waits for its reply, so a reply answers the last request before it. ``wall_ns`` is UTC and may step,
 ``mono_ns`` never goes back and has no meaning outside its recording; both are of the moment of receipt or sending.
 """
 

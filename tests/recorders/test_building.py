@@ -31,6 +31,7 @@ from recorders.raw import (
     Started,
     encode_note,
 )
+from recorders.replaying import of_book
 from tests.recorders.captures import MS, Line, Market, replay, whole_feed, write
 from venues.errors import InputError
 
@@ -388,23 +389,24 @@ def test_two_recordings_of_a_day_are_built_in_any_order(tmp_path: Path) -> None:
 
 
 def test_a_reply_goes_to_the_book_that_was_asked_for(tmp_path: Path) -> None:
-    """Both books were asked for before either answer came; the answers name nothing."""
-    one, two = (
-        Market(seed=1).run(40, snapshot_at=-1),
-        Market(seed=2, symbol="ETHUSDT", centre=20_000).run(40, snapshot_at=-1),
-    )
-    recorder = Recorder(tmp_path / "raw", one.lines[0].recv_ns - EARLIER_NS).opened(1).opened(99)
+    """Both books were asked for before either answer came, and answers name nothing: each has its connection."""
+    one = Market(seed=1).run(40, snapshot_at=-1)
+    two = Market(seed=2, symbol="ETHUSDT").run(40, snapshot_at=-1)  # at the same price
+    recorder = Recorder(tmp_path / "raw", one.lines[0].recv_ns - EARLIER_NS).opened(1).opened(98).opened(99)
     for line in sorted(one.lines[:60] + two.lines[:60], key=lambda line: line.recv_ns):
         recorder.lines([line])
-    for symbol in ("BTCUSDT", "ETHUSDT"):
+    asked = [(97, "BTCUSDT"), (98, "BTCUSDT"), (99, "BTCUSDT"), (99, "ETHUSDT")]  # the first on 99 had no answer
+    for connection, symbol in asked:
         request = {"method": "GET", "url": "x", "symbol": symbol, "stream": "depth"}
-        recorder.put(REQUEST, 99, 0, json.dumps(request).encode())
-    for market in (two, one):
+        recorder.put(REQUEST, connection, 0, json.dumps(request).encode())
+    for connection, market in ((99, two), (98, one)):
         data = [m["data"] for line in market.lines[:60] if (m := line.message)["data"]["e"] == "depthUpdate"][-2]
         line = market.add_snapshot(data["u"], data["T"], recorder.clock.now_ns)
-        recorder.put(REPLY, 99, 0, json.dumps(line.message).encode())
-    result = build([recorder.close()], tmp_path / "lake")
-    assert result["problems"] == [] and [r["snapshots"] for r in result["instruments"]] == [1, 1]
+        recorder.put(REPLY, connection, 0, json.dumps(line.message).encode())
+    recorder.put(REPLY, 98, 0, b"{}")
+    result = build([recorder.close()], tmp_path / "lake", jobs=2)
+    assert result["problem_counts"] == {"reply_unasked": 1}
+    assert [report["snapshots"] for report in result["instruments"]] == [1, 1]
     for market in (one, two):
         feed = whole_feed(tmp_path / "lake", symbol=market.symbol)
         scale = 10 if market is two else 1  # a tick of ETHUSDT is a tenth of the toy market's
@@ -412,19 +414,13 @@ def test_a_reply_goes_to_the_book_that_was_asked_for(tmp_path: Path) -> None:
             assert book == tuple({t * scale: q for t, q in side.items()} for side in market.truth[update_id])
 
 
-def test_a_reply_that_fits_several_is_not_used(tmp_path: Path, market: Market) -> None:
-    recorder = Recorder(tmp_path / "raw", market.lines[0].recv_ns - EARLIER_NS).opened(1).opened(99)
-    lines = [line for line in market.lines if "lastUpdateId" not in line.message]
-    recorder.lines(lines)
-    other = Market(seed=5, symbol="ETHUSDT").run(40, snapshot_at=-1)
-    recorder.lines(other.lines)
-    for symbol in ("BTCUSDT", "ETHUSDT"):
-        recorder.put(REQUEST, 99, 0, json.dumps({"symbol": symbol, "stream": "depth"}).encode())
-    line = market.add_snapshot(market.update_id, market.now_ms, recorder.clock.now_ns)
-    recorder.put(REPLY, 99, 0, json.dumps(line.message).encode())
-    result = build([recorder.close()], tmp_path / "lake")
-    assert "reply_unassigned" in result["problem_counts"]
-    assert not (whole_feed(tmp_path / "lake").kind == SNAPSHOT).any()
+@pytest.mark.parametrize(
+    ("stream", "is_book"),
+    [("", True), ("depth", True), ("btcusdt@depth@100ms", True), ("orderbook.50.BTCUSDT", True), ("l2Book", True),
+     ("books5", True), ("bookTicker", False), ("trades", False), ("markPrice@1s", False)],
+)  # fmt: skip
+def test_which_streams_are_the_books(stream: str, is_book: bool) -> None:
+    assert of_book(stream) is is_book
 
 
 @pytest.mark.parametrize(
