@@ -89,7 +89,8 @@ class Holders:
         """
         due = [row for row in self.waiting if (mark_ticks <= row[1] if row[0] == BUY else mark_ticks >= row[1])]
         if due:
-            self.waiting = [row for row in self.waiting if row not in due]
+            gone = set(due)
+            self.waiting = [row for row in self.waiting if row not in gone]
             due.sort(key=lambda row: (row[0], -row[1] if row[0] == BUY else row[1], row[2]))
         return [(1 - side, lots) for side, _, lots in due]
 

@@ -69,7 +69,7 @@ class MarketFeed:
         self._sockets = [Socket(seed, f"{label}/{socket}", scenario.latency_us) for socket in (PUBLIC, MARKET, REST)]
         self._faults = Faults(scenario)
         self._draws = Draws(seed, f"feed/{label}")
-        self._holders = None if scenario.crowd is None else Holders(market, scenario.crowd, seed)
+        self._holders = None if scenario.crowd is None else Holders(listed.crowded(), scenario.crowd, seed)
         self._flight: list[Message] = []
         self._sent = 0
         self._update_id = 2_710_000_000_000 + self._draws.below(1 << 32)

@@ -18,6 +18,12 @@ class Listed:
     flow: FlowModel
     lag_ns: int = 0
 
+    def crowded(self) -> SyntheticMarket:
+        """The instrument as a crowd of holders sees it: its sizes in proportion to what is displayed behind the touch,
+        so that the same crowd is as heavy for a deep market as for a sparse one."""
+        _, filled, lots = min(self.flow.profile, key=lambda row: abs(row[0] - 100))
+        return replace(self.market, touch_lots=max(1, 3 * filled * lots // 1000))
+
     def flow_of(self, depth_e3: int) -> FlowModel:
         """The order flow with a displayed depth of so many per mille of the calibrated one."""
         if depth_e3 == 1000:

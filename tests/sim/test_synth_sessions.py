@@ -78,6 +78,13 @@ def test_a_crash_sets_off_a_cascade_and_a_calm_hour_none() -> None:
     assert played("calm", 20 * SECOND_NS).cascades.all() == []
 
 
+def test_the_same_crowd_is_as_heavy_for_a_sparse_market(tmp_path: Path) -> None:
+    """Its sizes are in proportion to what is displayed: a cascade there too, and no mark out of all reason."""
+    made = synth("crash", 23, MINUTE_NS, ("BTCUSD_PERP",), lake=tmp_path / "lake")
+    assert made["truth"]["BTCUSD_PERP"]["cascades"]["largest"] > 50
+    assert verify(tmp_path / "lake")["ok"], "verification names marks that jump"
+
+
 def test_presets_differ_as_they_say() -> None:
     found = {name: played(name, 40 * SECOND_NS) for name in ("calm", "volatile", "thin", "trending")}
     sent = {name: feed._sent for name, feed in found.items()}
