@@ -216,9 +216,9 @@ class Recorder:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        for live in self._live.values():
-            self._note(Closed(live.number, "the recorder stopped"))
         self._note_offsets()
+        for live in self._live.values():  # last, so that no reader takes them for an outage
+            self._note(Closed(live.number, "the recorder stopped"))
         with contextlib.suppress(Exception):
             await asyncio.gather(*(live.socket.close() for live in self._live.values()))
             await self._wire.close()
