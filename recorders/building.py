@@ -31,9 +31,9 @@ from recorders.raw import NOTE, RawRecording, open_recordings
 from recorders.replaying import Axis, Replay, Segment, config_of
 from recorders.report import NAMED_MAX, ImportReport, Problems
 from recorders.stream import Shared
-from recorders.writer import code_version, instrument_fields
+from recorders.writer import code_version, instrument_fields, instrument_from
 from venues.codecs import codec_venues
-from venues.errors import InputError
+from venues.errors import InputError, LocalError
 from venues.instruments import Instrument
 
 BUILT: Final = ".built"
@@ -219,7 +219,10 @@ def _instruments(venue: str, given: Sequence[Instrument], config: dict[str, Any]
     rows = config.get("instruments")
     for row in rows if isinstance(rows, list) else []:
         if isinstance(row, dict) and row.get("venue") == venue:
-            one = Instrument.from_fields({**row, "unverified": tuple(row.get("unverified", ()))})
+            try:
+                one = instrument_from(row)
+            except (LocalError, TypeError) as error:
+                raise InputError(f"describes an instrument that is none: {error}", source="the recording") from None
             found[one.symbol] = one
     return list(found.values())
 

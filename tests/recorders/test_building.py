@@ -32,8 +32,10 @@ from recorders.raw import (
     encode_note,
 )
 from recorders.replaying import of_book
+from recorders.writer import instrument_fields
 from tests.recorders.captures import MS, Line, Market, replay, whole_feed, write
 from venues.errors import InputError
+from venues.instruments import Instrument
 
 USDM = "binance_usdm"
 EARLIER_NS = 200 * MS  # that recordings begin before their first frame
@@ -74,11 +76,14 @@ class Entropy:
 class Recorder:
     """Writes what a test's market sends as a raw recording."""
 
-    def __init__(self, root: Path, start_ns: int, seed: int = 7, step_ns: int = 0, **settings: Any) -> None:
+    def __init__(
+        self, root: Path, start_ns: int, seed: int = 7, step_ns: int = 0,
+        settings_of_recorder: dict[str, Any] | None = None, **settings: Any,
+    ) -> None:  # fmt: skip
         self.clock = Clock(start_ns)
         self.writer = RawWriter(root, {"test": True}, clock=self.clock, entropy=Entropy(seed), **settings)
         self.step_ns = step_ns
-        self.note(Started())
+        self.note(Started(settings_of_recorder or {}))
 
     def put(self, kind: int, connection: int, recv_ns: int, payload: bytes) -> int:
         """A record received at an instant of true time; the wall clock may be off."""
@@ -442,6 +447,27 @@ def test_only_what_is_asked_for_is_built(tmp_path: Path, market: Market) -> None
     path = recorded(tmp_path / "raw", market.lines)
     assert build([path], tmp_path / "lake", symbol="ETHUSDT")["instruments"] == []
     assert build([path], tmp_path / "lake2", venue="binance_coinm")["instruments"] == []
+
+
+def test_instruments_are_those_that_the_recorder_was_told(tmp_path: Path) -> None:
+    market = Market(symbol="FOOUSDT").run(40)
+    fields = {
+        "venue": USDM,
+        "symbol": "FOOUSDT",
+        "base": "FOO",
+        "quote": "USDT",
+        "tick_size": "0.1",
+        "lot_size": "0.001",
+    }
+    for root, rows in (("told", [instrument_fields(Instrument.from_fields(fields))]), ("untold", [])):
+        recorder = Recorder(
+            tmp_path / root, market.lines[0].recv_ns - EARLIER_NS, settings_of_recorder={"instruments": rows}
+        )
+        recorder.opened(1).opened(99).lines(market.lines, symbol="FOOUSDT")
+        result = build([recorder.close()], tmp_path / f"lake of {root}")
+        assert [report["instrument"] for report in result["instruments"]] == ["FOOUSDT"] * len(rows)
+    feed = whole_feed(tmp_path / "lake of told", symbol="FOOUSDT")
+    assert all(book == market.truth[update_id] for _, update_id, book in replay(feed))
 
 
 def test_a_bad_frame_is_named_by_segment_and_record(tmp_path: Path, market: Market) -> None:
