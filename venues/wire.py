@@ -142,7 +142,9 @@ class WireCodec:
             value = Decimal(text) if len(text) <= MAX_TEXT else Decimal("nan")
         except InvalidOperation:
             value = Decimal("nan")
-        if not value.is_finite() or (value and not -MAX_TEXT < value.adjusted() < 7):
+        if not value.is_finite() or (
+            value and not -MAX_TEXT < value.adjusted() < 6
+        ):  # below a million: 64 bits hold it
             raise self.malformed(field, f"{text[:MAX_TEXT]!r} is no funding rate")
         return int((value * _E12).to_integral_value())
 

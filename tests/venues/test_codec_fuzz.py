@@ -108,7 +108,8 @@ def test_names_that_go_on_and_on_are_cut() -> None:
 def test_numbers_made_to_waste_time_are_refused_at_once() -> None:
     """A rate or a price with an exponent could be written as a number of a billion digits."""
     wire = WireCodec(INSTRUMENTS["deribit"])
-    for text in ("1e999999999", "-1e999999999", "1e-999999999", "1e7", "9" * 41, "nan", "inf", "", "x"):
+    long = "9999999." + "9" * 28  # a campaign found that it does not fit 64 bits
+    for text in ("1e999999999", "-1e999999999", "1e-999999999", "1e7", long, "9" * 41, "nan", "inf", "", "x"):
         with pytest.raises(PayloadError, match="is no funding rate"):
             wire.forecast_e12(text, "rate")
         assert len(plain_number(text)) <= 50
