@@ -32,7 +32,7 @@ from venues.errors import InputError
 from venues.instruments import Instrument
 
 US: Final = 1_000
-SNAPSHOT_SPREAD_NS: Final = 1_000_000_000  # rows of a snapshot that are further apart belong to another one
+SNAPSHOT_SPREAD_NS: Final = 1_000_000_000  # bids and asks of a snapshot that are further apart belong to two
 VENUES: Final = {
     "binance-futures": "binance_usdm", "binance-delivery": "binance_coinm", "okex-swap": "okx", "okex-futures": "okx",
     "hyperliquid": "hyperliquid", "dydx-v4": "dydx", "deribit": "deribit",
@@ -303,7 +303,9 @@ class _Ticker(_Reader):
 
 
 class _Book(_Reader):
-    """``incremental_book_L2``: rows of equal times are a message, a run of snapshot rows is one SNAPSHOT."""
+    """``incremental_book_L2``: rows of equal times are a message. Snapshots may follow each other without a change
+    between them (every message of Hyperliquid is one), so a SNAPSHOT is the rows of equal times too, or those of one
+    side and then of the other."""
 
     def __init__(self, instrument: Instrument) -> None:
         super().__init__(instrument)
@@ -336,10 +338,17 @@ class _Book(_Reader):
     @staticmethod
     def _first(columns: tuple[I64, ...]) -> I64:
         """The first rows of the messages."""
-        event, local, whole = columns[:3]
+        event, local, whole, side = columns[:4]
         changed = (event[1:] != event[:-1]) | (local[1:] != local[:-1]) | (whole[1:] != whole[:-1])
-        same = (whole[1:] == 1) & (whole[:-1] == 1) & (np.abs(np.diff(local)) <= SNAPSHOT_SPREAD_NS)
-        return np.flatnonzero(np.concatenate((np.ones(1, np.bool_), changed & ~same)))
+        first = np.flatnonzero(np.concatenate((np.ones(1, np.bool_), changed)))
+        sides = np.bitwise_or.reduceat(1 << side, first)
+        whole, local = whole[first] == 1, local[first]
+        other = whole[1:] & whole[:-1] & ((sides[1:] & sides[:-1]) == 0)
+        other &= np.abs(np.diff(local)) <= SNAPSHOT_SPREAD_NS
+        own = np.ones(len(first), np.bool_)
+        for at in (np.flatnonzero(other) + 1).tolist():
+            own[at] = not own[at - 1]
+        return first[own]
 
     def _blocks(self, columns: tuple[I64, ...], first: I64) -> Iterator[MessageBlock]:
         event, local, whole, side, ticks, lots = columns

@@ -155,6 +155,24 @@ def test_batches_do_not_cut_messages(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert len(whole) == 21 and whole.row_start[1] == 40
 
 
+def test_snapshots_that_follow_each_other_replace_each_other(tmp_path: Path) -> None:
+    """Every message of Hyperliquid is a whole book, half a second after the one before."""
+    rows = []
+    for k, (bids, asks) in enumerate((((100, 99), (101, 102)), ((98, 97), (99, 101)), ((), (99, 103)), ((98,), (99,)))):
+        when = f"hyperliquid,BTC,{DAY_US + 500_000 * k},{DAY_US + 500_000 * k + 3000},true"
+        rows += [f"{when},{side},{px},1" for side, prices in (("bid", bids), ("ask", asks)) for px in prices]
+    path = put(tmp_path / "a.csv", HEAD + "is_snapshot,side,price,amount\n" + "\n".join(rows) + "\n")
+    file = described(tmp_path, {"venue": "hyperliquid", "symbol": "BTC", "tick_size": "1", "lot_size": "1",
+                                "base": "BTC", "quote": "USD"})  # fmt: skip
+    (recording,) = load(tmp_path, path, instrument=file).recordings
+    assert (recording.snapshots, recording.crossed, recording.rows) == (4, 0, 12)
+    feed = whole_feed(tmp_path / "lake", "hyperliquid", "BTC")
+    assert [book for _, _, book in replay(feed)] == [
+        ({100: 1, 99: 1}, {101: 1, 102: 1}), ({98: 1, 97: 1}, {99: 1, 101: 1}), ({}, {99: 1, 103: 1}),
+        ({98: 1}, {99: 1}),
+    ]  # fmt: skip
+
+
 def test_a_snapshot_in_several_messages_is_one_and_a_book_keeps_its_order(tmp_path: Path) -> None:
     rows = (
         f"{at(1000)},true,bid,30000,1",
