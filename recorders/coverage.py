@@ -1,9 +1,10 @@
 """What a lake covers: by day and stream, between recordings, and over all feeds together.
 
 Theory of operation. A recording covers its venue time from first to last message, less the stretches in which its book
-was not known (from a gap to the next snapshot, or to the end). Recordings and gaps come from the footers' reports; only
-``info`` reads data, and of that two narrow columns, to count messages by kind. Stretches of time are half-open (start,
-stop) pairs of ns, sorted and apart.
+was not known: before its first whole book, and from a gap to the next snapshot or to the end. A feed that says nothing
+of a book (best quotes only) has none to miss. Recordings and gaps come from the footers' reports; only ``info`` reads
+data, and of that two narrow columns, to count messages by kind. Stretches of time are half-open (start, stop) pairs of
+ns, sorted and apart.
 """
 
 from __future__ import annotations
@@ -93,9 +94,11 @@ def recorded(reports: Sequence[dict[str, Any]]) -> Spans:
 
 
 def stale(reports: Sequence[dict[str, Any]]) -> Spans:
-    """When the book was not known after a gap."""
+    """When the book was not known: before the first whole one, and after gaps."""
+    begins = [(r["first_ns"], r.get("book_from_ns", 0)) for r in reports if not r.get("continues")]
     return merged(
-        [
+        [(start, stop) for start, stop in begins if stop > start]
+        + [
             (gap["start_ns"], report["last_ns"] + 1 if gap["end_ns"] is None else gap["end_ns"])
             for report in reports
             for gap in report.get("gap_list", [])
@@ -199,7 +202,7 @@ def day_row(path: Path, file: DayFile, reports: Sequence[dict[str, Any]]) -> dic
         "decoded_bytes": decoded,
         "ratio": decoded / max(1, size),
         "recorded_ns": length(spans),
-        "share": length(spans) / DAY_NS,
+        "share": length(without(spans, holes)) / DAY_NS,
         "gaps": sum(start <= hole["start_ns"] < start + DAY_NS for hole in gap_rows(reports)),
         "stale_ns": length(holes),
         "streams": {name: streams[name] for name in STREAMS if name in streams},

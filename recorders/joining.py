@@ -143,6 +143,7 @@ class BookJoin:
         self._waiting: Received | None = None
         self._spare: Received | None = None  # the last snapshot that came while the book was valid
         self._open: list[dict[str, Any]] = []  # gaps that no snapshot has ended yet
+        self._untimed: dict[str, Any] | None = None  # a gap after which no message about the book has come yet
 
     @property
     def _report(self) -> RecordingReport:
@@ -216,7 +217,14 @@ class BookJoin:
         if self.valid:
             first_lost = min((self.last_id or 0) + 1, ID_MAX)
             self._gap(kind, got, first_lost, 0, 0, why)
+            self._untimed = self._open[-1]
         self._forget()
+
+    def _resumed(self, got: Received) -> None:
+        """The first message about the book after an interruption tells how long nothing was heard of it."""
+        if self._untimed is not None and got.record.ts_event_ns:
+            self._untimed["span_ns"] = max(0, got.record.ts_event_ns - self._untimed["start_ns"])
+            self._untimed = None
 
     def _lost(self, got: Received) -> None:
         """Declare what lies between the last good diff and ``got`` lost."""
@@ -266,6 +274,7 @@ class BookJoin:
 
     def _accept(self, got: Received) -> None:
         diff: DepthDiff = got.record
+        self._resumed(got)
         if not self._feed.ids_rise:
             self._seen.repeats(_key(diff))
         ts_event, made = self._time(got)
@@ -341,6 +350,7 @@ class BookJoin:
             kind = GAP_DISCONNECT if got.silence_ns >= DISCONNECT_NS else GAP_SEQUENCE
             what = f"depth snapshot {record.last_id} does not follow {self.last_id}: what lies between was not received"
             self.interrupted(kind, got, what)
+        self._resumed(got)
         self._seen.repeats(key)
         self._seq += SEQ_STEP
         ts_event, _ = self._time(got)

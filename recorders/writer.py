@@ -19,6 +19,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+
+from matching import codes
 from recorders.blocks import MessageBlock, empty_block, join
 from recorders.book import BookCounts, BookTrack
 from recorders.dayfile import BLOCK_MESSAGES, BLOCK_ROWS, DayFile, DayWriter
@@ -28,6 +31,9 @@ from venues.instruments import Instrument
 from venues.rules import DAY_NS, date_of_ns
 
 SUFFIX: Final = ".parquet"
+WHOLE_BOOKS: Final = (codes.SNAPSHOT, codes.ORDER_BOOK)
+BOOK_CHANGES: Final = (codes.DEPTH, codes.ORDER_ADD, codes.ORDER_CHANGE, codes.ORDER_GONE, codes.ORDER_FILL)
+NEVER_NS: Final = 2**63 - 1
 
 
 def day_path(root: Path, venue: str, symbol: str, day: str) -> Path:
@@ -129,6 +135,7 @@ class FeedWriter:
         self._pending: list[MessageBlock] = []
         self._span = (0, 0)
         self._name = ""
+        self._book_from_ns = 0  # when the book is whole for the first time; 0: there has been no message about it
 
     def book_before(self, ts_ns: int) -> tuple[str, BookTrack] | None:
         """The recording that ends last before an instant, with its book at its end, if that is valid.
@@ -160,6 +167,7 @@ class FeedWriter:
         else:
             self.track.restart()
         self.rows = self.messages = 0
+        self._book_from_ns = first_ns if self.track.valid else 0
         self._span, self._name = (first_ns, last_ns), recording
         self._days_of_recording = []
 
@@ -200,8 +208,18 @@ class FeedWriter:
             day.reports.append({"recording": self._name})
         day.writer.write(block, len(day.reports) - 1, self.track)
         self.track.run(block)
+        self._look_for_book(block)
         self.rows += block.rows
         self.messages += len(block)
+
+    def _look_for_book(self, block: MessageBlock) -> None:
+        if 0 < self._book_from_ns < NEVER_NS:
+            return
+        whole = np.flatnonzero(np.isin(block.kind, WHOLE_BOOKS))
+        if len(whole):
+            self._book_from_ns = int(block.ts_event[whole[0]])
+        elif np.isin(block.kind, BOOK_CHANGES).any():
+            self._book_from_ns = NEVER_NS
 
     def _day(self, ts_ns: int) -> _Day:
         name = date_of_ns(ts_ns)
@@ -240,7 +258,11 @@ class FeedWriter:
         return self._owns is None or self._owns(report)
 
     def end(self, report: dict[str, Any], clock: dict[str, Any] | None) -> None:
-        """Finish the recording; its report and clock series go into the footer of every day it touches."""
+        """Finish the recording; its report and clock series go into the footer of every day it touches. The report
+        gets ``book_from_ns``: when the book was whole for the first time; the end of the recording, exclusive, if it
+        never was; 0 where nothing is about a book."""
+        book_from_ns = min(self._book_from_ns, report["last_ns"] + 1)
+        report = {**report, "book_from_ns": book_from_ns}
         for day in self._days_of_recording:
             day.reports[-1] = report
             if clock is not None:

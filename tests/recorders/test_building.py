@@ -226,6 +226,8 @@ def test_notes_of_the_recorder_are_gaps_at_once(
     assert feed.ts_recv[gap] == told_ns
     (report,) = result["instruments"]
     assert (report["gaps"], report["resyncs"], report["gap_list"][0]["resynced"]) == (1, 1, True)
+    depth = [line.message["data"] for line in rest if line.message.get("data", {}).get("e") == "depthUpdate"]
+    assert report["gap_list"][0]["span_ns"] == depth[0]["T"] * MS - report["gap_list"][0]["start_ns"] > 0
     assert all(book == market.truth[update_id] for _, update_id, book in replay(feed))
     verified(tmp_path / "lake")
 

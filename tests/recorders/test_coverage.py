@@ -69,12 +69,49 @@ def test_gaps_with_totals_over_all_feeds(tmp_path: Path, monkeypatch: pytest.Mon
     assert btc["gaps"] == {"sequence": 1} and eth["gaps"] == {}
     stale = gap["end_ns"] - gap["start_ns"]
     assert stale == gap["stale_ns"] and 500e6 < stale < 700e6
-    assert btc["missing_ns"] == stale and btc["known_ns"] == btc["span_ns"] - stale
-    assert eth["coverage"] == 1.0 and 0.8 < btc["coverage"] < 1
+    begins = {}  # the first snapshot comes some time after the first quote
+    for row in (btc, eth):
+        feed = whole_feed(lake, symbol=row["symbol"])
+        begins[row["symbol"]] = int(feed.ts_event[np.flatnonzero(feed.kind == 4)[0]]) - row["first_ns"]
+    assert all(0 < begin < 700e6 for begin in begins.values())
+    assert btc["missing_ns"] == stale + begins["BTCUSDT"] and btc["known_ns"] == btc["span_ns"] - btc["missing_ns"]
+    assert eth["missing_ns"] == begins["ETHUSDT"] and 0.8 < btc["coverage"] < eth["coverage"] < 1
     common = found["common"]
-    assert common["feeds"] == 2 and common["known_ns"] == common["span_ns"] - stale
+    known_from = max(begins[row["symbol"]] + row["first_ns"] for row in (btc, eth))
+    assert common["feeds"] == 2
+    assert common["known_ns"] == min(row["last_ns"] for row in (btc, eth)) + 1 - known_from - stale
     assert json.loads(json.dumps(found)) == found
     assert [row["symbol"] for row in commands.gaps(lake, symbol="ETHUSDT")["totals"]] == ["ETHUSDT"]
+
+
+def test_a_book_that_is_not_known_yet_is_not_covered(tmp_path: Path) -> None:
+    market = Market(seed=4).run(60)
+    place = next(k for k, line in enumerate(market.lines) if "lastUpdateId" in line.message)
+    never = [line for k, line in enumerate(market.lines) if k != place]
+    import_binance([write(tmp_path / "x", never)], tmp_path / "never")
+    (row,) = commands.gaps(tmp_path / "never")["totals"]
+    assert (row["known_ns"], row["coverage"], row["missing_ns"]) == (0, 0.0, row["span_ns"])
+    (file,) = commands.info(tmp_path / "never")["feeds"][0]["files"]
+    assert file["stale_ns"] == file["recorded_ns"] == row["span_ns"] and file["share"] == 0
+
+    joined = market.lines[market.diffs()[40]]
+    data = joined.message["data"]
+    market.lines = never
+    market.add_snapshot(data["u"], data["T"], joined.recv_ns + 1)
+    import_binance([write(tmp_path / "y", market.lines)], tmp_path / "late")
+    (row,) = commands.gaps(tmp_path / "late")["totals"]
+    first = whole_feed(tmp_path / "late")
+    begins = int(first.ts_event[np.flatnonzero(first.kind == 4)[0]])
+    assert begins - row["first_ns"] > 500_000_000
+    assert row["missing_ns"] == begins - row["first_ns"] and row["gaps"] == {}
+
+
+def test_best_quotes_alone_have_no_book_to_miss(tmp_path: Path) -> None:
+    market = Market(seed=4).run(60)
+    lines = [line for line in market.lines if line.message.get("data", {}).get("e") == "bookTicker"]
+    import_binance([write(tmp_path / "x", lines)], tmp_path / "lake")
+    (row,) = commands.gaps(tmp_path / "lake")["totals"]
+    assert row["coverage"] == 1.0
 
 
 def test_the_end_of_a_session_is_missing_time(tmp_path: Path) -> None:
