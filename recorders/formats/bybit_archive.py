@@ -189,7 +189,7 @@ class _Levels:
 
 
 def _books(run: Run, paths: Sequence[Path], instrument: Instrument) -> Iterator[MessageBlock]:
-    chain, levels = Chain(), _Levels(run, instrument)
+    chain, levels = Chain(in_stream=True), _Levels(run, instrument)
     for path in paths:
         for number, line in text_lines(path):
             found = _decoded(path, number, line)

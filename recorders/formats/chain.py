@@ -16,10 +16,13 @@ from recorders.formats.assembly import gap_message, with_gaps
 
 
 class Chain:
-    """Checks the messages of a book in their order. Counts: ``early`` changes that no snapshot precedes or that a
-    snapshot contains, ``again`` messages that repeat an update."""
+    """Checks the messages of a book in their order. ``in_stream``: snapshots are messages of the stream itself, so what
+    lies between a change and a snapshot that does not follow it was lost, and the book unknown until then; snapshots
+    that were asked for lose nothing. Counts: ``early`` changes that no snapshot precedes or that a snapshot contains,
+    ``again`` messages that repeat an update."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, in_stream: bool = False) -> None:
+        self._in_stream = in_stream
         self.valid = False
         self.early = self.again = 0
         self._last = -1
@@ -33,9 +36,17 @@ class Chain:
         kinds, events, recvs = block.kind.tolist(), block.ts_event.tolist(), block.ts_recv.tolist()
         ids = zip(first.tolist(), last.tolist(), previous.tolist(), strict=True)
         kept = 0
+
+        def lost(at: int, before: int) -> None:
+            span = max(0, events[at] - self._at[0])
+            gap = gap_message(GAP_SEQUENCE, self._at[0], recvs[at], self._last + 1, max(before, 0), span)
+            gaps.append((kept, gap))
+
         for at, (begin, end, before) in enumerate(ids):
             if kinds[at] == SNAPSHOT:
                 good = not self.valid or end > self._last or end <= 1  # 1: the venue's numbers begin again
+                if good and self.valid and self._in_stream and (before > self._last or end < self._last):
+                    lost(at, before)
                 self.valid, self._exact = True, False
                 self.again += not good
             elif not self.valid:
@@ -48,9 +59,7 @@ class Chain:
                 good = before == self._last or (not self._exact and min(begin - 1, before) <= self._last)
                 if not good:
                     self.valid = False
-                    span = max(0, events[at] - self._at[0])
-                    gap = gap_message(GAP_SEQUENCE, self._at[0], recvs[at], self._last + 1, max(before, 0), span)
-                    gaps.append((kept, gap))
+                    lost(at, before)
                     self.early += 1
                 self._exact = True
             if good:

@@ -80,6 +80,22 @@ def test_a_day_of_both_kinds(tmp_path: Path) -> None:
     assert feed.side[trades].tolist() == [BUY, SELL, SELL] and feed.qty_lots[trades].tolist() == [38, 1000, 1000]
 
 
+def test_a_snapshot_that_does_not_follow_tells_of_a_gap(tmp_path: Path) -> None:
+    bids, asks = [["30000.00", "1"]], [["30000.10", "1"]]
+    days = (
+        (("snapshot", 10, 50), ("delta", 20, 51)),
+        (("snapshot", 30, 52), ("delta", 40, 53), ("snapshot", 60, 60), ("delta", 70, 61), ("snapshot", 90, 1)),
+    )
+    files = [ob500(tmp_path / str(k), "".join(line(*m, bids, asks) for m in day)) for k, day in enumerate(days)]
+    (recording,) = load(tmp_path, *files).recordings
+    told = [(g["start_ns"], g["span_ns"], g["first_lost_id"], g["last_lost_id"]) for g in recording.gap_list]
+    start = DAY_US * 1000
+    assert told == [(start + 40_000_000, 20_000_000, 54, 59), (start + 70_000_000, 20_000_000, 62, 0)]
+    assert (recording.snapshots, recording.resyncs, recording.stale_ns) == (4, 2, 40_000_000)
+    kinds = whole_feed(tmp_path / "lake", "bybit_linear").kind.tolist()
+    assert kinds == [SNAPSHOT, DEPTH, SNAPSHOT, DEPTH, GAP, SNAPSHOT, DEPTH, GAP, SNAPSHOT]
+
+
 def test_old_files_stand_newest_first(tmp_path: Path) -> None:
     head, *rows = TRADES.splitlines(keepends=True)
     (recording,) = load(tmp_path, put(tmp_path / "x.csv", head + "".join(reversed(rows)))).recordings
