@@ -26,9 +26,10 @@ from matching.codes import BBO, BUY, DEPTH, GAP, ORDER_ADD, ORDER_BOOK, SELL, SN
 from matching.feed import I64, FeedWindow
 from recorders.bar_frames import BarFrames, empty_bars
 from recorders.blocks import MessageBlock
-from recorders.frames import GAP_NAMES, Grid, best_columns, check_table, frame_of, nullable
+from recorders.frames import Grid, best_columns, check_table, frame_of, nullable
 from recorders.instants import Instant, instant_ns, instants_ns
 from recorders.own_fills import HORIZONS, around
+from recorders.report import GAP_NAMES
 from recorders.resample import bar_spec
 from recorders.snapshots import BEFORE, CLOCKS, ENDED, OK, STATUS, BookWalk, form_of
 from recorders.spans import FOREVER, NEVER, Span

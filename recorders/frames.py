@@ -24,11 +24,6 @@ from matching.codes import (
     FORCE,
     FUNDING,
     GAP,
-    GAP_CHECKSUM,
-    GAP_DISCONNECT,
-    GAP_RECORDER,
-    GAP_SEQUENCE,
-    GAP_SESSION_END,
     MARK,
     OFFBOOK,
     ORDER_ADD,
@@ -42,6 +37,7 @@ from matching.codes import (
 )
 from matching.feed import I64
 from recorders.blocks import MessageBlock, has_aux
+from recorders.report import GAP_NAMES
 from venues.errors import InputError
 from venues.instruments import Instrument
 
@@ -52,10 +48,6 @@ KIND_NAMES: Final[Mapping[int, str]] = {
     DEPTH: "depth", TRADE: "trade", BBO: "quote", SNAPSHOT: "snapshot", MARK: "mark", FUNDING: "funding", GAP: "gap",
     OFFBOOK: "offbook", FORCE: "liquidation", ORDER_ADD: "order_add", ORDER_CHANGE: "order_change",
     ORDER_GONE: "order_gone", ORDER_FILL: "order_fill", ORDER_BOOK: "order_book",
-}  # fmt: skip
-GAP_NAMES: Final[Mapping[int, str]] = {
-    GAP_SEQUENCE: "sequence", GAP_DISCONNECT: "disconnect", GAP_SESSION_END: "session_end",
-    GAP_CHECKSUM: "checksum", GAP_RECORDER: "recorder",
 }  # fmt: skip
 SIDE_NAMES: Final = ("buy", "sell")
 

@@ -38,13 +38,12 @@ from matching.codes import (
     GAP,
     GAP_CHECKSUM,
     GAP_DISCONNECT,
-    GAP_RECORDER,
     GAP_SEQUENCE,
     SNAPSHOT,
 )
 from recorders.book import DepthBook
 from recorders.keeper import BookKeeper, Rows
-from recorders.report import Problems, RecordingReport, Tally
+from recorders.report import GAP_NAMES, Problems, RecordingReport, Tally
 from recorders.spool import OWN_CLOCK, SEQ_STEP, Spool
 from venues.market_data import DepthDiff, DepthSnapshot
 from venues.market_feeds import MarketFeed
@@ -54,12 +53,6 @@ ID_MAX: Final = (1 << 63) - 1
 STALE_DIFFS_MAX: Final = 1 << 16  # diffs a late snapshot can still join
 SEEN_MAX: Final = 8192  # messages remembered to know them again
 DISCONNECT_NS: Final = 5_000_000_000  # silence of the recorder before a gap that makes it a disconnect
-KIND_NAMES: Final = {
-    GAP_SEQUENCE: "sequence",
-    GAP_DISCONNECT: "disconnect",
-    GAP_CHECKSUM: "checksum",
-    GAP_RECORDER: "recorder",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,7 +242,7 @@ class BookJoin:
         aux = (kind, first_lost, last_lost, span_ns)
         self._spool.add(GAP, self._ts_event, made, got.recv_ns, 0, self._seq, b"", [], [], aux, got.wall_ns)
         gap = {
-            "kind": KIND_NAMES[kind],
+            "kind": GAP_NAMES[kind],
             "start_ns": self._ts_event,
             "detected_ns": getattr(got.record, "ts_event_ns", 0) or got.recv_ns,
             "end_ns": None,

@@ -6,10 +6,17 @@ with the reason. Nothing disappears without a number.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
+from matching.codes import GAP_CHECKSUM, GAP_DISCONNECT, GAP_RECORDER, GAP_SEQUENCE, GAP_SESSION_END
+
 NAMED_MAX: Final = 200  # problems named one by one; beyond that they are counted
+GAP_NAMES: Final[Mapping[int, str]] = {
+    GAP_SEQUENCE: "sequence", GAP_DISCONNECT: "disconnect", GAP_SESSION_END: "session_end",
+    GAP_CHECKSUM: "checksum", GAP_RECORDER: "recorder",
+}  # fmt: skip
 
 
 @dataclass(slots=True)

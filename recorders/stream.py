@@ -8,22 +8,20 @@ its join, not the repair of a gap. A chain that breaks otherwise is a gap within
 that are imported one by one are recordings of their own; the first diff of the later one then follows the last one in
 the lake, whose book is carried on (``continues``), and no end of a session lies between them.
 
-While a recording lasts, its messages go to a spool in receive order. When it ends, its clock is estimated, the messages
-are put in venue order, and the lake's writer lays them down while the audit book checks them.
+While a recording lasts, its messages go to a spool in receive order. When it ends, ``Ending`` writes it.
 
 A raw recording says itself when it was away, so silence cuts nothing there (``by_silence``). It may still be growing,
-so each of its days is counted and written down apart, as a recording that ``continues`` the day before (``daily``):
-what comes later then changes no day that is past."""
+so each of its days is counted and written down apart (``daily``)."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
 
 from matching.codes import BBO, BUY, FORCE, MARK, OFFBOOK, SELL, TRADE
-from recorders.clock import ClockEstimate, ClockSeries
+from recorders.ending import Day, Days, Ending, Rules
 from recorders.files import SourceFile
 from recorders.joining import BookJoin, Received, Seen
 from recorders.lines import Line
@@ -39,7 +37,6 @@ SESSION_SILENCE_NS: Final = 60_000_000_000
 FILE_SILENCE_NS: Final = 5_000_000_000
 LATE_NS: Final = 60_000_000_000  # engine time this far off the messages before it is no engine time
 UNDECIDED_MAX: Final = 4096
-CLOCK_MARGIN_NS: Final = 120_000_000_000  # of the clock series kept with a day, on either side of it
 _SIDES: Final = (b"\0", b"\1")
 
 
@@ -69,15 +66,6 @@ class Shared:
     shifts_ns: Sequence[int] = (0,)  # how far the wall clock was from the receive times, stretch by stretch
 
 
-@dataclass(slots=True)
-class _Day:
-    """A day of a recording, or all of it."""
-
-    report: RecordingReport
-    ids: tuple[int, int] | None = None  # least and largest id of a print
-    files: set[int] = field(default_factory=set)
-
-
 class InstrumentStream:
     """One instrument's records, cut into recordings."""
 
@@ -95,13 +83,12 @@ class InstrumentStream:
 
     def _start(self) -> None:
         """A new recording."""
-        self._days: dict[int, _Day] = {}
-        self._tally = Tally(RecordingReport("", self.instrument.venue, self.instrument.symbol))
-        self._day = self._days[0] = _Day(self._tally.report)
+        self._days = Days(self.instrument, daily=self._shared.daily)
+        self._day = Day(RecordingReport("", self.instrument.venue, self.instrument.symbol))
+        if not self._shared.daily:
+            self._day = self._days.of(0)
+        self._tally = Tally(self._day.report)
         self._day_number = 0
-        if self._shared.daily:
-            self._days.clear()
-        self._clock = ClockEstimate()
         self._spool = Spool(self._shared.spool_folder, f"{self.instrument.symbol}-{self._count}")
         self._count += 1
         self._join = BookJoin(self._spool, self._tally, self._shared.problems, self._feed)
@@ -124,14 +111,8 @@ class InstrumentStream:
         if not self._shared.daily or ts_ns // DAY_NS == self._day_number:
             return
         self._day_number = ts_ns // DAY_NS
-        self._day = self._day_of(ts_ns)
+        self._day = self._days.of(ts_ns)
         self._tally.report = self._day.report
-
-    def _day_of(self, ts_ns: int) -> _Day:
-        number = ts_ns // DAY_NS if self._shared.daily else 0
-        if number not in self._days:
-            self._days[number] = _Day(RecordingReport("", self.instrument.venue, self.instrument.symbol))
-        return self._days[number]
 
     # -- recordings
 
@@ -178,114 +159,18 @@ class InstrumentStream:
         self._join.interrupted(kind, Received(None, line.recv_ns, self._name(line), line.number, 0, line.wall_ns), why)
 
     def finish(self) -> None:
-        """End the recording: estimate its clock, put it in order, write it."""
-        spool, writer = self._spool, self.writer
+        """End the recording and write it."""
+        shared, spool = self._shared, self._spool
         self._join.finish()
         spool.flush()
         if spool.messages:
-            shift_ns, self._clock = self._true_clock()
-            series = self._clock.series(self._shared.floor_ns)
-            since_ns = None
-            if self._shared.since_ns is not None:
-                since_ns = self._shared.since_ns + shift_ns - self._clock.first_least(CLOCK_MARGIN_NS)
-            single = any(day.report.trades for day in self._days.values())
-            now: _Day | None = None
-            before = ""
-            for block in spool.venue_order(series, aggregates=not single, shift_ns=shift_ns, since_ns=since_ns):
-                while len(block):
-                    first_ns = int(block.ts_event[0])
-                    day = self._day_of(first_ns)
-                    if day is not now:
-                        before = self._end(now, series) if now is not None else ""
-                        self._begin(day, before, first_ns, int(block.ts_recv_raw[0]))
-                        now = day
-                    stop = len(block)
-                    if self._shared.daily:
-                        stop = int(block.ts_event.searchsorted((first_ns // DAY_NS + 1) * DAY_NS))
-                    writer.append(block.cut(0, stop))
-                    day.report.last_ns = int(block.ts_event[stop - 1])
-                    block = block.cut(stop, len(block))
-            if now is not None:
-                now.report.before_start = spool.before_start
-                self._end(now, series)
-            self._check_join()
-        for number in sorted(self._days):
-            if spool.messages and self._days[number].report.lines:
-                self._shared.report.recordings.append(self._days[number].report)
+            for day in self._days:
+                day.report.sources = [shared.sources[k].as_dict() for k in sorted(day.files)]
+            rules = Rules(shared.floor_ns, self._feed.trades_counted, shared.shifts_ns, shared.since_ns)
+            Ending(spool, self.writer, self._days, rules).write(shared.problems)
+            shared.report.recordings += [day.report for day in self._days if day.report.lines]
         spool.discard()
         self._start()
-
-    def _true_clock(self) -> tuple[int, ClockEstimate]:
-        """How far receive times are to be moved, and the clock estimate then. Where the wall clock stepped, the stretch
-        counts in which it was nearest to the venue's."""
-        clock = self._spool.clock
-        if not clock.least:
-            return 0, clock
-        shift_ns = min(self._shared.shifts_ns, key=lambda shift: abs(clock.offset_ns + shift))
-        return shift_ns, clock.moved(shift_ns) if shift_ns else clock
-
-    def _begin(self, day: _Day, before: str, first_ns: int, raw_ns: int) -> None:
-        """Start writing a recording, or the next day of one, in which ``before`` is the name of the day before."""
-        report, spool = day.report, self._spool
-        report.first_recv_ns = report.first_recv_ns or raw_ns
-        report.last_recv_ns = report.last_recv_ns or raw_ns
-        report.recording = f"{report.venue}/{report.instrument}/{report.first_recv_ns}"
-        report.continues = before or report.continues
-        report.sources = [self._shared.sources[k].as_dict() for k in sorted(day.files)]
-        report.first_ns = first_ns
-        low, high = spool.first_ns, spool.last_ns
-        if self._shared.daily:
-            low, high = first_ns, spool.last_of_day(first_ns // DAY_NS)
-        if spool.own_clock:  # as far as the correction can move them
-            high += self._shared.floor_ns - min(0, self._clock.offset_ns) + max(self._shared.shifts_ns)
-        self.writer.begin(report.recording, low, high, continues=bool(before))
-
-    def _end(self, day: _Day, series: ClockSeries | None) -> str:
-        """Finish what ``_begin`` started; returns its name."""
-        report, writer, clock = day.report, self.writer, self._clock
-        offset_ns = clock.offset_ns
-        if self._shared.daily:
-            start_ns = report.first_ns // DAY_NS * DAY_NS
-            limits = start_ns - CLOCK_MARGIN_NS, start_ns + DAY_NS + CLOCK_MARGIN_NS
-            offset_ns = clock.least_between(*limits)
-            series = None if series is None else series.between(*limits)
-        report.clock_offset_ns = offset_ns
-        report.clock_corrected = series is not None
-        report.latency_floor_ns = self._shared.floor_ns
-        report.latency_least_ns = self._shared.floor_ns if series is not None else report.clock_offset_ns
-        counts = writer.flush()
-        report.messages, report.rows = writer.messages, writer.rows
-        report.crossed, report.bbo_equal = counts.crossed, counts.bbo_equal
-        report.bbo_different, report.bbo_examples = counts.bbo_different, counts.examples
-        report.stale_at_end = not (writer.track.valid if self._shared.daily else self._join.valid)
-        self._close_gaps(day)
-        writer.end(report.as_dict(), None if series is None else series.as_dict())
-        return report.recording
-
-    def _close_gaps(self, day: _Day) -> None:
-        report = day.report
-        if not any(other.report.trades for other in self._days.values()):
-            report.trades, report.aggregates_unused = report.aggregates_unused, 0
-        elif day.ids is not None and self._feed.trades_counted:
-            low, high = day.ids
-            report.trades_missing = max(0, high - low + 1 - report.trades - report.offbook)
-        stale_from = None
-        for gap in report.gap_list:
-            end_ns = report.last_ns if gap["end_ns"] is None else gap["end_ns"]
-            gap["stale_ns"] = end_ns - gap["start_ns"]
-            if stale_from is None or gap["start_ns"] >= stale_from:
-                report.stale_ns += gap["stale_ns"]
-            stale_from = end_ns
-
-    def _check_join(self) -> None:
-        """Name a recording of whose depth nothing can be used."""
-        reports = [day.report for day in self._days.values()]
-        if any(report.diffs for report in reports) and not self._join.valid and not any(r.gap_list for r in reports):
-            self._shared.problems.add(
-                reports[0].sources[0]["name"], 0, "no_snapshot",
-                f"{self.instrument.venue} {self.instrument.symbol}: no snapshot that the depth updates join: "
-                "the book is unknown from the first message to the last",
-            )  # fmt: skip
 
     # -- records
 

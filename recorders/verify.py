@@ -39,9 +39,6 @@ from matching.codes import (
     FORCE,
     GAP,
     GAP_CHECKSUM,
-    GAP_DISCONNECT,
-    GAP_RECORDER,
-    GAP_SEQUENCE,
     MARK,
     OFFBOOK,
     ORDER_BOOK,
@@ -54,6 +51,7 @@ from recorders.blocks import MessageBlock, has_aux
 from recorders.book import BookTrack
 from recorders.dayfile import BLOCK_MESSAGES, BlockInfo, DayFile, digest_of
 from recorders.hot import HotCache, Shape
+from recorders.report import GAP_NAMES
 from recorders.writer import instrument_from
 from venues.errors import InputError
 from venues.rules import DAY_NS, date_ns
@@ -63,12 +61,6 @@ NAMED_MAX: Final = 20  # findings of one check in one file that are named; more 
 RUNS_MAX: Final = 1 << 20
 MINUTE_NS: Final = 60_000_000_000
 TENTH: Final = 10  # a part of the price that nothing plausible is away
-GAP_NAMES: Final = {
-    GAP_SEQUENCE: "sequence",
-    GAP_DISCONNECT: "disconnect",
-    GAP_CHECKSUM: "checksum",
-    GAP_RECORDER: "recorder",
-}
 _CACHED: Final = (
     "ts_event",
     "ts_recv",

@@ -4,7 +4,7 @@ Theory of operation. A format module turns its files into *streams*: iterators o
 file, whose ``ts_recv`` is what the file says of the receipt (or the venue's time plus a stated latency). ``merged``
 joins the streams of one instrument by receive time with one block a stream in memory. An ``Assembly`` takes the result,
 drops repeated trades and impossible times, counts everything, and spools it; when a recording ends it goes the way of
-every capture: clock estimated, venue order, lake's writer with its audit book.
+every capture (``Ending``).
 
 A recording ends where the files say nothing of the instrument for ``ABSENT_NS``: days are missing there. The venue time
 of book messages never goes back, because nobody can have used a change before the ones that precede it. ``ref`` of book
@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
@@ -27,10 +27,6 @@ from matching.codes import (
     FORCE,
     FUNDING,
     GAP,
-    GAP_CHECKSUM,
-    GAP_DISCONNECT,
-    GAP_RECORDER,
-    GAP_SEQUENCE,
     MARK,
     OFFBOOK,
     SNAPSHOT,
@@ -38,8 +34,9 @@ from matching.codes import (
 )  # fmt: skip
 from matching.feed import I32, I64, U8
 from recorders.blocks import AUX_WIDTH, MessageBlock, join
+from recorders.ending import Days, Ending, Rules
 from recorders.files import SourceFile
-from recorders.report import ImportReport, RecordingReport
+from recorders.report import GAP_NAMES, ImportReport
 from recorders.spool import AGGREGATE, OWN_CLOCK, Spool
 from recorders.writer import FeedWriter
 from venues.instruments import Instrument
@@ -47,9 +44,6 @@ from venues.rules import DAY_NS
 
 ABSENT_NS: Final = 12 * 3_600_000_000_000
 IDS_REMEMBERED: Final = 8192
-GAP_NAMES: Final = {
-    GAP_SEQUENCE: "sequence", GAP_DISCONNECT: "disconnect", GAP_CHECKSUM: "checksum", GAP_RECORDER: "recorder",
-}  # fmt: skip
 _BOOK: Final = (DEPTH, SNAPSHOT, GAP)
 
 
@@ -184,14 +178,15 @@ class Assembly:
         self._start()
 
     def _start(self) -> None:
-        self.report = RecordingReport("", self.instrument.venue, self.instrument.symbol)
+        self._days = Days(self.instrument)
+        self._day = self._days.of(0)
+        self.report = self._day.report
         self._spool = Spool(self._folder, f"{self.instrument.venue}-{self.instrument.symbol}-{self._count}")
         self._count += 1
         self._seq = 0
         self._book_ns = 0
         self._last_recv = 0
         self._ids = {kind: np.zeros(0, np.int64) for kind in (TRADE, AGGREGATE)}  # seen last
-        self._low, self._high = (1 << 63) - 1, 0
         self._has_book = False
 
     # -- blocks in
@@ -259,7 +254,8 @@ class Assembly:
             first &= ~np.isin(ids, self._ids[kind])
             self._ids[kind] = np.concatenate((self._ids[kind], ids))[-IDS_REMEMBERED:]
             if kind == TRADE:
-                self._low, self._high = min(self._low, int(ids.min())), max(self._high, int(ids.max()))
+                low, high = self._day.ids or (int(ids[0]), int(ids[0]))
+                self._day.ids = min(low, int(ids.min())), max(high, int(ids.max()))
             if not first.all():
                 keep[at[~first]] = False
                 self._repeated(int((~first).sum()), int(ids[np.argmin(first)]))
@@ -315,64 +311,19 @@ class Assembly:
     # -- recordings out
 
     def finish(self) -> None:
-        """End the recording."""
-        report, spool, writer = self.report, self._spool, self.writer
+        """End the recording and write it."""
+        report, spool = self.report, self._spool
         spool.flush()
         if spool.messages:
-            report.recording = f"{report.venue}/{report.instrument}/{report.first_recv_ns}"
             report.sources = [source.as_dict() for source in self._sources]
             report.assumptions = list(self._traits.assumptions)
             report.lines = spool.messages
-            write_recording(report, spool, writer, self._floor_ns if self._traits.clocked else 0)
-            report.stale_at_end = self._has_book and not writer.track.valid
-            self._settle()
-            writer.end(report.as_dict(), self._clock)
+            rules = Rules(self._floor_ns if self._traits.clocked else 0, self._traits.counted)
+            problems = self.import_report.problems
+            Ending(spool, self.writer, self._days, rules, has_book=self._has_book).write(problems)
             self.import_report.recordings.append(report)
         spool.discard()
         self._start()
-
-    @property
-    def _clock(self) -> dict[str, Any] | None:
-        series = self._spool.clock.series(self._floor_ns) if self.report.clock_corrected else None
-        return None if series is None else series.as_dict()
-
-    def _settle(self) -> None:
-        report = self.report
-        if not report.trades:
-            report.trades, report.aggregates_unused = report.aggregates_unused, 0
-        elif self._traits.counted:
-            report.trades_missing = max(0, self._high - self._low + 1 - report.trades - report.offbook)
-        if report.diffs and report.stale_at_end and not report.gap_list:
-            self.import_report.problems.add(
-                report.sources[0]["name"], 0, "no_snapshot",
-                f"{report.venue} {report.instrument}: no snapshot of the book: it is unknown from the first message to "
-                "the last",
-            )  # fmt: skip
-        for gap in report.gap_list:
-            gap["stale_ns"] = (report.last_ns if gap["end_ns"] is None else gap["end_ns"]) - gap["start_ns"]
-            report.stale_ns += gap["stale_ns"]
-
-
-def write_recording(report: RecordingReport, spool: Spool, writer: FeedWriter, floor_ns: int) -> None:
-    """A spooled recording through its clock and venue order into the lake; fills in what the report says of both.
-    The caller adds what it knows, and ends the recording."""
-    series = spool.clock.series(floor_ns) if floor_ns else None
-    report.clock_offset_ns = spool.clock.offset_ns
-    report.clock_corrected = series is not None
-    report.latency_floor_ns = floor_ns
-    report.latency_least_ns = floor_ns if series is not None else report.clock_offset_ns
-    last_ns = spool.last_ns
-    if spool.own_clock:
-        last_ns += floor_ns - min(0, spool.clock.offset_ns)  # as far as the correction can move them
-    writer.begin(report.recording, spool.first_ns, last_ns)
-    for block in spool.venue_order(series, aggregates=not report.trades):
-        report.first_ns = report.first_ns or int(block.ts_event[0])
-        report.last_ns = int(block.ts_event[-1])
-        writer.append(block)
-    counts = writer.flush()
-    report.messages, report.rows = writer.messages, writer.rows
-    report.crossed, report.bbo_equal, report.bbo_different = counts.crossed, counts.bbo_equal, counts.bbo_different
-    report.bbo_examples = counts.examples
 
 
 def assemble(assembly: Assembly, streams: Iterable[Iterator[MessageBlock]]) -> None:
