@@ -44,7 +44,8 @@ from venues.rules import DAY_NS
 
 ABSENT_NS: Final = 12 * 3_600_000_000_000
 IDS_REMEMBERED: Final = 8192
-_BOOK: Final = (DEPTH, SNAPSHOT, GAP)
+_LEVELS: Final = (DEPTH, SNAPSHOT)
+_BOOK: Final = (*_LEVELS, GAP)
 
 
 def messages(
@@ -202,7 +203,7 @@ class Assembly:
                 self._take(block.cut(start, stop))
 
     def _take(self, block: MessageBlock) -> None:
-        block = self._possible(block)
+        block = self._possible(self._begun(block))
         block = self._fresh(block)
         if not len(block):
             return
@@ -226,6 +227,15 @@ class Assembly:
         self._spool.add_block(block, made, np.arange(self._seq, self._seq + len(block)))
         self._seq += len(block)
         self._tally(block)
+
+    def _begun(self, block: MessageBlock) -> MessageBlock:
+        """Without gaps before the recording's first book: what they end is the recording before, hours ago."""
+        if self._has_book:
+            return block
+        known = np.isin(block.kind, _LEVELS)
+        before = int(np.argmax(known)) if known.any() else len(block)
+        early = (block.kind == GAP) & (np.arange(len(block)) < before)
+        return block.take(np.flatnonzero(~early)) if early.any() else block
 
     def _possible(self, block: MessageBlock) -> MessageBlock:
         """Without messages whose venue time is more than a day from their receipt: that is no venue time."""

@@ -173,6 +173,22 @@ def test_snapshots_that_follow_each_other_replace_each_other(tmp_path: Path) -> 
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("hours", [13, 30])
+def test_after_half_a_day_without_files_another_recording_begins_with_its_snapshot(tmp_path: Path, hours: int) -> None:
+    later = 3_600_000_000 * hours
+    days = (
+        (f"{at(1000)},true,bid,30000,1", f"{at(2000)},false,ask,30001,1"),
+        (f"{at(later)},true,bid,29000,1", f"{at(later + 1000)},false,ask,29001,1"),
+    )
+    head = HEAD + "is_snapshot,side,price,amount\n"
+    files = [put(tmp_path / f"{k}.csv", head + "\n".join(rows) + "\n") for k, rows in enumerate(days)]
+    report = load(tmp_path, *files)
+    assert report.problems.counts == {}
+    assert [(r.first_ns, r.messages, r.gaps, r.malformed) for r in report.recordings] == [
+        ((DAY_US + 1000) * 1000, 2, 0, 0), ((DAY_US + later) * 1000, 2, 0, 0),
+    ]  # fmt: skip
+
+
 def test_a_snapshot_in_several_messages_is_one_and_a_book_keeps_its_order(tmp_path: Path) -> None:
     rows = (
         f"{at(1000)},true,bid,30000,1",
