@@ -28,7 +28,7 @@ from recorders.clock import LATENCY_FLOOR_NS
 from recorders.dayfile import DayFile
 from recorders.files import SPOOL_PREFIX, SourceFile, fingerprint, partial_path, publish, writing
 from recorders.raw import NOTE, RawRecording, open_recordings
-from recorders.replaying import Axis, Replay, Segment, config_of
+from recorders.replaying import Axis, Owners, Replay, Segment, config_of
 from recorders.report import NAMED_MAX, ImportReport, Problems
 from recorders.stream import Shared
 from recorders.writer import code_version, instrument_fields, instrument_from
@@ -81,6 +81,7 @@ class _Part:
     instruments: tuple[Instrument, ...]
     only: frozenset[str]
     speaks: bool
+    recorded: dict[str, frozenset[str]]
     floor_ns: int
     replace: bool
 
@@ -114,7 +115,7 @@ def _run(part: _Part) -> _Done:
             shared, part.root, part.venue, part.instruments, replace=part.replace, only=part.only, speaks=part.speaks,
             owns=lambda found: any(source["name"].startswith(prefix) for source in found.get("sources", ())),
         )  # fmt: skip
-        replay = Replay(part.venue, target, segments, notices, axis)
+        replay = Replay(part.venue, target, segments, notices, axis, Owners(part.recorded))
         done = _Done(report, notices, 0)
         try:
             replay.run(recording.records(), part.until)
@@ -227,9 +228,22 @@ def _instruments(venue: str, given: Sequence[Instrument], config: dict[str, Any]
     return list(found.values())
 
 
+def _recorded(opened: set[str], config: dict[str, Any], venue: str | None) -> dict[str, frozenset[str]]:
+    """The venues of a recording with the symbols recorded there: those with a connection, and those it was told to
+    record, since the openings may lie in a part that cannot be read. ``venue`` is what the user says it is of."""
+    symbols: dict[str, set[str]] = {name: set() for name in opened}
+    rows = config.get("instruments")
+    for row in rows if isinstance(rows, list) else []:
+        if isinstance(row, dict) and isinstance(row.get("venue"), str):
+            symbols.setdefault(row["venue"], set()).add(str(row.get("symbol", "")))
+    if not symbols and venue is not None:
+        symbols[venue] = set()
+    return {name: frozenset(found) for name, found in symbols.items()}
+
+
 def _parts(
     source: _Source, root: Path, folder: Path, found: dict[str, list[Instrument]], symbol: str | None, jobs: int,
-    floor_ns: int, replace: bool,
+    recorded: dict[str, frozenset[str]], floor_ns: int, replace: bool,
 ) -> list[_Part]:  # fmt: skip
     parts = []
     segments = tuple((segment.name, segment.last_seq) for segment in source.segments)
@@ -239,7 +253,7 @@ def _parts(
         for k, only in enumerate(groups):
             parts.append(
                 _Part(source.path, segments, source.until, tuple(source.sources), root, folder, venue,
-                      tuple(instruments), only, k == 0, floor_ns, replace)
+                      tuple(instruments), only, k == 0, recorded, floor_ns, replace)
             )  # fmt: skip
     return parts
 
@@ -307,10 +321,16 @@ def build(
                 continue
             source = _source(recording, stamps)
             venues, config = config_of(recording.records(kinds=(NOTE,)))
-            result.begin(source, venues - set(codec_venues()))
+            recorded = _recorded(venues, config or recording.about, venue)
+            venues = set(recorded)
+            result.begin(source, venues)
             mine = sorted(venues & set(codec_venues()) & ({venue} if venue else venues))
-            found = {name: described for name in mine if (described := _instruments(name, instruments, config))}
-            parts = _parts(source, root, Path(folder), found, symbol, jobs, latency_floor_ns, replace)
+            found = {
+                name: described
+                for name in mine
+                if (described := _instruments(name, instruments, config or recording.about))
+            }
+            parts = _parts(source, root, Path(folder), found, symbol, jobs, recorded, latency_floor_ns, replace)
             days: dict[str, list[str]] = {}
             for part, done in zip(parts, _all(parts, jobs, progress), strict=True):
                 result.take(part, done)
@@ -334,7 +354,7 @@ class _Result:
     def up_to_date(self, recording: RawRecording) -> None:
         self._recordings.append({"recording": recording.path.name, "up_to_date": True, "messages": 0})
 
-    def begin(self, source: _Source, foreign: set[str]) -> None:
+    def begin(self, source: _Source, venues: set[str]) -> None:
         self._recordings.append(
             {
                 "recording": source.name,
@@ -345,10 +365,12 @@ class _Result:
                 "messages": 0,
             }
         )
-        for name in sorted(foreign):
-            problems = Problems()
+        problems = Problems()
+        for name in sorted(venues - set(codec_venues())):
             problems.add(source.name, 0, "unknown_venue", f"market data of {name} cannot be decoded; it was left out")
-            self._add(problems)
+        if not venues and source.last_seq:
+            problems.add(source.name, 0, "unopened", "nothing that can be read says which venues it is of; left out")
+        self._add(problems)
 
     def take(self, part: _Part, done: _Done) -> None:
         if part.speaks:

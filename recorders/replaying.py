@@ -18,6 +18,10 @@ Receive times are taken from the monotonic clock and tied to UTC by the first re
 clock bends nothing. Which of the wall clock's stretches was right is seen at the end: the one whose least receive time
 minus venue time is closest to none (``InstrumentStream``). What the wall clock wrote is kept as the raw receive time.
 
+A connection whose ``Opened`` is not there (in a damaged block, in a segment that was removed) is taken for that of the
+only venue recorded, or of the one whose form its frames have (``Owners``); that is named as a problem. Of its books
+nobody knows what came before, so they wait for a snapshot like any other.
+
 A reply belongs to the last request on its connection: a recorder asks for nothing on a connection that still waits for
 an answer, and a request that brought none is followed by another or by nothing.
 """
@@ -25,14 +29,14 @@ an answer, and a request that brought none is followed by another or by nothing.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import msgspec
 
 from matching.codes import GAP_CHECKSUM, GAP_DISCONNECT, GAP_RECORDER, GAP_SEQUENCE
-from recorders.captures import MarketImport, book_asked_for
+from recorders.captures import BINANCE, MarketImport, book_asked_for, venue_of_frame
 from recorders.lines import Line
 from recorders.raw import (
     FRAME_IN,
@@ -100,19 +104,56 @@ class Axis:
         self.shifts_ns.append(self.shifts_ns[-1] + step_ns)
 
 
+class Owners:
+    """Whose a connection is whose opening cannot be read. ``recorded``: venues with the symbols recorded there, as far
+    as anybody said."""
+
+    def __init__(self, recorded: Mapping[str, frozenset[str]]) -> None:
+        self._recorded = recorded
+
+    def owner(self, record: RawRecord) -> str:
+        """The venue that a record's connection goes to; "" when this record does not tell."""
+        if len(self._recorded) == 1:
+            return next(iter(self._recorded))
+        if record.kind == REQUEST:
+            request = _request(record.payload)
+            asked = "" if request is None else request.symbol or book_asked_for(request.url)
+            found = [venue for venue, symbols in self._recorded.items() if asked in symbols]
+        elif record.kind == FRAME_IN and record.payload.startswith(b'{"stream":'):
+            found = [venue for venue in BINANCE if venue in self._recorded]
+        else:
+            found = [venue for venue in (venue_of_frame(record.payload),) if venue in self._recorded]
+        return found[0] if len(found) == 1 else ""
+
+    def speaks(self, venue: str) -> bool:
+        """Whether it is for this venue to say what concerns none."""
+        return venue == min(self._recorded, default=venue)
+
+
+def _request(payload: bytes) -> _Request | None:
+    try:
+        return msgspec.json.decode(payload, type=_Request)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+
+
 class Replay:
     """One venue's part of one recording, on its way to an importer. ``problems`` is for what concerns no instrument."""
 
     def __init__(
-        self, venue: str, target: MarketImport, segments: Sequence[Segment], problems: Problems, axis: Axis
-    ) -> None:
+        self, venue: str, target: MarketImport, segments: Sequence[Segment], problems: Problems, axis: Axis,
+        owners: Owners,
+    ) -> None:  # fmt: skip
         self._venue = venue
         self._target = target
         self._segments = segments
         self._ends = [segment.last_seq for segment in segments]
         self._problems = problems
         self._axis = axis
+        self._owners = owners
         self._mine: set[int] = set()  # connections to this venue
+        self._opened: set[int] = {0}  # all whose opening was read
+        self._left_out: dict[int, int] = {}  # connections that are nobody's: how many messages
         self._asked: dict[int, str] = {}  # whose book was asked for last on a connection; "" for something else
         self._closing: list[tuple[Line, str]] = []  # closed since the last record that was no end
         self._segment = 0
@@ -129,6 +170,10 @@ class Replay:
             if record.seq > last_seq:
                 break
             self._record(record)
+        for connection, count in self._left_out.items():
+            if self._owners.speaks(self._venue):
+                why = f"connection {connection} was opened in a part that cannot be read, and nothing tells whose it is"
+                self._problem(self._line, "unopened", f"{why}: {count} messages were left out")
         self._target.finish()
 
     def _record(self, record: RawRecord) -> None:
@@ -137,7 +182,7 @@ class Replay:
             self._lose_closed()
         if record.kind == NOTE:
             self._note(self._line_of(record), record.payload)
-        elif record.connection not in self._mine:
+        elif record.connection not in self._mine and not self._takes_over(record):
             return
         elif record.kind == FRAME_IN:
             self.messages += 1
@@ -146,6 +191,25 @@ class Replay:
             self._request(record)
         elif record.kind == REPLY:
             self._reply(self._line_of(record))
+
+    def _takes_over(self, record: RawRecord) -> bool:
+        """Whether a connection that was never opened, as far as can be read, is found to be this venue's."""
+        connection = record.connection
+        if connection in self._opened:
+            return False
+        owner = self._owners.owner(record)
+        if owner:
+            self._opened.add(connection)
+            self._left_out.pop(connection, None)
+        elif record.kind in (FRAME_IN, REPLY):
+            self._left_out[connection] = self._left_out.get(connection, 0) + 1
+        if owner != self._venue:
+            return False
+        self._mine.add(connection)
+        if record.kind != REQUEST:
+            why = f"connection {connection} was opened in a part that cannot be read; it is taken for one to {owner}"
+            self._problem(self._line_of(record), "unopened", why)
+        return True
 
     def _line_of(self, record: RawRecord) -> Line:
         while self._segment < len(self._ends) - 1 and record.seq > self._ends[self._segment]:
@@ -158,9 +222,8 @@ class Replay:
     # -- requests and replies
 
     def _request(self, record: RawRecord) -> None:
-        try:
-            request = msgspec.json.decode(record.payload, type=_Request)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        request = _request(record.payload)
+        if request is None:
             self._problem(self._line_of(record), "malformed", "a request that is no JSON object with symbol or URL")
             return
         symbol = request.symbol if of_book(request.stream) else ""
@@ -192,6 +255,7 @@ class Replay:
             self._axis.step(note.step_ns)
             self._problem(line, "clock_step", f"the recorder's wall clock stepped by {note.step_ns / 1e9:+.3f} s")
         elif isinstance(note, Opened):
+            self._opened.add(note.connection)
             if note.venue == self._venue:
                 self._mine.add(note.connection)
                 self._target.restart(note.connection)

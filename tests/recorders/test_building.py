@@ -31,9 +31,11 @@ from recorders.raw import (
     Started,
     encode_note,
 )
+from recorders.raw.segment import MAGIC
 from recorders.replaying import of_book
 from recorders.writer import instrument_fields
 from tests.recorders.captures import MS, Line, Market, replay, whole_feed, write
+from venues import known_instrument
 from venues.errors import InputError
 from venues.instruments import Instrument
 
@@ -81,7 +83,9 @@ class Recorder:
         settings_of_recorder: dict[str, Any] | None = None, **settings: Any,
     ) -> None:  # fmt: skip
         self.clock = Clock(start_ns)
-        self.writer = RawWriter(root, {"test": True}, clock=self.clock, entropy=Entropy(seed), **settings)
+        self.writer = RawWriter(
+            root, settings_of_recorder or {"test": True}, clock=self.clock, entropy=Entropy(seed), **settings
+        )
         self.step_ns = step_ns
         self.note(Started(settings_of_recorder or {}))
 
@@ -481,3 +485,48 @@ def test_a_bad_frame_is_named_by_segment_and_record(tmp_path: Path, market: Mark
     assert result["problem_counts"] == {"malformed": 1, "unknown_venue": 1}
     (bad,) = [p for p in result["problems"] if p["kind"] == "malformed"]
     assert bad["line"] == seq and bad["text"].startswith(f"{bad['file']}:{seq}: ")
+
+
+# -- connections whose opening cannot be read
+
+
+def _about(*instruments: tuple[str, str]) -> dict[str, Any]:
+    return {"instruments": [instrument_fields(known_instrument(*one)) for one in instruments]}
+
+
+@pytest.mark.parametrize("first", ["damaged", "removed"])
+def test_what_a_connection_brought_is_built_when_its_opening_is_lost(
+    tmp_path: Path, market: Market, first: str
+) -> None:
+    about = _about((USDM, "BTCUSDT"))
+    path = recorded(tmp_path / "raw", market.lines, settings_of_recorder=about, block_bytes=2048, rotate_bytes=8000)
+    segment = path / "00000001.seg"
+    if first == "removed":
+        segment.unlink()
+    else:
+        content = bytearray(segment.read_bytes())
+        content[content.index(MAGIC, 64) + 100] ^= 0x40  # the first block of records
+        segment.write_bytes(content)
+    result = build([path], tmp_path / "lake", jobs=2)
+    assert result["messages"] > 100 and result["problem_counts"]["damaged"] >= 1
+    named = [problem["why"] for problem in result["problems"] if problem["kind"] == "unopened"]
+    assert len(named) == 1 and "connection 1 " in named[0] and USDM in named[0]
+    feed = whole_feed(tmp_path / "lake")
+    assert (feed.kind == TRADE).any()
+    assert all(book == market.truth[update_id] for _, update_id, book in replay(feed))
+    verified(tmp_path / "lake")
+
+
+def test_whose_a_connection_was_is_told_by_its_frames(tmp_path: Path, market: Market) -> None:
+    about, start_ns = _about((USDM, "BTCUSDT"), ("okx", "BTC-USDT-SWAP")), market.lines[0].recv_ns - EARLIER_NS
+    recorder = Recorder(tmp_path / "raw", start_ns, settings_of_recorder=about).lines(market.lines)
+    recorder.put(FRAME_IN, 5, 0, b"pong")
+    result = build([recorder.close()], tmp_path / "lake")
+    assert result["problem_counts"] == {"unopened": 2} and result["messages"] == len(market.lines)
+    assert any(problem["why"].endswith("nothing tells whose it is: 1 messages were left out")
+               for problem in result["problems"])  # fmt: skip
+    right = [book == market.truth[update_id] for _, update_id, book in replay(whole_feed(tmp_path / "lake"))]
+    assert right and all(right)
+    nobody = Recorder(tmp_path / "raw2", start_ns).lines(market.lines).close()
+    assert build([nobody], tmp_path / "lake2")["problem_counts"] == {"unopened": 1}
+    assert build([nobody], tmp_path / "lake3", venue=USDM)["messages"] == len(market.lines)
