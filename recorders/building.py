@@ -335,7 +335,8 @@ def build(
             for part, done in zip(parts, _all(parts, jobs, progress), strict=True):
                 result.take(part, done)
                 days |= done.days
-            _remember(root, source, options, days)
+            if not result.overlaps:
+                _remember(root, source, options, days)
     return result.as_dict()
 
 
@@ -350,6 +351,7 @@ class _Result:
         self._counts: dict[str, int] = {}
         self._unused: dict[str, int] = {}
         self._written: list[str] = []
+        self.overlaps = False  # something of the last recording was left out for another in the lake
 
     def up_to_date(self, recording: RawRecording) -> None:
         self._recordings.append({"recording": recording.path.name, "up_to_date": True, "messages": 0})
@@ -365,6 +367,7 @@ class _Result:
                 "messages": 0,
             }
         )
+        self.overlaps = False
         problems = Problems()
         for name in sorted(venues - set(codec_venues())):
             problems.add(source.name, 0, "unknown_venue", f"market data of {name} cannot be decoded; it was left out")
@@ -377,6 +380,7 @@ class _Result:
             self._recordings[-1]["messages"] += done.messages
         self._instruments += [report.as_dict() for report in done.report.recordings]
         self._add(done.report.problems)
+        self.overlaps |= "overlap" in done.report.problems.counts
         self._add(done.notices)
         self._written += done.report.written
         for name, count in done.report.unused.items():

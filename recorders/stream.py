@@ -27,7 +27,7 @@ from recorders.joining import BookJoin, Received, Seen
 from recorders.lines import Line
 from recorders.report import ImportReport, Problems, RecordingReport, Tally
 from recorders.spool import AGGREGATE, OWN_CLOCK, Spool
-from recorders.writer import FeedWriter
+from recorders.writer import FeedWriter, OverlapError
 from venues.instruments import Instrument
 from venues.market_data import AggTrade, BookTicker, DepthDiff, DepthSnapshot, ForceOrder, MarkPrice, Trade
 from venues.market_feeds import market_feed
@@ -167,10 +167,23 @@ class InstrumentStream:
             for day in self._days:
                 day.report.sources = [shared.sources[k].as_dict() for k in sorted(day.files)]
             rules = Rules(shared.floor_ns, self._feed.trades_counted, shared.shifts_ns, shared.since_ns)
-            Ending(spool, self.writer, self._days, rules).write(shared.problems)
-            shared.report.recordings += [day.report for day in self._days if day.report.lines]
+            try:
+                Ending(spool, self.writer, self._days, rules).write(shared.problems)
+                shared.report.recordings += [day.report for day in self._days if day.report.lines]
+            except OverlapError as error:
+                if not shared.daily:
+                    raise
+                self._overlaps(error)
         spool.discard()
         self._start()
+
+    def _overlaps(self, error: OverlapError) -> None:
+        """Two recorders ran at once: the lake has one of them, and everything else is built all the same. The days
+        before the overlap are written; that day and what follows it are left out."""
+        self.writer.abandon()
+        written = {name for names in self.writer.days.values() for name in names}
+        self._shared.problems.add(self._shared.sources[0].name, 0, "overlap", f"{error}; it was left out")
+        self._shared.report.recordings += [day.report for day in self._days if day.report.recording in written]
 
     # -- records
 

@@ -71,6 +71,10 @@ def code_version() -> dict[str, str]:
     return {"version": version, "sources_sha256": digest.hexdigest()}
 
 
+class OverlapError(InputError):
+    """The lake holds another recording of the same instrument and time."""
+
+
 @dataclass(slots=True)
 class _Day:
     """A day file in the making. ``kept`` are the recordings of the file it replaces that are still to be copied."""
@@ -243,9 +247,10 @@ class FeedWriter:
             # All its files again; with some of them its clock would be another.
             same = bool(theirs) and theirs <= mine if self._owns is None else self._owns(report)
             if overlaps and not same and not self.replace:
-                raise InputError(
+                raise OverlapError(
                     f"already holds recording {report['recording']}, which overlaps {self._name} and comes from "
-                    "more or other files; import all of them together, or ask for replacement (--replace)",
+                    + ("more or other files; import all of them together, or " if self._owns is None else "another; ")
+                    + "ask for replacement (--replace)",
                     source=str(old.path),
                 )
             if same or overlaps:
@@ -284,6 +289,7 @@ class FeedWriter:
         for day in self._days.values():
             day.writer.abandon()
         self._days.clear()
+        self._pending.clear()
 
     def _finish(self, name: str) -> None:
         day = self._days[name]

@@ -530,3 +530,27 @@ def test_whose_a_connection_was_is_told_by_its_frames(tmp_path: Path, market: Ma
     nobody = Recorder(tmp_path / "raw2", start_ns).lines(market.lines).close()
     assert build([nobody], tmp_path / "lake2")["problem_counts"] == {"unopened": 1}
     assert build([nobody], tmp_path / "lake3", venue=USDM)["messages"] == len(market.lines)
+
+
+def test_of_two_recorders_that_ran_at_once_one_is_kept_and_all_else_is_built(tmp_path: Path, market: Market) -> None:
+    other = Market(seed=9, symbol="ETHUSDT", centre=20_000).run(150)
+    start_ns = market.lines[0].recv_ns - EARLIER_NS
+    recorded(tmp_path / "raw", market.lines, 1)
+    second = Recorder(tmp_path / "raw", start_ns + 1_000 * MS, 2).opened(1).opened(2).opened(99)
+    for line in sorted(market.lines[100:] + other.lines, key=lambda line: line.recv_ns):
+        second.lines([line], 1, "ETHUSDT" if line in other.lines else "BTCUSDT")
+    second.close()
+    later = Market(seed=2, now_ms=1_700_000_060_000).run(60)
+    recorded(tmp_path / "raw", later.lines, 3)
+    result = build([tmp_path / "raw"], tmp_path / "lake")
+    assert result["problem_counts"]["overlap"] == 1
+    assert [report["instrument"] for report in result["instruments"]] == ["BTCUSDT", "BTCUSDT", "ETHUSDT"]
+    (named,) = [problem["why"] for problem in result["problems"] if problem["kind"] == "overlap"]
+    assert "already holds" in named and "--replace" in named and "left out" in named
+    books = replay(whole_feed(tmp_path / "lake"))
+    assert len(books) > 150
+    assert all(book in (market.truth.get(at), later.truth.get(at)) for _, at, book in books)
+    verified(tmp_path / "lake")
+    again = build([tmp_path / "raw"], tmp_path / "lake", jobs=2)
+    assert [recording["up_to_date"] for recording in again["recordings"]] == [True, False, True]
+    assert again["problem_counts"]["overlap"] == 1 and again["written"] == []
