@@ -23,7 +23,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shutil
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -159,11 +159,13 @@ class Recorder:
         self.settings = settings
         self.clock = clock
         self.meters: list[Meter] = []
+        self._venue_of: list[str] = []  # by channel number
         for session in self.sessions:
             for link in session.links:
                 for channel in link.channels:
                     channel.number = len(self.meters)
                     self.meters.append(Meter(channel))
+                    self._venue_of.append(session.venue)
         self._writer = writer
         self._wire = wire
         self._entropy = entropy
@@ -216,6 +218,8 @@ class Recorder:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        for number in list(self._dropping):
+            self._note_dropped(number)
         self._note_offsets()
         for live in self._live.values():  # last, so that no reader takes them for an outage
             self._note(Closed(live.number, "the recorder stopped"))
@@ -224,10 +228,11 @@ class Recorder:
             await self._wire.close()
         await self.sink.close(self._why or "stopped")
 
-    def _spawn(self, work: Any) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._done)
+        return task
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
@@ -274,7 +279,7 @@ class Recorder:
         self._note(Opened(live.number, session.venue, link.url, topics))
         session.on_open(link.name, self.clock.monotonic_ns())
         self._take(session)
-        sender = asyncio.create_task(live.send())
+        sender = self._spawn(live.send())
         try:
             why, code = await socket.run(live)
         finally:
@@ -373,14 +378,16 @@ class Recorder:
         if count is None:
             self._gap(session, channel, "recorder", "the queue is full", wall_ns, mono_ns)
         elif self.sink.is_relaxed():
-            del self._dropping[number]
-            note = Dropped(channel.stream, count, "drop", session.venue, channel.symbol)
-            self.sink.put(NOTE, 0, wall_ns, mono_ns, encode_note(note))
+            self._note_dropped(number)
             session.lose(channel, "recorder", f"{count} frames dropped, the queue was full", mono_ns)
             return False
         self._dropping[number] = (count or 0) + 1
         self.meters[number].dropped += 1
         return True
+
+    def _note_dropped(self, number: int) -> None:
+        channel = self.meters[number].channel
+        self._note(Dropped(channel.stream, self._dropping.pop(number), "drop", self._venue_of[number], channel.symbol))
 
     # -- time
 
@@ -408,9 +415,17 @@ class Recorder:
                 self._note_offsets()
             self.sink.flush()
             if now_ns - self._shown_ns >= self.settings.status_ns:
-                self._show(self.status())
+                self._report()
             if self.settings.limit_ns and now_ns - self._started_ns >= self.settings.limit_ns:
                 self.stop("the time limit has passed")
+
+    def _report(self) -> None:
+        """Show the status. Whoever looked may be gone (a closed terminal, a broken pipe): the recording goes on."""
+        try:
+            self._show(self.status())
+        except OSError as error:
+            self._show = lambda status: None
+            self._note(Remark("", "", f"the status is shown no more: {error}"[:500]))
 
     def _note_offsets(self) -> None:
         for venue, offset in self._offsets.items():
@@ -432,8 +447,7 @@ class Recorder:
         now_ns = self.clock.monotonic_ns()
         seconds = max(now_ns - self._shown_ns, 1) / 1e9
         self._shown_ns = now_ns
-        venue_of = {link.name: session.venue for session in self.sessions for link in session.links}
-        streams = [meter.look(venue_of[meter.channel.connection], seconds) for meter in self.meters]
+        streams = [meter.look(self._venue_of[meter.channel.number], seconds) for meter in self.meters]
         links = [link for session in self.sessions for link in session.links]
         frames, octets = sum(link.frames for link in links), sum(link.octets for link in links)
         offsets = {venue: offset.least_ns for venue, offset in self._offsets.items()}
@@ -441,7 +455,7 @@ class Recorder:
             "wall_ns": self.clock.wall_ns(),
             "elapsed_s": round((now_ns - self._started_ns) / 1e9, 3),
             "recording": str(self._writer.path),
-            "idle_s": round((now_ns - max((link.last_frame_ns for link in links), default=now_ns)) / 1e9, 3),
+            "idle_s": round((now_ns - max(self._started_ns, *(link.last_frame_ns for link in links))) / 1e9, 3),
             "frames": frames,
             "frames_per_s": round((frames - self._shown_frames) / seconds, 1),
             "bytes": octets,

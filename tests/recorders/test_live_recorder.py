@@ -131,6 +131,8 @@ def record(
     frame_bytes: int = 1 << 20,
     wrap: Callable[[RawWriter], Any] = lambda writer: writer,
     book: str = "",
+    wire: type[AiohttpWire] = AiohttpWire,
+    show: Callable[[dict[str, Any]], None] = lambda status: None,
 ) -> Made:
     """Record a scripted venue until a condition holds (or 20 s have passed)."""
     used = clock or FastClock(5)
@@ -148,7 +150,7 @@ def record(
         writer = RawWriter(folder, {}, sync_ns=50_000_000)
         sessions = [market_session(wanted, CountingEntropy())]
         recorder = Recorder(
-            sessions, wrap(writer), AiohttpWire(frame_bytes), used, CountingEntropy(), settings or Settings()
+            sessions, wrap(writer), wire(frame_bytes), used, CountingEntropy(), settings or Settings(), show
         )
         running = asyncio.create_task(recorder.run())
         async with asyncio.timeout(20):
@@ -418,6 +420,40 @@ def test_a_certificate_that_nobody_vouches_for_is_refused() -> None:
         asyncio.run(connect())
 
 
+def test_a_sender_that_fails_ends_the_recording_and_is_not_silent(tmp_path: Path) -> None:
+    class Wire(AiohttpWire):
+        async def connect(self, url: str, venue: str) -> Any:
+            socket = await super().connect(url, venue)
+
+            async def send(payload: bytes) -> None:
+                raise ZeroDivisionError("a defect")
+
+            socket.send = send  # type: ignore[method-assign]
+            return socket
+
+    with pytest.raises(ZeroDivisionError):
+        record(
+            tmp_path, lambda path, number: [Stay()], lambda server, recorder: False, venue="hyperliquid",
+            symbols=("BTC",), wire=Wire,
+        )  # fmt: skip
+
+
+def test_whoever_looks_may_go_and_the_recording_goes_on(tmp_path: Path) -> None:
+    shown: list[dict[str, Any]] = []
+
+    def show(status: dict[str, Any]) -> None:
+        shown.append(status)
+        raise BrokenPipeError("nobody reads")
+
+    made = record(
+        tmp_path, lambda path, number: [quote(1), Until(lambda: bool(shown)), quote(2), Stay()], taken(2), show=show,
+        settings=Settings(status_ns=1),
+    )  # fmt: skip
+    assert len(shown) == 1 and 0 <= shown[0]["idle_s"] < 60
+    assert made.frames(0) == [quote(1), quote(2)] and made.recording.state == "closed"
+    assert [note.text for note in made.notes(Remark)] == ["the status is shown no more: nobody reads"]
+
+
 # -- a writer that cannot keep up, a disk that fails
 
 
@@ -465,6 +501,17 @@ def test_what_may_be_dropped_is_dropped_whole_counted_and_noted(tmp_path: Path) 
     assert made.status["dropped"] == sum(note.count for note in dropped)
     gaps = made.notes(Gap)
     assert {(gap.stream, gap.why) for gap in gaps} == {("quotes", "recorder")} and len(gaps) == 2 * len(dropped)
+
+
+def test_what_is_still_being_dropped_at_the_end_is_counted(tmp_path: Path) -> None:
+    frames = [quote(number) for number in range(1, 6_001)]
+    made = record(
+        tmp_path, lambda path, number: [*frames, Stay()], taken(len(frames)), wrap=SlowWriter,
+        settings=Settings(queue_bytes=100_000, drop=frozenset({"quotes"})),
+    )  # fmt: skip
+    kept = [payload for payload in made.frames(0) if b"bookTicker" in payload]
+    assert made.status["dropped"] > 0
+    assert len(kept) + sum(note.count for note in made.notes(Dropped)) == len(frames)
 
 
 def test_a_disk_that_fails_ends_the_recording(tmp_path: Path) -> None:
