@@ -31,7 +31,7 @@ from venues.sessions import MarketSession, market_session
 
 SWITCH_SECONDS: Final = 0.0005  # how long the writing thread may keep the interpreter while a frame waits for its stamp
 GC_ALLOCATIONS: Final = 20_000  # frames are tuples of bytes and numbers: nothing that needs collecting early
-SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 Show = Callable[[dict[str, Any]], None]
 
@@ -85,7 +85,7 @@ def _about(config: RunConfig, record: RecordConfig, instruments: Sequence[Instru
 
 def record(made: Plan, show: Show = lambda status: None, began: Callable[[Path], None] = lambda path: None) -> Any:
     """Run a plan. Returns the last status; ``why`` in it says what ended it. Raises ``RecordingStopped`` when the disk
-    fails. SIGINT and SIGTERM end it cleanly."""
+    fails. SIGINT, SIGTERM and SIGHUP (the terminal is gone; not under nohup) end it cleanly."""
     gc.collect()
     gc.freeze()
     before = gc.get_threshold()
@@ -121,6 +121,8 @@ async def _record(made: Plan, show: Show, began: Callable[[Path], None]) -> dict
     recorder = Recorder(made.sessions, writer, wire, SystemClock(), SystemEntropy(), settings, show)
     loop = asyncio.get_running_loop()
     for number in SIGNALS:
+        if number == signal.SIGHUP and signal.getsignal(number) == signal.SIG_IGN:
+            continue
         loop.add_signal_handler(number, recorder.stop, f"stopped by {number.name}")
     began(writer.path)
     return {**await recorder.run(), "why": recorder.why}

@@ -26,6 +26,7 @@ from venues.errors import LocalError
 
 CONNECT_SECONDS: Final = 10
 READ_BYTES: Final = 1 << 16
+_BOOT_CLOCK: Final[int | None] = getattr(time, "CLOCK_BOOTTIME", None)
 
 
 # -- clock
@@ -49,8 +50,9 @@ class SystemClock:
         return time.time_ns()
 
     def monotonic_ns(self) -> int:
-        """Nanoseconds of a clock that never steps."""
-        return time.monotonic_ns()
+        """Nanoseconds of a clock that never steps, and goes on while the machine is suspended where the system has
+        such a clock: otherwise all later times would be early by as long as it slept."""
+        return time.monotonic_ns() if _BOOT_CLOCK is None else time.clock_gettime_ns(_BOOT_CLOCK)
 
     async def sleep_ns(self, duration_ns: int) -> None:
         """Return after at least ``duration_ns``; at once for 0 and below."""

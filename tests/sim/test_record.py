@@ -78,7 +78,8 @@ def recorded(folder: Path) -> tuple[RawRecording, list[bytes]]:
 # -- the command
 
 
-def test_a_signal_ends_a_recording_cleanly(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_a_recording_cleanly(tmp_path: Path, number: signal.Signals) -> None:
     sent = [trade(n) for n in range(500)]
     with serving(lambda path, n: [*sent, Stay()]) as port:
         process = start(tmp_path, port, "", "--json")
@@ -86,10 +87,10 @@ def test_a_signal_ends_a_recording_cleanly(tmp_path: Path) -> None:
         for line in process.stdout:
             if json.loads(line)["frames"] == len(sent):
                 break
-        process.send_signal(signal.SIGTERM)
+        process.send_signal(number)
         rest, errors = process.communicate(timeout=60)
     last = json.loads(rest.splitlines()[-1])
-    assert (process.returncode, errors, last["why"]) == (0, "", "stopped by SIGTERM")
+    assert (process.returncode, errors, last["why"]) == (0, "", f"stopped by {number.name}")
     recording, found = recorded(tmp_path)
     assert found == sent and recording.state == "closed" and str(recording.path) == last["recording"]
 
