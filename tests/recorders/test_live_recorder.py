@@ -203,7 +203,7 @@ def test_recorded_frames_are_recorded_again_byte_for_byte(venue: str, tmp_path: 
     payloads = [payload for _, payload in captured(DATA / name)]
     made = record(
         tmp_path, lambda path, number: [*payloads, Stay()], taken(len(payloads)), venue=venue, symbols=symbols,
-        streams=("depth", "quotes"),
+        streams=("depth", "quotes"), clock=FastClock(),
     )  # fmt: skip
     everything_sent_is_recorded(made)
     assert made.frames(0) == payloads
