@@ -21,7 +21,7 @@ import numpy as np
 from matching.codes import BBO, BUY, DEPTH, FORCE, FUNDING, MARK, SELL, SNAPSHOT, TRADE
 from matching.feed import I64
 from recorders.binance import venue_of
-from recorders.blocks import MessageBlock
+from recorders.blocks import MessageBlock, join
 from recorders.formats.assembly import ladder, messages
 from recorders.formats.chain import Chain
 from recorders.formats.reading import Rates, Rows, Sample, csv_batches, e8, lots_parser, sample_of, ticks_parser
@@ -103,10 +103,15 @@ class _File:
     kind: str
     key: Key
     first: int  # a number by which the files of a kind are put in order
+    begins_whole: bool  # a depth file that begins with a snapshot
 
     def rows(self) -> Iterator[Rows]:
         shape = "klines" if self.kind in KLINES else self.kind
         return csv_batches(self.path, NEEDED[shape], COLUMNS[shape])
+
+    def only_snapshots(self) -> bool:
+        """Whether a depth file has snapshots and nothing else."""
+        return self.begins_whole and all(set(rows.unique("update_type")[0]) == {"snap"} for rows in self.rows())
 
 
 def _open(path: Path, request: Request) -> _File:
@@ -135,7 +140,7 @@ def _open(path: Path, request: Request) -> _File:
         raise InputError("has no rows", source=str(path))
     folder = {"um": "binance_usdm", "cm": "binance_coinm"}
     venue = next((folder[part] for part in path.absolute().parts if part in folder), venue_of(symbol))
-    return _File(path, kind, (request.venue or venue, symbol), int(text))
+    return _File(path, kind, (request.venue or venue, symbol), int(text), cells.get("update_type") == "snap")
 
 
 _ORDER: Final = ("last_update_id", "update_id", "agg_trade_id", "id", "calc_time", "time", "open_time")
@@ -182,6 +187,10 @@ def _maker(run: Run, files: Sequence[_File], key: Key, part: str) -> Callable[[I
             yield from _marks(run, mine)
             return
         reader = _READERS[part](run, instrument)
+        if isinstance(reader, _Depth):
+            apart = [file for file in mine if file.only_snapshots()]
+            reader.ahead(rows for file in apart for rows in file.rows())
+            mine = [file for file in mine if file not in apart]
         for file in mine:
             for rows in file.rows():
                 yield from reader.take(rows)
@@ -302,15 +311,37 @@ class _Forced(_Reader):
         yield messages(FORCE, event, self.run.receipt(event), zero, levels)
 
 
+Updates = tuple[MessageBlock, I64, I64, I64]  # messages, their first and last ids, and the id before
+
+
 class _Depth(_Reader):
-    """The depth history: rows of one update are a message; snapshots and changes follow each other by their ids."""
+    """The depth history: rows of one update are a message. Snapshots stand in files of their own; each is put before
+    the first change that reaches beyond it, by the ids."""
 
     def __init__(self, run: Run, instrument: Instrument) -> None:
         super().__init__(run, instrument)
         self.chain = Chain()
         self.held: tuple[I64, ...] = ()
+        self.snapshots: list[Updates] = []
 
     def take(self, rows: Rows) -> Iterator[MessageBlock]:
+        for found in self._updates(rows):
+            yield self._joined(found)
+
+    def ahead(self, batches: Iterator[Rows]) -> None:
+        """Files of snapshots, which are read before those of changes."""
+        for block, *ids in (found for rows in (*batches, None) for found in self._updates(rows)):
+            for at in range(len(block)):
+                begin, end, before = (column[at : at + 1] for column in ids)
+                self.snapshots.append((block.cut(at, at + 1), begin, end, before))
+
+    def _updates(self, rows: Rows | None) -> Iterator[Updates]:
+        """The messages that are complete; None: no more rows come."""
+        if rows is None:
+            if self.held:
+                yield self._block(self.held, self._first(self.held))
+            self.held = ()
+            return
         rows.choice("symbol", {self.instrument.symbol: 1})
         new = (
             rows.times("timestamp"),
@@ -326,11 +357,32 @@ class _Depth(_Reader):
         if cut:
             yield self._block(tuple(column[:cut] for column in columns), first[:-1])
 
+    def _joined(self, found: Updates) -> MessageBlock:
+        """Changes, with the snapshots that lie among them."""
+        block, begin, end, before = found
+        reached = np.maximum.accumulate(end)
+        parts: list[Updates] = []
+        at = 0
+        while self.snapshots and int(self.snapshots[0][2][0]) < reached[-1]:
+            book, *ids = self.snapshots.pop(0)
+            place = max(at, int(reached.searchsorted(int(ids[1][0]), side="right")))
+            parts.append((block.cut(at, place), begin[at:place], end[at:place], before[at:place]))
+            book.ts_event = np.minimum(book.ts_event, block.ts_event[place])
+            book.ts_recv = book.ts_recv_raw = np.minimum(book.ts_recv, block.ts_recv[place])
+            parts.append((book, ids[0], ids[1], ids[2]))
+            at = place
+        parts.append((block.cut(at, len(block)), begin[at:], end[at:], before[at:]))
+        begin, end, before = (np.concatenate([part[k] for part in parts]) for k in (1, 2, 3))
+        return self.chain.take(join([part[0] for part in parts]), begin, end, before)
+
     def end(self) -> Iterator[MessageBlock]:
-        if self.held:
-            yield self._block(self.held, self._first(self.held))
+        for found in self._updates(None):
+            yield self._joined(found)
+        for block, *ids in self.snapshots:
+            yield self.chain.take(block, ids[0], ids[1], ids[2])
         self.run.unused("depth updates that no snapshot precedes, or that it contains", self.chain.early)
         self.run.unused("depth updates that were there before", self.chain.again)
+        self.run.unused("depth snapshots that came while the book was known", self.chain.redundant)
 
     @staticmethod
     def _first(columns: tuple[I64, ...]) -> I64:
@@ -339,14 +391,14 @@ class _Depth(_Reader):
             changed |= column[1:] != column[:-1]
         return np.flatnonzero(np.concatenate((np.ones(1, np.bool_), changed)))
 
-    def _block(self, columns: tuple[I64, ...], first: I64) -> MessageBlock:
+    def _block(self, columns: tuple[I64, ...], first: I64) -> Updates:
         event, whole, begin, end, before, side, ticks, lots = columns
         kind = np.where(whole[first] == 1, SNAPSHOT, DEPTH).astype(np.uint8)
         counts = np.diff(np.append(first, len(event)))
         levels = (side.astype(np.uint8), ticks.astype(np.int32), lots.astype(np.int32))
         when = event[first]
         block = messages(kind, when, self.run.receipt(when), end[first], levels, counts)
-        return self.chain.take(block, begin[first], end[first], before[first])
+        return block, begin[first], end[first], before[first]
 
 
 _READERS: Final[dict[str, type[_Reader]]] = {

@@ -18,13 +18,14 @@ from recorders.formats.assembly import gap_message, with_gaps
 class Chain:
     """Checks the messages of a book in their order. ``in_stream``: snapshots are messages of the stream itself, so what
     lies between a change and a snapshot that does not follow it was lost, and the book unknown until then; snapshots
-    that were asked for lose nothing. Counts: ``early`` changes that no snapshot precedes or that a snapshot contains,
-    ``again`` messages that repeat an update."""
+    that were asked for lose nothing, and are needed only where the next change does not follow the one before. Counts:
+    ``early`` changes that no snapshot precedes or that a snapshot contains, ``again`` messages that repeat an update,
+    ``redundant`` snapshots that were not needed."""
 
     def __init__(self, *, in_stream: bool = False) -> None:
         self._in_stream = in_stream
         self.valid = False
-        self.early = self.again = 0
+        self.early = self.again = self.redundant = 0
         self._last = -1
         self._exact = False
         self._at = (0, 0)  # venue and receive time of the last message used
@@ -36,6 +37,7 @@ class Chain:
         kinds, events, recvs = block.kind.tolist(), block.ts_event.tolist(), block.ts_recv.tolist()
         ids = zip(first.tolist(), last.tolist(), previous.tolist(), strict=True)
         kept = 0
+        changes = np.flatnonzero(block.kind != SNAPSHOT)
 
         def lost(at: int, before: int) -> None:
             span = max(0, events[at] - self._at[0])
@@ -47,6 +49,13 @@ class Chain:
                 good = not self.valid or end > self._last or end <= 1  # 1: the venue's numbers begin again
                 if good and self.valid and self._in_stream and (before > self._last or end < self._last):
                     lost(at, before)
+                elif good and self.valid and not self._in_stream and (more := changes[changes > at]).size:
+                    follows = int(previous[more[0]])
+                    if follows == self._last:
+                        self.redundant += 1
+                        continue
+                    if follows > self._last:
+                        lost(at, follows)
                 self.valid, self._exact = True, False
                 self.again += not good
             elif not self.valid:

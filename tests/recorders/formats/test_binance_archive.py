@@ -127,6 +127,43 @@ def test_microseconds_are_told_by_their_digits(tmp_path: Path) -> None:
     assert recording.first_ns == (DAY_US + 10) * 1000
 
 
+def test_snapshots_of_a_file_of_their_own_find_their_places_among_the_changes(tmp_path: Path) -> None:
+    def rows(*updates: tuple[int, int, int, str, str, str, str, int]) -> str:
+        return DEPTH_CSV.partition("\n")[0] + "\n" + "".join(
+            f"BTCUSDT,{MS + ms},{first},{last},{side},{what},{px},{qty},{before}\n"
+            for ms, first, last, side, what, px, qty, before in updates
+        )  # fmt: skip
+
+    snapshots = [  # to begin with; one that nobody needs, within a change; one that ends a gap, told late
+        (ms, at, at, side, "snap", px, "1", -1)
+        for ms, at, bid, ask in ((2, 101, "30000", "30001"), (5, 105, "30000", "30001"), (30, 125, "29000", "29001"))
+        for side, px in (("b", bid), ("a", ask))
+    ]
+    changes = [
+        (1, 99, 100, "b", "set", "29999", "9", 98),
+        (3, 101, 103, "b", "set", "29999", "2", 100),
+        (4, 104, 106, "a", "set", "30002", "3", 103),
+        (6, 107, 107, "a", "set", "30002", "4", 106),
+        (20, 121, 126, "a", "set", "29002", "5", 120),
+        (21, 127, 127, "b", "set", "28999", "6", 126),
+    ]
+    files = [put(tmp_path / "depth_snap.csv", rows(*snapshots)), put(tmp_path / "depth_update.csv", rows(*changes))]
+    report = load(tmp_path, *files)
+    (recording,) = report.recordings
+    assert report.unused == {
+        "depth snapshots that came while the book was known": 1,
+        "depth updates that no snapshot precedes, or that it contains": 1,
+    }
+    (gap,) = recording.gap_list
+    assert (gap["start_ns"], gap["first_lost_id"], gap["last_lost_id"]) == ((MS + 6) * 10**6, 108, 120)
+    feed = whole_feed(tmp_path / "lake")
+    assert feed.kind.tolist() == [SNAPSHOT, DEPTH, DEPTH, DEPTH, GAP, SNAPSHOT, DEPTH, DEPTH]
+    assert feed.ts_event.tolist() == [(MS + ms) * 10**6 for ms in (2, 3, 4, 6, 6, 20, 20, 21)]
+    books = [book for _, _, book in replay(feed)]
+    assert books[3] == ({300_000: 1000, 299_990: 2000}, {300_010: 1000, 300_020: 4000})
+    assert books[-1] == ({290_000: 1000, 289_990: 6000}, {290_010: 1000, 290_020: 5000})
+
+
 def test_the_depth_history_is_joined_by_its_ids(tmp_path: Path) -> None:
     report = load(tmp_path, put(tmp_path / "depth.csv", DEPTH_CSV))
     (recording,) = report.recordings
