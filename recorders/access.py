@@ -36,6 +36,7 @@ from recorders.spans import FOREVER, NEVER, Span
 from venues.errors import InputError
 from venues.instruments import Instrument
 from venues.rules import DAY_NS, date_of_ns
+from venues.units import instant_text
 
 if TYPE_CHECKING:
     from recorders.lake import Lake
@@ -60,7 +61,10 @@ class Market:
         self.from_ns = NEVER if from_ is None else instant_ns(from_, "from")
         self.to_ns = FOREVER if to is None else instant_ns(to, "to")
         if self.to_ns <= self.from_ns:
-            raise InputError(f"the slice ends at {self.to_ns}, before it begins", source="arguments", field="to")
+            raise InputError(
+                f"the slice ends at {instant_text(self.to_ns)}, before it begins, at {instant_text(self.from_ns)}",
+                source="arguments",
+            )
         self._paths = lake.feed(venue, symbol).paths
         self._form = book
         self._grid: Grid | None = None

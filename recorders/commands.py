@@ -99,13 +99,18 @@ def export(
 
     ``form``: parquet, csv, lines (``recorders.events``) or npz (``recorders.export_hft``); None: what the name of
     ``to`` ends in, else parquet. ``to`` is a file if its name ends as files of the form do (then there must be one
-    instrument), else a folder that gets a file an instrument, ``<venue>_<symbol>``.
+    instrument), else a folder that gets a file an instrument, ``<venue>_<symbol>``. A new folder's name has no ending.
     """
     from recorders.events import ENDINGS, FORMS, write_events
     from recorders.export_hft import write_npz
 
     target = Path(to)
     found = next((name for name in FORMS if target.name.endswith(ENDINGS[name])), None)
+    if form is None and found is None and target.suffix and not target.is_dir():
+        endings = ", ".join(ENDINGS[name] for name in FORMS)
+        raise InputError(
+            f"ends as no file that can be written ({endings}): rename it, or make the folder first", source=str(target)
+        )
     form = form or found or "parquet"
     if form not in FORMS:
         raise InputError(f"{form!r} is none of {', '.join(FORMS)}", source="data export", field="format")

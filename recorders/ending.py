@@ -174,10 +174,4 @@ class Ending:
         elif day.ids is not None and self._rules.counted:
             low, high = day.ids
             report.trades_missing = max(0, high - low + 1 - report.trades - report.offbook)
-        stale_from = None
-        for gap in report.gap_list:
-            end_ns = report.last_ns if gap["end_ns"] is None else gap["end_ns"]
-            gap["stale_ns"] = end_ns - gap["start_ns"]
-            if stale_from is None or gap["start_ns"] >= stale_from:
-                report.stale_ns += gap["stale_ns"]
-            stale_from = end_ns
+        report.close_gaps()

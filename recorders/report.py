@@ -10,7 +10,19 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
-from matching.codes import GAP_CHECKSUM, GAP_DISCONNECT, GAP_RECORDER, GAP_SEQUENCE, GAP_SESSION_END
+import numpy as np
+
+from matching.codes import (
+    GAP,
+    GAP_CHECKSUM,
+    GAP_DISCONNECT,
+    GAP_RECORDER,
+    GAP_SEQUENCE,
+    GAP_SESSION_END,
+    ORDER_BOOK,
+    SNAPSHOT,
+)
+from recorders.blocks import MessageBlock
 
 NAMED_MAX: Final = 200  # problems named one by one; beyond that they are counted
 GAP_NAMES: Final[Mapping[int, str]] = {
@@ -86,6 +98,49 @@ class RecordingReport:
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
+
+    def count_gaps(self, block: MessageBlock) -> None:
+        """List the gaps among messages that follow those of the calls before, and where whole books end them."""
+        for at in np.flatnonzero(np.isin(block.kind, (GAP, SNAPSHOT, ORDER_BOOK))).tolist():
+            ts_event = int(block.ts_event[at])
+            if block.kind[at] == GAP:
+                self._gap(ts_event, *block.aux[block.ref[at]].tolist())
+            else:
+                self._resync(ts_event)
+
+    def _gap(self, ts_event: int, kind: int, first: int, last: int, span: int) -> None:
+        self.gaps += 1
+        self.gap_list.append(
+            {
+                "kind": GAP_NAMES.get(kind, str(kind)),
+                "start_ns": ts_event,
+                "detected_ns": ts_event + span,
+                "end_ns": None,
+                "resynced": False,
+                "first_lost_id": first,
+                "last_lost_id": last,
+                "span_ns": span,
+            }
+        )
+
+    def _resync(self, ts_event: int) -> None:
+        waiting = 0
+        for gap in reversed(self.gap_list):
+            if gap["end_ns"] is not None:
+                break
+            gap["end_ns"], gap["resynced"] = ts_event, True
+            waiting += 1
+        self.resyncs += bool(waiting)
+
+    def close_gaps(self) -> None:
+        """At the end of the recording: how long the book was not known after each gap, and after all of them."""
+        stale_from = None
+        for gap in self.gap_list:
+            end_ns = self.last_ns if gap["end_ns"] is None else gap["end_ns"]
+            gap["stale_ns"] = end_ns - gap["start_ns"]
+            if stale_from is None or gap["start_ns"] >= stale_from:
+                self.stale_ns += gap["stale_ns"]
+            stale_from = end_ns
 
 
 @dataclass(slots=True)

@@ -31,6 +31,7 @@ from recorders.book import BookTrack
 from recorders.dayfile import BlockInfo, DayFile
 from recorders.hot import HotCache, Shape
 from venues.errors import InputError
+from venues.units import instant_text
 
 WINDOW_MESSAGES: Final = 1 << 18
 FOREVER: Final = (1 << 63) - 1
@@ -111,10 +112,10 @@ class LakeSource:
     def _range_text(self, held: tuple[int, int]) -> str:
         asked = []
         if self._from > -FOREVER:
-            asked.append(f"from {self._from}")
+            asked.append(f"from {instant_text(self._from)}")
         if self._to < FOREVER:
-            asked.append(f"to {self._to}")
-        return f"{' '.join(asked)} (it spans {held[0]} to {held[1]} ns)" if asked else "at all"
+            asked.append(f"to {instant_text(self._to)}")
+        return f"{' '.join(asked)} (it spans {instant_text(held[0])} to {instant_text(held[1])})" if asked else "at all"
 
     def _open(self, at: int) -> DayFile:
         if self._file_at != at or self._file is None:

@@ -36,7 +36,7 @@ from matching.feed import I32, I64, U8
 from recorders.blocks import AUX_WIDTH, MessageBlock, join
 from recorders.ending import Days, Ending, Rules
 from recorders.files import SourceFile
-from recorders.report import GAP_NAMES, ImportReport
+from recorders.report import ImportReport
 from recorders.spool import AGGREGATE, OWN_CLOCK, Spool
 from recorders.writer import FeedWriter
 from venues.instruments import Instrument
@@ -287,36 +287,8 @@ class Assembly:
         report.marks += int(counts[MARK] + counts[FUNDING])
         report.forced += int(counts[FORCE])
         report.diffs += int(counts[DEPTH])
-        for at in np.flatnonzero((block.kind == GAP) | (block.kind == SNAPSHOT)).tolist() if counts[GAP] else ():
-            if block.kind[at] == GAP:
-                self._gap(block, at)
-            else:
-                self._resync(int(block.ts_event[at]))
-        if counts[SNAPSHOT] and not counts[GAP]:
-            self._resync(int(block.ts_event[np.argmax(block.kind == SNAPSHOT)]))
+        report.count_gaps(block)
         report.snapshots += int(counts[SNAPSHOT])
-
-    def _gap(self, block: MessageBlock, at: int) -> None:
-        kind, first, last, span = block.aux[block.ref[at]].tolist()
-        self.report.gaps += 1
-        self.report.gap_list.append(
-            {
-                "kind": GAP_NAMES[kind],
-                "start_ns": int(block.ts_event[at]),
-                "detected_ns": int(block.ts_event[at]) + span,
-                "end_ns": None,
-                "resynced": False,
-                "first_lost_id": first,
-                "last_lost_id": last,
-                "span_ns": span,
-            }
-        )
-
-    def _resync(self, ts_event: int) -> None:
-        waiting = [gap for gap in self.report.gap_list if gap["end_ns"] is None]
-        for gap in waiting:
-            gap["end_ns"], gap["resynced"] = ts_event, True
-        self.report.resyncs += bool(waiting)
 
     # -- recordings out
 

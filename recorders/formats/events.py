@@ -22,7 +22,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from matching.codes import DEPTH, GAP, MARK, SNAPSHOT, TRADE
+from matching.codes import BBO, DEPTH, FORCE, FUNDING, MARK, OFFBOOK, SNAPSHOT, TRADE
 from matching.feed import I64
 from recorders.blocks import AUX_WIDTH, MessageBlock, has_aux
 from recorders.book import BookTrack
@@ -230,6 +230,12 @@ def _lines(path: Path) -> Iterator[tuple[int, pl.DataFrame]]:
 # -- importing
 
 
+_COUNTED: Final = (
+    ("trades", TRADE), ("offbook", OFFBOOK), ("snapshots", SNAPSHOT), ("diffs", DEPTH), ("quotes", BBO),
+    ("marks", MARK), ("marks", FUNDING), ("forced", FORCE),
+)  # fmt: skip
+
+
 @dataclass(slots=True)
 class _File:
     path: Path
@@ -327,6 +333,7 @@ class _Sessions:
         report.crossed, report.bbo_equal, report.bbo_different = counts.crossed, counts.bbo_equal, counts.bbo_different
         report.messages, report.rows, report.stale_at_end = writer.messages, writer.rows, not writer.track.valid
         report.clock_offset_ns = report.latency_least_ns
+        report.close_gaps()
         writer.end(report.as_dict(), None)
 
 
@@ -337,7 +344,8 @@ def _count(report: RecordingReport, block: MessageBlock) -> None:
     report.first_recv_ns = int(block.ts_recv.min()) if first else min(report.first_recv_ns, int(block.ts_recv.min()))
     report.last_recv_ns = max(report.last_recv_ns, int(block.ts_recv.max()))
     report.lines += len(block)
-    for name, kind in (("trades", TRADE), ("snapshots", SNAPSHOT), ("diffs", DEPTH), ("gaps", GAP), ("marks", MARK)):
+    report.count_gaps(block)
+    for name, kind in _COUNTED:
         setattr(report, name, getattr(report, name) + int((block.kind == kind).sum()))
 
 

@@ -354,6 +354,10 @@ def test_instants_are_read_to_the_nanosecond() -> None:
 def test_wrong_questions_are_refused(lake: Lake, market: Market) -> None:
     for wrong, words in (
         (lambda: lake.market("binance_usdm", "BTCUSDT", 10, 5), "before it begins"),
+        (
+            lambda: lake.market("binance_usdm", "BTCUSDT", "2023-04-05T00:00:01.5", "2023-04-05"),
+            "ends at 2023-04-05T00:00:00Z, before it begins, at 2023-04-05T00:00:01.500Z",
+        ),
         (lambda: lake.market("binance_usdm", "BTCUSDT", book="l4"), "is none of"),
         (lambda: market.table("trade"), "is no table"),
         (lambda: market.trades("prices"), "is none of"),

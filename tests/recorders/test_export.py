@@ -85,6 +85,13 @@ def test_a_recording_over_two_days_comes_back(captured: Market, tmp_path: Path, 
     lake = _again(captured, tmp_path, form)
     assert lake.ls()[0]["days"] == captured.lake.ls()[0]["days"] and lake.ls()[0]["gaps"] == 2
     assert _digest(lake.market("binance_usdm", "BTCUSDT")) == _digest(captured)
+    ours, theirs = commands.gaps(captured.lake.path), commands.gaps(lake.path)
+    same = ("kind", "start_ns", "end_ns", "first_lost_id", "last_lost_id", "span_ns", "resynced")
+    assert [[gap.get(k) for k in same] for gap in theirs["gaps"]] == [
+        [gap.get(k) for k in same] for gap in ours["gaps"]
+    ]
+    assert theirs["totals"] == ours["totals"] and theirs["totals"][0]["gaps"]["sequence"] == 2
+    assert all(entry["problems"] == [] for entry in lake.verify())
     first = sorted(tmp_path.glob("export*"))[0].read_bytes()
     commands.export(captured.lake.path, tmp_path / f"twice{ENDINGS[form]}", form)
     assert (tmp_path / f"twice{ENDINGS[form]}").read_bytes() == first
@@ -188,6 +195,7 @@ def test_what_is_wrong_in_a_file_is_named(captured: Market, tmp_path: Path) -> N
 def test_wrong_targets_are_refused(captured: Market, tmp_path: Path) -> None:
     for to, form, words in (
         ("x.parquet", "csv", "named as parquet"), ("folder", "arrow", "is none of"), ("folder", None, "has nothing"),
+        ("day.npy", None, "ends as no file"), ("day.csv", None, "ends as no file"),
     ):  # fmt: skip
         symbol = "ETHUSDT" if words == "has nothing" else None
         with pytest.raises(InputError, match=words):
