@@ -241,7 +241,7 @@ show(figure, "QQ plots of feed latency (quotes)")
 # %% [markdown]
 # ## A model by load, in a run
 #
-# One command makes it: `perpsim latency feed LAKE ... -o feed.parquet`, then `perpsim latency fit feed.parquet --by-load 4 -o
+# One command makes it: `perpsim latency feed --lake LAKE ... -o feed.parquet`, then `perpsim latency fit feed.parquet --by-load 4 -o
 # load.json`. Here the same from Python, for the first recording.
 
 # %%

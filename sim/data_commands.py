@@ -111,7 +111,7 @@ def data_formats(json_: Json = False) -> None:
 
 @data_app.command("export", epilog="docs/data.md has the columns of each format.")
 def data_export(
-    lake: Annotated[Path, typer.Argument(help="folder of the lake")],
+    lake: LakeOption,
     to: Annotated[Path, typer.Option("--to", help="file (one instrument), or folder for a file an instrument")],
     format_: Annotated[
         str | None, typer.Option("--format", help="parquet, csv, lines, or npz (hftbacktest)  [by the file's name]")

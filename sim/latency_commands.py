@@ -36,22 +36,21 @@ class Unit(StrEnum):
 
 @latency_app.command("feed")
 def feed(
-    lake: Annotated[Path, typer.Argument(help="folder of the lake", show_default=False)],
+    lake: Annotated[Path, typer.Option("--lake", help="folder of the lake")],
     venue: Annotated[str, typer.Option(help="rule card of the venue, e.g. binance_usdm")],
     symbol: Annotated[str, typer.Option(help="instrument, e.g. BTCUSDT")],
     out: OutOption,
-    from_: Annotated[str | None, typer.Option("--from", help="first instant, ISO or ns")] = None,
-    to: Annotated[str | None, typer.Option("--to", help="instant after the last")] = None,
+    from_: Annotated[str | None, typer.Option("--from", help="first instant of venue time, ISO 8601")] = None,
+    until: Annotated[str | None, typer.Option("--until", help="instant before which it ends")] = None,
     json_: Json = False,
 ) -> None:
     """Write the feed latency of every message, by stream, with the feed's load, as Parquet."""
     with errors():
+        from recorders.instants import instant_ns
         from sim.latency_tables import write_feed_table
-        from sim.units import instant_ns
 
-        found = write_feed_table(
-            lake, venue, symbol, out, instant_ns(from_) if from_ else None, instant_ns(to) if to else None
-        )
+        start, end = (None if at is None else instant_ns(at, name) for at, name in ((from_, "from"), (until, "until")))
+        found = write_feed_table(lake, venue, symbol, out, start, end)
         _finish(found, json_)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from textwrap import wrap
 from typing import Annotated, Any
 
 import typer
@@ -64,7 +65,7 @@ def raw_cat(
     ] = None,
     connection: Annotated[list[int] | None, typer.Option(help="only this connection (repeatable)")] = None,
     from_: Annotated[str | None, typer.Option("--from", help="first receive time, e.g. 2026-01-31T08:00Z")] = None,
-    to: Annotated[str | None, typer.Option("--to", help="receive time before which to end")] = None,
+    until: Annotated[str | None, typer.Option("--until", help="receive time before which to end")] = None,
     limit: Annotated[int | None, typer.Option(min=0, help="at most this many lines")] = None,
     json_: Json = False,
 ) -> None:
@@ -73,7 +74,7 @@ def raw_cat(
         from recorders.raw.report import cat
 
         found = cat(
-            raw, kinds=kind or (), connections=connection or (), start_ns=_instant(from_), end_ns=_instant(to),
+            raw, kinds=kind or (), connections=connection or (), start_ns=_instant(from_), end_ns=_instant(until),
             limit=limit
         )  # fmt: skip
         for item in found:
@@ -126,12 +127,17 @@ def _info(one: dict[str, Any]) -> Iterator[str]:
         rows = [
             (
                 str(c["connection"]), c["venue"], f"{c['records']:,}", f"{c['payload_bytes']:,}",
-                "up" if c["closed"] is None else c["closed"], c["url"], ", ".join(c["streams"]),
+                "up" if c["closed"] is None else c["closed"],
             )
             for c in one["connections"]
         ]  # fmt: skip
-        head = ("connection", "venue", "records", "bytes", "ended", "url", "streams")
-        yield from (f"  {line}" for line in table(head, rows))
+        head = ("connection", "venue", "records", "bytes", "ended")
+        shown = iter(table(head, rows))
+        yield f"  {next(shown)}"
+        for line, c in zip(shown, one["connections"], strict=True):
+            yield f"  {line}"
+            yield f"      {c['url']}"
+            yield from wrap(", ".join(c["streams"]), 100, initial_indent=" " * 6, subsequent_indent=" " * 6)
     rows_of_segments = [
         (
             str(s["segment"]), s["state"] + (f" at {s['torn_at']:,}" if s["torn_at"] is not None else ""),

@@ -214,10 +214,11 @@ def recognised(samples: Sequence[Sample]) -> Format:
     for sample in samples:
         mine = [one.name for one in FORMATS if one.recognises(sample)]
         if not mine:
-            looked = "; ".join(f"{one.name}: {one.looks}" for one in FORMATS)
+            if sample.path.is_file() and not sample.head:
+                raise InputError("is empty: there is nothing to import", source=str(sample.path))
             raise InputError(
-                f"is of no format known here. Looked for {looked}. (Name the format before the files to be told what "
-                "is missing.)",
+                f"is of no format known here: not one of {', '.join(names())}. perpsim data formats says how each is "
+                "recognised; name the format before the files to be told what is missing",
                 source=str(sample.path),
             )
         if len(mine) > 1:

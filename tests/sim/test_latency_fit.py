@@ -198,3 +198,9 @@ def test_fitting_a_table_from_the_command_line(tmp_path: Path) -> None:
         pl.DataFrame({"latency_ns": values}).write_parquet(tmp_path / "bare.parquet")
         wanted = {"stream": None, "leg": None, "value": "latency_ns", "unit": "ns"}
         fit_table(tmp_path / "bare.parquet", None, family="best", classes=2, **wanted)
+
+
+def test_a_range_that_is_none_is_refused_by_its_name(tmp_path: Path) -> None:
+    asked = ["latency", "feed", "--lake", str(tmp_path), "--venue", "binance_usdm", "--symbol", "BTCUSDT"]
+    done = CliRunner().invoke(app, [*asked, "--until", "tomorrow", "-o", str(tmp_path / "feed.parquet")])
+    assert done.exit_code == 2 and "field 'until': 'tomorrow' is no instant" in done.stderr

@@ -45,6 +45,7 @@ def test_info(recording: RawWriter) -> None:
     text = perpsim("info", recording.path).stdout
     for part in ("closed", "106 records", "btcusdt@trade", "reset by peer", "sealed", "-1.500 ms"):
         assert part in text
+    assert max(map(len, text.splitlines()[1:])) <= 106  # names of streams and URLs have lines of their own
 
 
 def test_verify_is_a_finding_when_something_is_lost(recording: RawWriter) -> None:
@@ -66,7 +67,7 @@ def test_cat(recording: RawWriter) -> None:
     assert lines[2]["payload"] == rows(1)[0][4].decode() and lines[102]["payload_base64"] == "/wA="
     some = perpsim(
         "cat", recording.path, "--kind", "frame_in", "--connection", 2, "--from", "2026-09-21T14:13:20.01Z",
-        "--to", "2026-09-21T14:13:20.02Z", "--json",
+        "--until", "2026-09-21T14:13:20.02Z", "--json",
     ).stdout.splitlines()  # fmt: skip
     assert [json.loads(line)["seq"] for line in some] == [n + 2 for n in range(10, 20) if 1 + n % 3 == 2]
     text = perpsim("cat", recording.path, "--limit", 3).stdout.splitlines()

@@ -26,8 +26,10 @@ def test_files_are_recognised(tmp_path: Path) -> None:
     assert recognised([sample_of(save(tmp_path / "feed", plain(ROWS)))]).name == "columns"
     trades = put(tmp_path / "t.csv", "\ufeff" + TRADES)
     assert recognised([sample_of(trades)]).name == "tardis"
-    with pytest.raises(InputError, match=r"no format known here. Looked for binance: .*; tardis: "):
+    with pytest.raises(InputError, match=r"no format known here: not one of binance, .*tardis.*perpsim data formats"):
         recognised([sample_of(trades), sample_of(put(tmp_path / "odd.txt", "hello"))])
+    with pytest.raises(InputError, match="is empty: there is nothing"):
+        recognised([sample_of(put(tmp_path / "empty.csv", ""))])
     with pytest.raises(InputError, match="several formats"):
         recognised([sample_of(trades), sample_of(captured)])
     with pytest.raises(InputError, match="cannot be read"):
