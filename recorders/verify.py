@@ -48,7 +48,7 @@ from matching.codes import (
 )
 from matching.feed import I64
 from recorders.blocks import MessageBlock, has_aux
-from recorders.book import BookTrack
+from recorders.book import BookCounts, BookTrack
 from recorders.dayfile import BLOCK_MESSAGES, BlockInfo, DayFile, digest_of
 from recorders.hot import HotCache, Shape
 from recorders.report import GAP_NAMES
@@ -119,6 +119,11 @@ class _Recording:
     gaps: list[tuple[str, int, int]] = field(default_factory=list)  # kind, start_ns, first lost id
     trade_ids: IdRuns = field(default_factory=IdRuns)
     mark: tuple[int, int] = (0, 0)  # time and price of the last one
+
+    @property
+    def complete(self) -> bool:
+        """Whether all of it was seen."""
+        return self.whole and self.last_ns == self.report.get("last_ns", self.last_ns)
 
 
 def verified(venue: str, symbol: str, paths: list[Path], cache: HotCache | None) -> Iterator[dict[str, Any]]:
@@ -224,13 +229,18 @@ class _Audit:
                 self._found("footers", f"its report of {recording.name} is another than that of the day before")
                 recording.report = report
             return
-        self._finish()
         fresh = not info.valid and not info.update_id and not info.quotes and info.mark is None
-        # A recording that began on an absent earlier day starts from its own checkpoint.
-        self._follow.restart()
-        self._follow.resume(file.checkpoint(info), info)
-        self._best = (-1, -1)
-        self._recording = _Recording(report["recording"], report, fresh)
+        continued = (
+            recording is not None and recording.complete and recording.name == report.get("continues") and not fresh
+        )
+        self._finish()
+        if continued:  # its book is the one that the day before left
+            self._follow.counts = BookCounts()
+        else:  # one that began on an absent earlier day starts from its own checkpoint
+            self._follow.restart()
+            self._follow.resume(file.checkpoint(info), info)
+            self._best = (-1, -1)
+        self._recording = _Recording(report["recording"], report, fresh or continued)
 
     def _finish(self) -> None:
         """A recording is over: its counts against its report."""
@@ -238,7 +248,7 @@ class _Audit:
         if recording is None:
             return
         report, counts = recording.report, self._follow.counts
-        if not recording.whole or recording.last_ns != report.get("last_ns", recording.last_ns):
+        if not recording.complete:
             why = f"{recording.name}: a day of it is absent or damaged, its totals are not compared with its report"
             self._entry["unproven"].append(why)
             return

@@ -12,9 +12,10 @@ import pytest
 
 from matching.codes import GAP, GAP_DISCONNECT, GAP_RECORDER, GAP_SEQUENCE, SNAPSHOT, TRADE
 from matching.feed import I64
+from recorders.book import BookTrack
 from recorders.building import build
 from recorders.captures import import_captures
-from recorders.dayfile import DayFile
+from recorders.dayfile import DayFile, DayWriter
 from recorders.lake import Lake
 from recorders.raw import (
     FRAME_IN,
@@ -349,6 +350,23 @@ def test_built_again_it_is_up_to_date_and_built_anew_the_same_bytes(tmp_path: Pa
     (lake / ".built").rename(tmp_path / "away")
     assert build([tmp_path / "raw"], lake)["written"] == [] and hashes(lake) == before
     verified(lake)
+
+
+def test_the_book_of_midnight_is_verified_against_the_day_before(tmp_path: Path) -> None:
+    recorded(tmp_path / "raw", _two_days().lines)
+    build([tmp_path / "raw"], tmp_path / "lake")
+    entries = Lake(tmp_path / "lake").verify()
+    assert [entry["findings"] + entry["unproven"] for entry in entries] == [[], []]
+    file = DayFile(Lake(tmp_path / "lake").feed("binance_usdm", "BTCUSDT").paths[1])
+    found = [(info, file.message_block(info), file.checkpoint(info)) for info in file.blocks]
+    writer = DayWriter(file.path)
+    for number, (info, block, (side, ticks, lots)) in enumerate(found):
+        track = BookTrack()
+        track.resume((side, ticks, lots + (number == 0)), info)
+        writer.write(block, info.recording, track)
+    writer.finish({key: value for key, value in file.about.items() if key != "format"}, file.clock())
+    _, second = Lake(tmp_path / "lake").verify()
+    assert (second["findings"][0]["check"], second["findings"][0]["block"]) == ("book", 0)
 
 
 def test_of_a_recording_that_grows_only_the_touched_days_are_rewritten(tmp_path: Path) -> None:
