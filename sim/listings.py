@@ -214,7 +214,7 @@ def _gaps(result: Result) -> Iterator[str]:
 
 def _lost(gap: Result) -> str:
     first, last = gap["first_lost_id"], gap["last_lost_id"]
-    if first is None or last is None or last < first:
+    if not first or last is None or last < first:  # 0: the feed has no ids
         return "-"
     return f"{last - first + 1:,} from {first}"
 

@@ -12,8 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from matching.codes import BBO, BUY, DEPTH, FORCE, GAP, MARK, SELL, SNAPSHOT, TRADE
+from recorders import commands
 from recorders.formats import reading, tardis
 from recorders.lake import Lake
+from sim.listings import lines
 from tests.recorders.captures import replay, whole_feed
 from tests.recorders.formats.samples import DAY_US, Edit, described, edits, ends_well, load, mangled, put
 from venues.errors import InputError
@@ -93,6 +95,8 @@ def test_a_day_of_all_kinds_is_one_recording(tmp_path: Path) -> None:
     )
     assert (recording.snapshots, recording.diffs, recording.gaps, recording.resyncs) == (2, 3, 1, 1)
     assert recording.gap_list[0]["kind"] == "disconnect" and recording.gap_list[0]["span_ns"] == 8_997_900_000
+    listed = next(line for line in lines("gaps", commands.gaps(tmp_path / "lake")) if "disconnect" in line)
+    assert listed.split()[-1] == "-", "a feed without ids has lost none that could be named"
     assert recording.clock_offset_ns == 3_000_000 and not recording.clock_corrected
     assert any("2 funding rates" in text or "1 funding rates" in text for text in recording.assumptions)
     assert report.unused == {
