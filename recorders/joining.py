@@ -309,6 +309,9 @@ class BookJoin:
         if self._feed.crossed:
             self._refuse(got, "has no place in a stream that is sent crossed")
             return
+        if not record.bid_ticks or not record.ask_ticks:  # a session asks again
+            self._refuse(got, "has an empty side")
+            return
         if self.valid:
             self._report.snapshots_redundant += 1
             if self._spare is None or record.last_id > self._spare.record.last_id:
@@ -406,6 +409,10 @@ class BookJoin:
             return
         if self.valid:
             self._refuse(got, "is newer than the last depth update, and another one had joined already")
+            return
+        event = got.record.ts_event_ns or got.record.ts_push_ns
+        if not self._feed.ids_rise and event < self._ts_event:  # where ids go back they do not tell which is newer
+            self._refuse(got, "is older than the last depth update, and none came that it could join")
             return
         self._seq += SEQ_STEP
         self._place(got, self._seq, max(self._ts_event, got.record.ts_event_ns))

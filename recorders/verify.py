@@ -305,11 +305,12 @@ class _Audit:
         assert recording is not None
         book = np.flatnonzero(np.isin(block.kind, (DEPTH, SNAPSHOT, GAP)))
         kind, ref = block.kind[book], block.ref[book]
-        follows = np.zeros(len(book), np.bool_)
-        follows[1:] = (kind[1:] == DEPTH) & (kind[:-1] != GAP)
+        turns = np.flatnonzero(kind != DEPTH)  # from a snapshot to the next gap the book is known
+        turn = turns.searchsorted(np.arange(len(book))) - 1
+        known = np.full(len(book), self._follow.valid)
+        known[turn >= 0] = kind[turns[turn[turn >= 0]]] == SNAPSHOT
+        follows = (kind == DEPTH) & known
         before = np.concatenate(([self._follow.update_id], ref[:-1]))
-        if len(book) and self._follow.valid:
-            follows[0] = kind[0] == DEPTH
         for k in np.flatnonzero(follows & (ref < before)).tolist():
             self._found("chain", f"update id {ref[k]} follows {before[k]} without a snapshot", number, int(book[k]))
         for j in book[kind == GAP].tolist():

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from matching.codes import GAP, GAP_DISCONNECT, GAP_RECORDER, GAP_SEQUENCE, SNAPSHOT, TRADE
+from matching.codes import DEPTH, GAP, GAP_DISCONNECT, GAP_RECORDER, GAP_SEQUENCE, SNAPSHOT, TRADE
 from matching.feed import I64
 from recorders.book import BookTrack
 from recorders.building import build
@@ -573,3 +573,16 @@ def test_of_two_recorders_that_ran_at_once_one_is_kept_and_all_else_is_built(tmp
     again = build([tmp_path / "raw"], tmp_path / "lake", jobs=2)
     assert [recording["up_to_date"] for recording in again["recordings"]] == [True, False, True]
     assert again["problem_counts"]["overlap"] == 1 and again["written"] == []
+
+
+def test_what_is_sent_again_while_the_book_is_unknown_breaks_no_chain(tmp_path: Path, market: Market) -> None:
+    first, rest = _cut(market, 100)
+    depth = [line for line in rest if line.message.get("data", {}).get("e") == "depthUpdate"]
+    recorder = Recorder(tmp_path / "raw", first[0].recv_ns - EARLIER_NS).opened(1).opened(99).lines(first)
+    for lines in (depth[:20], depth[5:]):
+        recorder.note(Gap(USDM, "BTCUSDT", "depth", "disconnect"))
+        recorder.lines(lines)
+    result = build([recorder.close()], tmp_path / "lake")
+    assert result["gaps"] == 1
+    assert (np.diff(whole_feed(tmp_path / "lake").ref[whole_feed(tmp_path / "lake").kind == DEPTH]) < 0).any()
+    verified(tmp_path / "lake")

@@ -6,7 +6,9 @@ import random
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -336,3 +338,33 @@ def test_an_uncrossed_book_never_crosses_and_says_what_it_did(messages: list[lis
         assert {(s, t): q for s, t, q in zip(sides, ticks_, lots_, strict=True)} == {
             (side, ticks): lots for side in (BUY, SELL) for ticks, lots in told[side].items()
         }
+
+
+# -- snapshots that were asked for and must not be used
+
+
+def _asked(snapshot: DepthSnapshot, **changes: Any) -> DepthSnapshot:
+    return msgspec.structs.replace(snapshot, in_stream=False, **changes)
+
+
+@pytest.mark.parametrize("side", [{"bid_ticks": [], "bid_lots": []}, {"ask_ticks": [], "ask_lots": []}])
+def test_an_answer_without_one_of_its_sides_is_no_book(side: dict[str, list[int]]) -> None:
+    """A cut off answer; the recorder's session refuses it too, and asks again."""
+    venue = Venue(RISING)
+    first, whole, second = venue.diff(), venue.snapshot(), venue.diff()
+    block, report, problems = kept(RISING, first, _asked(whole, **side), second)
+    assert books(block) == [] and problems.counts == {"snapshot_refused": 1} and report.snapshots == 0
+    block, _, _ = kept(RISING, first, _asked(whole, **side), second, _asked(whole), venue.diff())
+    assert [book == venue.truth[at] for at, book in books(block)] == [True] * len(books(block)) and books(block)
+
+
+def test_an_answer_from_before_the_ids_went_back_is_no_book_at_the_end() -> None:
+    """Its id is above all that follow, so that it waits; but it is older than they are."""
+    feed = market_feed("okx")
+    venue = Venue(feed)
+    first, old = venue.diff(), venue.snapshot()
+    diffs = [venue.diff(reset=True), *(venue.diff() for _ in range(5))]
+    block, report, problems = kept(feed, first, GAP_SEQUENCE, _asked(old, last_id=old.last_id + 1), *diffs)
+    assert books(block) == [] and report.snapshots_refused == problems.counts["snapshot_refused"] == 1
+    block, _, _ = kept(feed, *diffs, _asked(venue.snapshot(), last_id=venue.last_id + 1))
+    assert [book == venue.truth[venue.now_ns] for _, book in books(block)] == [True]
