@@ -259,6 +259,8 @@ class BookJoin:
         self._problems.add(got.file, got.line, "gap", f"{why}; the book is stale until a snapshot")
 
     def _forget(self) -> None:
+        if self._own_clock:  # without venue times, ids that count afresh on the next connection say nothing new or old
+            self._seen = Seen()
         self.valid = False
         self.last_id = None
         self._stale.clear()

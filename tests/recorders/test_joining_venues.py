@@ -368,3 +368,17 @@ def test_an_answer_from_before_the_ids_went_back_is_no_book_at_the_end() -> None
     assert books(block) == [] and report.snapshots_refused == problems.counts["snapshot_refused"] == 1
     block, _, _ = kept(feed, *diffs, _asked(venue.snapshot(), last_id=venue.last_id + 1))
     assert [book == venue.truth[venue.now_ns] for _, book in books(block)] == [True]
+
+
+def test_the_same_change_under_the_same_number_of_another_connection_is_no_repeat() -> None:
+    """dYdX counts the messages of each connection from 0 and says no times."""
+
+    def change(number: int) -> DepthDiff:
+        return DepthDiff("X", 0, 0, number, number, number - 1, [], [], [1003], [0])
+
+    book = DepthSnapshot("X", 0, 0, 1, [999], [5], [1001, 1003], [5, 5], in_stream=True)
+    feed = market_feed("dydx")
+    block, report, _ = kept(feed, book, change(2), change(3), GAP_DISCONNECT, book, change(2), change(3), change(4))
+    assert (gap_kinds(block), report.duplicates, report.diffs) == ([GAP_DISCONNECT], 0, 5)
+    _, report, _ = kept(feed, book, change(2), change(3), change(2), change(4))
+    assert (report.gaps, report.duplicates) == (0, 1)
