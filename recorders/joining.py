@@ -122,6 +122,7 @@ class BookJoin:
         self._feed = feed
         self._keeper = BookKeeper(feed.crossed) if not feed.ids_rise else None
         self._seen = Seen()
+        self._passed = Seen()  # ids at which the book stood
         self._has_diffs = False  # the book comes in diffs that chain, not in snapshots alone
         self.last_id: int | None = None
         self.valid = False
@@ -159,7 +160,14 @@ class BookJoin:
 
     def _repeats(self, diff: DepthDiff) -> bool:
         assert self.last_id is not None
-        return diff.last_id <= self.last_id if self._feed.ids_rise else _key(diff) in self._seen
+        if self._feed.ids_rise:
+            return diff.last_id <= self.last_id
+        return _key(diff) in self._seen or self._stands_still_in_the_past(diff)
+
+    def _stands_still_in_the_past(self, diff: DepthDiff) -> bool:
+        """A message that says only "still at this id" and was overtaken by the change that follows that id."""
+        idle = diff.last_id == diff.previous_id != self.last_id and not (diff.bid_ticks or diff.ask_ticks)
+        return idle and diff.last_id in self._passed
 
     def _time(self, got: Received) -> tuple[int, int]:
         """A message's place in venue time, and when it was made as the spool wants it."""
@@ -175,8 +183,13 @@ class BookJoin:
     def diff(self, got: Received) -> None:
         """Take in a diff; its ``silence_ns`` is the longest time since the diff before it in which nothing was
         received."""
+        self._count_checksum(got.record.intact)
         self._offer(got)
         self._settle(HELD_MAX)
+
+    def _count_checksum(self, intact: bool | None) -> None:
+        self._report.checksums_right += intact is True
+        self._report.checksums_wrong += intact is False
 
     def _settle(self, allowed: int) -> None:
         """Let held diffs go that follow now; beyond ``allowed`` of them, what lies before the first counts as lost."""
@@ -193,7 +206,7 @@ class BookJoin:
         if self.last_id is not None and self._repeats(diff):
             self._report.duplicates += 1
             self._problems.add(got.file, got.line, "duplicate", f"depth update {diff.last_id} was seen before; dropped")
-        elif not diff.intact:
+        elif diff.intact is False:
             self._seen.repeats(_key(diff))
             self.interrupted(GAP_CHECKSUM, got, f"the checksum of depth update {diff.last_id} does not match")
         elif self.last_id is None or diff.previous_id == self.last_id:
@@ -272,6 +285,7 @@ class BookJoin:
         self._resumed(got)
         if not self._feed.ids_rise:
             self._seen.repeats(_key(diff))
+            self._passed.repeats(diff.previous_id)
         ts_event, made = self._time(got)
         rows = _rows(diff)
         kind = DEPTH
@@ -305,6 +319,7 @@ class BookJoin:
     def snapshot(self, got: Received) -> None:
         """Take in a snapshot of the book."""
         record: DepthSnapshot = got.record
+        self._count_checksum(record.intact)
         if record.in_stream:
             self._replace(got)
             return
@@ -339,7 +354,7 @@ class BookJoin:
         if event and event < self._ts_venue:
             self._refuse(got, f"is {(self._ts_venue - event) / 1e9:.3f} s older than the book at hand")
             return
-        if not record.intact:
+        if record.intact is False:
             self._refuse(got, "does not match its checksum")
             self.interrupted(GAP_CHECKSUM, got, f"the checksum of depth snapshot {record.last_id} does not match")
             return

@@ -60,6 +60,8 @@ class RecordingReport:
     snapshots_refused: int = 0  # older than the diffs at hand, or replaced by another before it could join
     diffs: int = 0
     diffs_before_snapshot: int = 0  # dropped, as the venue's joining rule says
+    checksums_right: int = 0  # messages whose checksum of the venue's agreed with the book
+    checksums_wrong: int = 0
     uncrossed: int = 0  # levels taken out or made smaller because the venue sends its book crossed
     gaps: int = 0
     resyncs: int = 0

@@ -19,8 +19,8 @@ is bounded. Checked, with what each can prove:
     marks       no jump by more than a tenth within a minute, none more than a tenth from the book
     cache       entries of the hot cache equal the blocks that they stand for
 
-Checksums of the venue (OKX) are checked by its codec on the way in; a wrong one is a GAP of its own kind, counted in
-the report and here. What could not be proven is named in ``unproven``: a recording's totals, if a day of it is absent.
+Checksums of the venue (OKX) are checked by its codec on the way in: the report counts those that agreed, and a wrong one
+is a GAP of its own kind, counted in the report and here. What could not be proven is named in ``unproven``: a recording's totals, if a day of it is absent.
 """
 
 from __future__ import annotations
@@ -61,6 +61,7 @@ NAMED_MAX: Final = 20  # findings of one check in one file that are named; more 
 RUNS_MAX: Final = 1 << 20
 MINUTE_NS: Final = 60_000_000_000
 TENTH: Final = 10  # a part of the price that nothing plausible is away
+_CHECKED: Final = ("bbo_equal", "bbo_different", "checksums_right", "checksums_wrong", "gaps", "prints_outside")
 _CACHED: Final = (
     "ts_event",
     "ts_recv",
@@ -161,7 +162,7 @@ class _Audit:
             "problems": [],
             "findings": [],
             "unproven": [],
-            "checked": {"bbo_equal": 0, "bbo_different": 0, "checksums_wrong": 0, "gaps": 0, "prints_outside": 0},
+            "checked": dict.fromkeys(_CHECKED, 0),
         }
         self._counts = Counter()
         try:
@@ -234,6 +235,7 @@ class _Audit:
             recording is not None and recording.complete and recording.name == report.get("continues") and not fresh
         )
         self._finish()
+        self._entry["checked"]["checksums_right"] += report.get("checksums_right", 0)
         if continued:  # its book is the one that the day before left
             self._follow.counts = BookCounts()
         else:  # one that began on an absent earlier day starts from its own checkpoint

@@ -16,7 +16,7 @@ import msgspec
 
 class DepthDiff(msgspec.Struct, frozen=True, gc=False):
     """A change of the book: absolute quantities, 0 deletes. ``previous_id`` is the ``last_id`` of the one before it.
-    ``intact`` is False when the venue's checksum says that our book after this change is not the venue's."""
+    ``intact`` says whether the venue's checksum agrees with our book after this change; None: it sent none."""
 
     symbol: str
     ts_event_ns: int
@@ -28,7 +28,7 @@ class DepthDiff(msgspec.Struct, frozen=True, gc=False):
     bid_lots: list[int]
     ask_ticks: list[int]
     ask_lots: list[int]
-    intact: bool = True
+    intact: bool | None = None
 
 
 class DepthSnapshot(msgspec.Struct, frozen=True, gc=False):
@@ -45,7 +45,7 @@ class DepthSnapshot(msgspec.Struct, frozen=True, gc=False):
     ask_ticks: list[int]
     ask_lots: list[int]
     in_stream: bool = False
-    intact: bool = True
+    intact: bool | None = None
 
 
 class Trade(msgspec.Struct, frozen=True, gc=False):

@@ -428,9 +428,9 @@ def plain_decode(raw: bytes, instrument: Instrument) -> list[Any]:
     times = [message["T"] * MS, message["E"] * MS]
     kind = message.get("e")
     if kind is None:
-        return [*times, message["lastUpdateId"], *side(message["bids"]), *side(message["asks"]), False, True]
+        return [*times, message["lastUpdateId"], *side(message["bids"]), *side(message["asks"]), False, None]
     if kind == "depthUpdate":
-        return [*times, message["U"], message["u"], message["pu"], *side(message["b"]), *side(message["a"]), True]
+        return [*times, message["U"], message["u"], message["pu"], *side(message["b"]), *side(message["a"]), None]
     if kind == "trade":
         aggressor, market = int(message["m"]), message["X"] == "MARKET"
         return [*times, message["t"], aggressor, ticks(message["p"]), lots(message["q"]), message["X"], market]

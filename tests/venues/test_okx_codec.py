@@ -240,7 +240,7 @@ def test_the_documented_strings(bids: Any, asks: Any, checksum: int) -> None:
     record: Any = connection.decode(encoded(book("snapshot", rows(*bids), rows(*asks), checksum=checksum)))
     assert record.intact
     record = connection.decode(encoded(book("snapshot", rows(*bids), rows(*asks), checksum=checksum + 1)))
-    assert not record.intact
+    assert record.intact is False
     assert connection.checksums == Checksums(right=1, wrong=1)
 
 
@@ -277,7 +277,7 @@ def test_a_lost_update_is_found_by_the_checksum_and_mended_by_a_snapshot() -> No
     asks["84661"] = "5"  # never received
     asks["84662"] = "4"
     update = book("update", [], rows(("84662", "4")), checksum=plain_checksum(bids, asks))
-    assert not getattr(connection.decode(encoded(update)), "intact")  # noqa: B009
+    assert getattr(connection.decode(encoded(update)), "intact") is False  # noqa: B009
     assert getattr(connection.decode(encoded(snapshot)), "intact")  # noqa: B009
 
 
@@ -292,12 +292,12 @@ def test_without_checksums_no_strings_are_kept() -> None:
 def test_a_book_without_end_is_not_kept() -> None:
     connection = codec()
     levels = rows(*((f"{n}", "1") for n in range(1, 2_001)))
-    assert not getattr(connection.decode(encoded(book("snapshot", levels, [], checksum=5))), "intact")  # noqa: B009
+    assert getattr(connection.decode(encoded(book("snapshot", levels, [], checksum=5))), "intact") is False  # noqa: B009
     for start in (2_001, 4_001):
         more = rows(*((f"{n}", "1") for n in range(start, start + 2_000)))
-        assert not getattr(connection.decode(encoded(book("update", more, [], checksum=5))), "intact")  # noqa: B009
+        assert getattr(connection.decode(encoded(book("update", more, [], checksum=5))), "intact") is False  # noqa: B009
     assert not connection._books["BTC-USDT-SWAP"].bids.texts
-    assert getattr(connection.decode(encoded(book("update", more, [], checksum=5))), "intact")  # noqa: B009
+    assert getattr(connection.decode(encoded(book("update", more, [], checksum=5))), "intact") is None  # noqa: B009
     assert connection.checksums == Checksums(wrong=3, absent=1)
 
 

@@ -320,8 +320,8 @@ class OkxCodec(WireCodec):
     def _proved(
         self, book: _Book, data: _BookData, bid_ticks: list[int], bid_lots: list[int], ask_ticks: list[int],
         ask_lots: list[int],
-    ) -> bool:  # fmt: skip
-        """Keep the strings, and whether they have the venue's checksum (also true where it sends none)."""
+    ) -> bool | None:  # fmt: skip
+        """Keep the strings, and whether they have the venue's checksum; None where it sends none."""
         if book.kept:
             book.bids.change(data.bids, [-ticks for ticks in bid_ticks], bid_lots)
             book.asks.change(data.asks, ask_ticks, ask_lots)
@@ -331,7 +331,7 @@ class OkxCodec(WireCodec):
                 return False
         if not book.kept or not data.checksum:
             self.checksums.absent += 1
-            return True
+            return None
         if book.crc() == data.checksum:
             self.checksums.right += 1
             return True

@@ -197,7 +197,10 @@ def test_recorded_captures_import_and_verify(
 @pytestmark_recorded
 def test_every_book_message_of_okx_was_proved_by_its_checksum(tmp_path: Path) -> None:
     """290 book messages; a wrong checksum would be a gap."""
-    commands.import_(None, sorted(SAMPLES.glob("OKX.*")), tmp_path / "lake")
+    reports = commands.import_(None, sorted(SAMPLES.glob("OKX.*")), tmp_path / "lake")["recordings"]
+    assert sum(report["checksums_right"] for report in reports) == 290
+    checked = [file["checked"] for file in commands.verify(tmp_path / "lake")["files"]]
+    assert sum(one["checksums_right"] for one in checked) == 290
     feeds = [whole_feed(tmp_path / "lake", "okx", name) for name in ("BTC-USD-220527", "BTC-USDT", "UNI-USD-SWAP")]
     assert sum(int(np.isin(feed.kind, (DEPTH, SNAPSHOT)).sum()) for feed in feeds) == 290
     assert not any((feed.kind == GAP).any() for feed in feeds)
@@ -209,6 +212,7 @@ def test_every_book_message_of_okx_was_proved_by_its_checksum(tmp_path: Path) ->
     result = commands.import_(None, [SAMPLES / "OKX.0", broken], tmp_path / "broken")
     (report,) = [report for report in result["recordings"] if report["gaps"]]
     assert [gap["kind"] for gap in report["gap_list"]] == ["checksum"] and report["stale_at_end"]
+    assert report["checksums_wrong"] > 0
 
 
 @pytestmark_recorded
