@@ -3,7 +3,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-PYTEST_ARGS ?= -q
+PYTEST_ARGS ?= -q -n auto --dist loadfile
 KERNELS := $(wildcard matching/*.py matching/*.pxd sim/*.pxd sim/*.py sim/bench/*.pxd) setup.py
 
 .PHONY: demo test lint types check notebooks bench clean help

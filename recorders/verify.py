@@ -19,8 +19,9 @@ is bounded. Checked, with what each can prove:
     marks       no jump by more than a tenth within a minute, none more than a tenth from the book
     cache       entries of the hot cache equal the blocks that they stand for
 
-Checksums of the venue (OKX) are checked by its codec on the way in: the report counts those that agreed, and a wrong one
-is a GAP of its own kind, counted in the report and here. What could not be proven is named in ``unproven``: a recording's totals, if a day of it is absent.
+Checksums of the venue (OKX) are checked by its codec on the way in: the report counts those that agreed, and a wrong
+one is a GAP of its own kind, counted in the report and here. What could not be proven is named in ``unproven``: a
+recording's totals, if a day of it is absent.
 """
 
 from __future__ import annotations

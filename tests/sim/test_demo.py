@@ -126,10 +126,10 @@ def test_next_commands_name_what_is_there(story: str, tmp_path: Path) -> None:
 
 def test_example_run_files_are_valid() -> None:
     names = sorted(path.name for path in EXAMPLES.glob("*.toml"))
-    assert names == ["binance_2023.toml", "coinm.toml", "demo.toml", "two_venues.toml"]
+    assert names == ["binance_2023.toml", "coinm.toml", "demo.toml", "record.toml", "two_venues.toml"]
     for name in names:
         config, _ = load_config(EXAMPLES / name)
-        assert config.strategy is not None and config.instrument
+        assert config.instrument and (config.record if name == "record.toml" else config.strategy) is not None
     assert (EXAMPLES / "demo.toml").read_text() == demo_toml("maker", 7, "docs/examples/demo.toml")
     assert tomllib.loads(demo_toml("carry", 1, "x"))["seed"] == 1
 
