@@ -161,7 +161,7 @@ def test_data_commands(folder: Path) -> None:
     none, head, coverage = perpsim("data", "gaps", *lake).stdout.splitlines()
     assert none == "no gaps" and "covered" in head and "BTCUSDT" in coverage
     assert as_json(perpsim("data", "info", *lake, "--json"))["feeds"][0]["instrument"]["tick_size"] in ("0.1", "0.10")
-    assert "drift" in perpsim("data", "info", *lake).stdout
+    assert "clock offset" in perpsim("data", "info", *lake).stdout
     assert as_json(perpsim("data", "verify", *lake, "--json"))["ok"] is True
     again = folder / "lake-again"
     report = as_json(perpsim("data", "import", "binance", folder / "recording.gz", "--lake", again, "--json"))
