@@ -302,12 +302,22 @@ class BookJoin:
         self.last_id = diff.last_id
         if self.valid:
             return
+        if diff.last_id < diff.previous_id:
+            self._count_afresh()
+            return
         kept = rows if self._keeper is not None else None
         self._stale.append(_StaleDiff(self._seq, diff.first_id, diff.last_id, diff.previous_id, self._ts_event, kept))
         waiting = self._waiting
         if waiting is not None and diff.last_id >= waiting.record.last_id:
             self._waiting = None
             self._join(waiting, len(self._stale) - 1)
+
+    def _count_afresh(self) -> None:
+        """Ids went back while the book was unknown: answers and diffs from before say nothing of those that follow."""
+        self._stale.clear()
+        if self._waiting is not None:
+            self._refuse(self._waiting, "is from before the ids went back")
+            self._waiting = None
 
     def _count_uncrossed(self) -> None:
         if self._keeper is not None and self._keeper.uncrossed:

@@ -383,3 +383,19 @@ def test_the_same_change_under_the_same_number_of_another_connection_is_no_repea
     assert (gap_kinds(block), report.duplicates, report.diffs) == ([GAP_DISCONNECT], 0, 5)
     _, report, _ = kept(feed, book, change(2), change(3), change(2), change(4))
     assert (report.gaps, report.duplicates) == (0, 1)
+
+
+def test_ids_that_go_back_before_an_answer_joins_are_no_part_of_the_book() -> None:
+    """A naive reader compares ids: no diff of the book goes back without a snapshot."""
+    feed = market_feed("okx")
+    venue = Venue(feed)
+    diffs = [venue.diff()]
+    before = venue.snapshot()
+    diffs += [venue.diff(), venue.diff(reset=True), venue.diff()]
+    after = venue.snapshot()
+    diffs += [venue.diff(), venue.diff()]
+    block, _, _ = kept(feed, *diffs[:4], _asked(before), *diffs[4:])
+    assert books(block) == []
+    block, _, _ = kept(feed, *diffs[:4], _asked(before), _asked(after), *diffs[4:])
+    ids = block.ref[np.isin(block.kind, (DEPTH, SNAPSHOT))].tolist()
+    assert ids == sorted(ids) and books(block)[-1][1] == venue.truth[venue.now_ns]
