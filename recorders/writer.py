@@ -66,7 +66,7 @@ def code_version() -> dict[str, str]:
         version = "not installed"
     digest = hashlib.sha256()
     here = Path(__file__).resolve().parent
-    for path in sorted([*here.glob("*.py"), *(here.parent / "venues").rglob("*.py")]):
+    for path in sorted([*here.rglob("*.py"), *(here.parent / "venues").rglob("*.py")]):
         digest.update(path.relative_to(here.parent).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
     return {"version": version, "sources_sha256": digest.hexdigest()}
 

@@ -26,17 +26,14 @@ def table(head: Sequence[str], rows: Rows) -> Iterator[str]:
         yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
 
 
-def _time(ns: Any) -> str:
-    return instant_text(int(ns)) if ns is not None else "-"
-
-
 def _import(result: Result) -> Iterator[str]:
-    head = ("venue", "symbol", "first", "last", "messages", "gaps", "crossed", "bbo equal", "different", "clock offset")
+    head = ("venue", "symbol", "from", "span", "messages", "gaps", "crossed", "quotes =/not", "clock offset")
     rows = [
         (
-            str(one["venue"]), str(one["instrument"]), _time(one["first_ns"]), _time(one["last_ns"]),
-            f"{one['messages']:,}", str(one["gaps"]), str(one["crossed"]), str(one["bbo_equal"]),
-            str(one["bbo_different"]),
+            str(one["venue"]), str(one["instrument"]), _second(one["first_ns"]),
+            _span(one["last_ns"] - one["first_ns"]),
+            f"{one['messages']:,}", str(one["gaps"]), str(one["crossed"]),
+            f"{one['bbo_equal']:,} / {one['bbo_different']:,}",
             f"{one['clock_offset_ns'] / 1e6:.3f} ms" + (" corrected" if one.get("clock_corrected") else ""),
         )
         for one in result["recordings"]
