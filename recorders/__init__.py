@@ -1,6 +1,6 @@
 """What is kept: importers of recordings, the normalised lake, tables of marks, funding rates and margin brackets.
 
-    import_binance(files, lake)      captured lines -> lake; one report a recording and instrument
+    import_captures(files, lake)     captured lines of any venue -> lake; a report of recordings and instruments
     import_columns(folder, lake, i)  plain event columns -> lake
     Lake(path).source(...)           a feed in windows, from any instant, for the kernels
     Lake(path).market(...)           a slice for research: frames, books, bars, own fills
@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from recorders.access import Market
-    from recorders.binance import import_binance
+    from recorders.captures import import_captures
     from recorders.columns import import_columns
     from recorders.lake import Lake
     from recorders.report import RecordingReport
     from recorders.tables import load_brackets, load_funding_table, load_mark_table
 
 _HOMES: Final = {
-    "import_binance": "recorders.binance",
+    "import_captures": "recorders.captures",
     "import_columns": "recorders.columns",
     "Lake": "recorders.lake",
     "Market": "recorders.access",
@@ -45,7 +45,7 @@ __all__ = [
     "Lake",
     "Market",
     "RecordingReport",
-    "import_binance",
+    "import_captures",
     "import_columns",
     "load_brackets",
     "load_funding_table",

@@ -74,7 +74,10 @@ def venue_of_frame(raw: bytes) -> str:
 
 def book_asked_for(url: str) -> str:
     """The symbol whose book a REST request asks for; "" if it asks for something else."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # no URL at all
+        return ""
     if not _BOOK_PATHS.search(parts.path):
         return ""
     asked = parse_qs(parts.query)

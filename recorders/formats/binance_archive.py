@@ -20,8 +20,8 @@ import numpy as np
 
 from matching.codes import BBO, BUY, DEPTH, FORCE, FUNDING, MARK, SELL, SNAPSHOT, TRADE
 from matching.feed import I64
-from recorders.binance import venue_of
 from recorders.blocks import MessageBlock, join
+from recorders.captures import venue_of
 from recorders.formats.assembly import ladder, messages
 from recorders.formats.chain import Chain
 from recorders.formats.reading import Rates, Rows, Sample, csv_batches, e8, lots_parser, sample_of, ticks_parser

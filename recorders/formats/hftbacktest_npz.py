@@ -24,8 +24,8 @@ from typing import IO, Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from matching.codes import BUY, DEPTH, SELL, SNAPSHOT, TRADE
-from recorders.blocks import MessageBlock
+from matching.codes import BUY, DEPTH, GAP, GAP_SEQUENCE, SELL, SNAPSHOT, TRADE
+from recorders.blocks import AUX_WIDTH, MessageBlock
 from recorders.formats.assembly import messages
 from recorders.formats.reading import FIRST_NS, Sample, reading
 from recorders.formats.request import Request
@@ -207,10 +207,16 @@ class _Reader:
         kept = np.concatenate((np.zeros(1, np.int64), np.cumsum(~clear)))
         ids = rows["ival"][ends - 1].astype(np.int64)
         made = kind[code[starts]]
+        counts = kept[ends] - kept[starts]
+        unknown = (made == SNAPSHOT) & (counts == 0)  # cleared, and nothing put in its place
+        made[unknown] = GAP
         ref = np.where((ids != 0) | (made == TRADE), ids, event[starts])
+        ref[unknown] = np.arange(int(unknown.sum()))
+        aux = np.zeros((int(unknown.sum()), AUX_WIDTH), np.int64)
+        aux[:, 0] = GAP_SEQUENCE
         side = np.where(sell, SELL, BUY).astype(np.uint8)[~clear]
         levels = (side, ticks[~clear].astype(np.int32), lots[~clear].astype(np.int32))
-        return messages(made, event[starts], recv[starts], ref, levels, kept[ends] - kept[starts])
+        return messages(made, event[starts], recv[starts], ref, levels, counts, aux)
 
     @staticmethod
     def _steps(piece: _Piece, field: str, step: float, clear: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:

@@ -66,8 +66,11 @@ def cat(
 ) -> Iterator[dict[str, Any]]:
     """The records of the recordings in ``folder``, in the order they were written, and damage where it lies.
 
-    ``payload`` is text; what is no UTF-8 is ``payload_base64``. Raises ``InputError`` for a kind that there is not.
+    ``payload`` is text; what is no UTF-8 is ``payload_base64``. Raises ``InputError`` for a kind that there is not, and
+    for a range that ends before it begins.
     """
+    if start_ns is not None and end_ns is not None and end_ns <= start_ns:
+        raise InputError("is not after the start: there is nothing between them", source="raw cat", field="until")
     numbers = {name: number for number, name in KINDS.items()}
     for name in kinds:
         if name not in numbers:

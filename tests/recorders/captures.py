@@ -9,13 +9,16 @@ from __future__ import annotations
 import gzip
 import json
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from matching.codes import BUY, DEPTH, GAP, SELL, SNAPSHOT
 from matching.feed import FeedWindow, join_windows
+from recorders.captures import import_captures
 from recorders.lake import Lake
+from recorders.report import RecordingReport
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 START_MS = 1_700_000_000_000
@@ -255,3 +258,8 @@ def replay(feed: FeedWindow, order: list[int] | None = None) -> list[tuple[int, 
                     book[side].pop(ticks, None)
             found.append((j, int(feed.ref[j]), (dict(book[0]), dict(book[1]))))
     return found
+
+
+def import_lines(files: Sequence[str | Path], lake: str | Path, **options: Any) -> list[RecordingReport]:
+    """Import captured lines; one report a recording and instrument."""
+    return import_captures(files, lake, **options).recordings

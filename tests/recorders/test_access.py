@@ -20,11 +20,10 @@ from matching.feed import FeedWindow
 from matching.reference_book import Book, message_of
 from recorders import writer as writer_module
 from recorders.access import Market
-from recorders.binance import import_binance
 from recorders.instants import instant_ns, instants_ns
 from recorders.lake import Lake
 from tests.recorders import captures
-from tests.recorders.captures import MS, SHARED, whole_feed, write
+from tests.recorders.captures import MS, SHARED, import_lines, whole_feed, write
 from tests.recorders.feeds import T0, feed_lake, random_recording
 from venues.errors import InputError
 
@@ -56,7 +55,7 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Lake:
     """Two recordings with nothing between them, the first across midnight."""
     folder = tmp_path_factory.mktemp("lake")
     for seed, now_ms in ((11, START_MS), (12, START_MS + 60_000)):
-        import_binance([write(folder / f"capture{seed}", _recording(seed, now_ms, 300).lines)], folder / "lake")
+        import_lines([write(folder / f"capture{seed}", _recording(seed, now_ms, 300).lines)], folder / "lake")
     return Lake(folder / "lake")
 
 
@@ -377,7 +376,7 @@ def test_wrong_questions_are_refused(lake: Lake, market: Market) -> None:
 def test_the_books_of_the_recording_equal_its_best_quotes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(writer_module, "BLOCK_MESSAGES", 1 << 13)
     monkeypatch.setattr(writer_module, "BLOCK_ROWS", 1 << 20)
-    import_binance(USDM, tmp_path / "lake")
+    import_lines(USDM, tmp_path / "lake")
     market = Lake(tmp_path / "lake").market("binance_usdm", "BTCUSDT")
     quotes = market.quotes()
     for quoted in (True, False):

@@ -14,7 +14,7 @@ from matching.codes import DEPTH, GAP, GAP_DISCONNECT, GAP_RECORDER, GAP_SEQUENC
 from matching.feed import I64
 from recorders.book import BookTrack
 from recorders.building import build
-from recorders.captures import import_captures
+from recorders.captures import book_asked_for, import_captures
 from recorders.dayfile import DayFile, DayWriter
 from recorders.lake import Lake
 from recorders.raw import (
@@ -415,6 +415,11 @@ def test_two_recordings_of_a_day_are_built_in_any_order(tmp_path: Path) -> None:
 
 
 # -- whose reply, what was asked for
+
+
+def test_what_is_no_url_asks_for_no_book() -> None:
+    assert book_asked_for("https://[bad/fapi/v1/depth?symbol=BTCUSDT") == ""
+    assert book_asked_for("https://fapi.binance.com/fapi/v1/depth?symbol=BTCUSDT&limit=1000") == "BTCUSDT"
 
 
 def test_a_reply_goes_to_the_book_that_was_asked_for(tmp_path: Path) -> None:

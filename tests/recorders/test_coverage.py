@@ -15,15 +15,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recorders import commands
+from recorders import compact as compact_module
 from recorders import writer as writer_module
-from recorders.binance import import_binance
 from recorders.compact import content_digest
 from recorders.coverage import Spans, length, merged, shared, without
 from recorders.dayfile import DayFile
-from recorders.files import partial_path, writing
+from recorders.files import PARTIAL, partial_path, writing
 from recorders.lake import Lake
 from sim.listings import lines
-from tests.recorders.captures import Market, whole_feed, write
+from tests.recorders.captures import Market, import_lines, whole_feed, write
 from venues.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -41,7 +41,7 @@ def make(folder: Path, monkeypatch: pytest.MonkeyPatch, block: int = 40) -> Path
                 joined = market.lines[market.diffs()[149]]
                 data = joined.message["data"]
                 market.add_snapshot(data["u"], data["T"], joined.recv_ns + 1)
-            import_binance([write(folder / symbol, market.lines)], folder / "lake")
+            import_lines([write(folder / symbol, market.lines)], folder / "lake")
     return folder / "lake"
 
 
@@ -88,7 +88,7 @@ def test_a_book_that_is_not_known_yet_is_not_covered(tmp_path: Path) -> None:
     market = Market(seed=4).run(60)
     place = next(k for k, line in enumerate(market.lines) if "lastUpdateId" in line.message)
     never = [line for k, line in enumerate(market.lines) if k != place]
-    import_binance([write(tmp_path / "x", never)], tmp_path / "never")
+    import_lines([write(tmp_path / "x", never)], tmp_path / "never")
     (row,) = commands.gaps(tmp_path / "never")["totals"]
     assert (row["known_ns"], row["coverage"], row["missing_ns"]) == (0, 0.0, row["span_ns"])
     (file,) = commands.info(tmp_path / "never")["feeds"][0]["files"]
@@ -98,7 +98,7 @@ def test_a_book_that_is_not_known_yet_is_not_covered(tmp_path: Path) -> None:
     data = joined.message["data"]
     market.lines = never
     market.add_snapshot(data["u"], data["T"], joined.recv_ns + 1)
-    import_binance([write(tmp_path / "y", market.lines)], tmp_path / "late")
+    import_lines([write(tmp_path / "y", market.lines)], tmp_path / "late")
     (row,) = commands.gaps(tmp_path / "late")["totals"]
     first = whole_feed(tmp_path / "late")
     begins = int(first.ts_event[np.flatnonzero(first.kind == 4)[0]])
@@ -109,7 +109,7 @@ def test_a_book_that_is_not_known_yet_is_not_covered(tmp_path: Path) -> None:
 def test_best_quotes_alone_have_no_book_to_miss(tmp_path: Path) -> None:
     market = Market(seed=4).run(60)
     lines = [line for line in market.lines if line.message.get("data", {}).get("e") == "bookTicker"]
-    import_binance([write(tmp_path / "x", lines)], tmp_path / "lake")
+    import_lines([write(tmp_path / "x", lines)], tmp_path / "lake")
     (row,) = commands.gaps(tmp_path / "lake")["totals"]
     assert row["coverage"] == 1.0
 
@@ -120,7 +120,7 @@ def test_the_end_of_a_session_is_missing_time(tmp_path: Path) -> None:
     market.now_ms += 100_000
     market.previous_id = market.update_id = market.update_id + 50_000
     market.run(60)
-    import_binance([write(tmp_path / "x", market.lines)], tmp_path / "lake")
+    import_lines([write(tmp_path / "x", market.lines)], tmp_path / "lake")
     found = commands.gaps(tmp_path / "lake")
     assert [gap["kind"] for gap in found["gaps"]] == ["session_end"]
     (row,) = found["totals"]
@@ -147,7 +147,7 @@ def test_info_tells_streams_days_sizes_and_clocks(tmp_path: Path, monkeypatch: p
     (clock,) = btc["clock"]
     assert clock["least_ns"] >= 1_000_000 and not clock["corrected"] and clock["drift_ppm"] is None
     slow = Market(seed=3, offset_ns=-50_000_000).run(100)
-    import_binance([write(tmp_path / "slow", slow.lines)], tmp_path / "slow-lake")
+    import_lines([write(tmp_path / "slow", slow.lines)], tmp_path / "slow-lake")
     (clock,) = commands.info(tmp_path / "slow-lake")["feeds"][0]["clock"]
     assert clock["corrected"] and -50e6 < clock["least_ns"] < -40e6 and abs(clock["drift_ppm"]) <= 20
 
@@ -232,6 +232,18 @@ def test_blocks_are_filled_up_to_their_limit(tmp_path: Path, monkeypatch: pytest
     assert len(blocks) > 2 and all(block.count <= 130 and block.rows <= 250 for block in blocks)
     assert content(lake) == before
     assert {file["state"] for file in commands.compact(lake, *FEED)["files"]} == {"as it was"}
+
+
+def test_a_compaction_that_would_lose_a_message_is_not_published(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lake = make(tmp_path, monkeypatch)
+    before = whole(lake)
+    full = compact_module._full_blocks
+    monkeypatch.setattr(compact_module, "_full_blocks", lambda blocks: (b.cut(0, len(b) - 1) for b in full(blocks)))
+    with pytest.raises(InputError, match="would not hold the same after compaction; it is left as it is"):
+        commands.compact(lake)
+    assert whole(lake) == before and not list(lake.rglob(f".*{PARTIAL}"))
 
 
 def test_a_part_of_the_lake_is_compacted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

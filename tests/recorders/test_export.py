@@ -18,14 +18,13 @@ from matching.codes import BUY, ORDER_ADD, ORDER_BOOK, ORDER_FILL, ORDER_GONE, S
 from recorders import commands
 from recorders import writer as writer_module
 from recorders.access import Market
-from recorders.binance import import_binance
 from recorders.blocks import join
 from recorders.dayfile import digest_of
 from recorders.events import COLUMNS, ENDINGS, event_frames, header
 from recorders.export_hft import EXCH_EVENT, LOCAL_EVENT, hft_events, merged_order, write_npz
 from recorders.lake import Lake
 from tests.recorders import captures
-from tests.recorders.captures import MS, write
+from tests.recorders.captures import MS, import_lines, write
 from tests.recorders.feeds import T0, feed_lake, random_recording
 from tests.recorders.test_access import _recording
 from tests.tools.compare_hftbacktest import compare
@@ -76,7 +75,7 @@ def captured(tmp_path_factory: pytest.TempPathFactory) -> Market:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(writer_module, "BLOCK_MESSAGES", 100)
         for seed, now_ms in ((11, START_MS), (12, START_MS + 60_000)):
-            import_binance([write(folder / f"capture{seed}", _recording(seed, now_ms, 300).lines)], folder / "lake")
+            import_lines([write(folder / f"capture{seed}", _recording(seed, now_ms, 300).lines)], folder / "lake")
     return Lake(folder / "lake").market("binance_usdm", "BTCUSDT")
 
 
@@ -101,8 +100,8 @@ def test_recordings_that_continue_each_other_stay_one_chain(tmp_path: Path) -> N
     made = captures.Market(seed=3, now_ms=START_MS, jitter_ns=0).run(300)
     lines, half = made.lines, made.diffs()[81] + 1
     half += "markPriceUpdate" in str(lines[half].message)  # of the same instant
-    import_binance([write(tmp_path / "one", lines[:half])], tmp_path / "lake")
-    import_binance([write(tmp_path / "two", lines[half:])], tmp_path / "lake")
+    import_lines([write(tmp_path / "one", lines[:half])], tmp_path / "lake")
+    import_lines([write(tmp_path / "two", lines[half:])], tmp_path / "lake")
     market = Lake(tmp_path / "lake").market("binance_usdm", "BTCUSDT")
     assert [one["continues"] != "" for one in header(market)["sessions"]] == [False, True]
     lake = _again(market, tmp_path, "parquet")

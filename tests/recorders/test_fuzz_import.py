@@ -10,7 +10,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recorders.binance import import_binance_report
+from recorders.captures import import_captures
 from recorders.lake import Lake
 from tests.recorders.captures import Market, write
 
@@ -44,7 +44,7 @@ def test_any_bytes_end_in_a_report(edits: list[tuple[int, int, bytes]], zipped: 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "capture"
         path.write_bytes(content)
-        report = import_binance_report([path], Path(folder) / "lake")
+        report = import_captures([path], Path(folder) / "lake")
         kinds = {
             "malformed",
             "damaged",
@@ -101,7 +101,7 @@ def test_any_values_end_in_a_report(changes: list[tuple[int, int, object]], same
             data[list(data)[key % len(data)]] = value
     with tempfile.TemporaryDirectory() as folder:
         path = write(Path(folder) / "capture", market.lines)
-        report = import_binance_report([path], Path(folder) / "lake")
+        report = import_captures([path], Path(folder) / "lake")
         if report.recordings:
             assert wrong_files(Path(folder) / "lake") == []
         taken = sum(r.lines for r in report.recordings) + sum(report.unused.values())

@@ -11,9 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from matching.codes import GAP
-from recorders.binance import import_binance
 from recorders.lake import Lake
-from tests.recorders.captures import MS, Line, Market, replay, whole_feed, write
+from tests.recorders.captures import MS, Line, Market, import_lines, replay, whole_feed, write
 
 
 def _lossy(market: Market, lost: set[int], repeated: set[int], swapped: set[int]) -> list[Line]:
@@ -57,7 +56,7 @@ def test_a_valid_book_is_the_venues_book(
         data = diffs[place].message["data"]
         market.add_snapshot(data["u"], data["T"], max(lines[0].recv_ns, diffs[place].recv_ns + later_ms * MS + 1))
     with tempfile.TemporaryDirectory() as folder:
-        (report,) = import_binance([write(Path(folder) / "capture", market.lines)], Path(folder) / "lake")
+        (report,) = import_lines([write(Path(folder) / "capture", market.lines)], Path(folder) / "lake")
         feed = whole_feed(Path(folder) / "lake")
         assert Lake(Path(folder) / "lake").verify()[0]["problems"] == []
     for order in (None, np.argsort(feed.ts_recv, kind="stable").tolist()):

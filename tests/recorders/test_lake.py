@@ -18,11 +18,10 @@ from hypothesis import strategies as st
 from matching.codes import BBO, GAP, MARK, SNAPSHOT
 from matching.feed import FeedWindow, stable_local_order
 from recorders import writer as writer_module
-from recorders.binance import import_binance
 from recorders.dayfile import DayFile
 from recorders.files import partial_path, publish, writing
 from recorders.lake import Lake
-from tests.recorders.captures import MS, START_MS, Market, replay, whole_feed, write
+from tests.recorders.captures import MS, START_MS, Market, import_lines, replay, whole_feed, write
 from venues.errors import InputError
 
 COLUMNS = ("ts_event", "ts_recv", "kind", "row_start", "side", "px_ticks", "qty_lots")
@@ -52,7 +51,7 @@ def market() -> Market:
 @pytest.fixture(scope="module")
 def lake(market: Market, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("lake")
-    import_binance([write(folder / "capture.gz", market.lines)], folder / "lake")
+    import_lines([write(folder / "capture.gz", market.lines)], folder / "lake")
     return folder / "lake"
 
 
@@ -186,12 +185,12 @@ def test_a_foreign_parquet_file_is_refused(tmp_path: Path) -> None:
 
 def test_what_a_killed_writer_left_is_ignored_and_removed(lake: Path, market: Market, tmp_path: Path) -> None:
     capture = write(tmp_path / "capture", market.lines)
-    import_binance([capture], tmp_path / "lake")
+    import_lines([capture], tmp_path / "lake")
     path = Lake(tmp_path / "lake").feed("binance_usdm", "BTCUSDT").paths[0]
     left = partial_path(path)
     left.write_bytes(b"half a file")
     assert Lake(tmp_path / "lake").ls()[0]["days"] == ["2023-11-14", "2023-11-15"]
-    import_binance([capture], tmp_path / "lake")
+    import_lines([capture], tmp_path / "lake")
     assert not left.exists() and Lake(tmp_path / "lake").verify()[0]["problems"] == []
 
 
@@ -221,14 +220,14 @@ def test_a_failed_import_leaves_the_lake_as_it_was(
 
     monkeypatch.setattr("recorders.dayfile.DayWriter.finish", fail)
     with pytest.raises(OSError, match="disk full"):
-        import_binance([capture], tmp_path / "lake")
+        import_lines([capture], tmp_path / "lake")
     assert [p for p in (tmp_path / "lake").rglob("*") if p.is_file() and p.name != ".lock"] == []
 
 
 KILLED_IMPORT = """
 import os, sys
 from recorders import dayfile, files
-from recorders.binance import import_binance
+from recorders.captures import import_captures
 capture, lake, place, survive = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])
 done = 0
 def counted(original):
@@ -241,7 +240,7 @@ def counted(original):
     return call
 target = {"publish": dayfile, "sync_folder": files, "partial_path": dayfile}[place]
 setattr(target, place, counted(getattr(target, place)))
-import_binance([capture], lake)
+import_captures([capture], lake)
 """
 
 
@@ -262,7 +261,7 @@ def test_a_kill_leaves_whole_files_or_none(
         assert [entry["problems"] for entry in Lake(tmp_path / "lake").verify()] == [[]] * len(
             Lake(tmp_path / "lake").ls()[0]["days"]
         )
-    import_binance([capture], tmp_path / "lake")
+    import_lines([capture], tmp_path / "lake")
     assert list((tmp_path / "lake").rglob("*.partial")) == list((tmp_path / "lake").glob(".spool-*")) == []
     one, two = whole_feed(lake), whole_feed(tmp_path / "lake")
     assert all(np.array_equal(getattr(one, name), getattr(two, name)) for name in COLUMNS)
@@ -300,7 +299,7 @@ def test_a_wrong_checkpoint_is_found(lake: Path, tmp_path: Path, monkeypatch: py
     market = Market(seed=3).run(150)
     monkeypatch.setattr("recorders.book.DepthBook.columns", lambda self: _shifted(self))
     with tempfile.TemporaryDirectory() as folder:
-        import_binance([write(Path(folder) / "x", market.lines)], tmp_path / "lake")
+        import_lines([write(Path(folder) / "x", market.lines)], tmp_path / "lake")
     monkeypatch.undo()
     problems = Lake(tmp_path / "lake").verify()[0]["problems"]
     assert problems and all("checkpoint" in problem for problem in problems)

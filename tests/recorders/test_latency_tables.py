@@ -14,10 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recorders import writer as writer_module
-from recorders.binance import import_binance
 from recorders.lake import Lake
 from recorders.latency import LOAD_STEP_NS, STREAMS, LoadCount, feed_latencies, load_steps, order_latencies
-from tests.recorders.captures import Market, whole_feed, write
+from tests.recorders.captures import Market, import_lines, whole_feed, write
 from venues.errors import InputError
 
 
@@ -27,7 +26,7 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(writer_module, "BLOCK_MESSAGES", 50)  # many blocks, so that load is carried over their edges
         market = Market(seed=5, now_ms=1_700_006_396_000, offset_ns=-50_000_000).run(400)
-        import_binance([write(folder / "capture.gz", market.lines)], folder / "lake")
+        import_lines([write(folder / "capture.gz", market.lines)], folder / "lake")
     return folder / "lake"
 
 

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from matching.codes import BUY, DEPTH, GAP, MARK, OFFBOOK, SELL, SNAPSHOT
-from recorders.binance import import_binance, import_binance_report
+from recorders.captures import import_captures
 from recorders.lake import Lake
 from recorders.report import ImportReport
-from tests.recorders.captures import SHARED, whole_feed
+from tests.recorders.captures import SHARED, import_lines, whole_feed
 
 EXAMPLES = SHARED / "hftbacktest" / "examples"
 USDM = [
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.skipif(not EXAMPLES.is_dir(), reason=f"the recordings a
 
 @pytest.fixture(scope="module")
 def imported(tmp_path_factory: pytest.TempPathFactory) -> ImportReport:
-    return import_binance_report([*USDM, *COINM], tmp_path_factory.mktemp("real") / "lake")
+    return import_captures([*USDM, *COINM], tmp_path_factory.mktemp("real") / "lake")
 
 
 def test_six_files_are_three_recordings_without_a_gap(imported: ImportReport) -> None:
@@ -107,7 +107,7 @@ def _write(folder: Path, lines: list[bytes], name: str = "copy") -> Path:
 
 def test_one_diff_removed(tmp_path: Path, lines: list[bytes]) -> None:
     place = _diffs(lines)[2000]
-    (report,) = import_binance([_write(tmp_path, lines[:place] + lines[place + 1 :])], tmp_path / "lake")
+    (report,) = import_lines([_write(tmp_path, lines[:place] + lines[place + 1 :])], tmp_path / "lake")
     assert (report.gaps, report.resyncs, report.stale_at_end, report.crossed) == (1, 0, True, 0)
     assert 0 < report.gap_list[0]["span_ns"] < 1_000_000_000 < report.stale_ns
 
@@ -139,7 +139,7 @@ def test_one_diff_removed_and_a_snapshot_after_it(tmp_path: Path, lines: list[by
     made = b"%d %s\n" % (stamp, json.dumps(rest).encode())
     at, lost = diffs[2009] + 1, diffs[2000]
     copy = lines[:lost] + lines[lost + 1 : at] + [made] + lines[at:]
-    (report,) = import_binance([_write(tmp_path, copy)], tmp_path / "lake")
+    (report,) = import_lines([_write(tmp_path, copy)], tmp_path / "lake")
     assert (report.gaps, report.resyncs, report.stale_at_end, report.bbo_different, report.crossed) == (
         1,
         1,
@@ -154,7 +154,7 @@ def test_two_lines_swapped(tmp_path: Path, lines: list[bytes]) -> None:
     place = _diffs(lines)[3000]
     copy = list(lines)
     copy[place], copy[place + 1] = copy[place + 1], copy[place]
-    report = import_binance_report([_write(tmp_path, copy)], tmp_path / "lake")
+    report = import_captures([_write(tmp_path, copy)], tmp_path / "lake")
     (recording,) = report.recordings
     assert (recording.gaps, recording.reordered) == (0, 2)
     assert [p.line for p in report.problems.named] == [place + 2, place + 1]
@@ -164,7 +164,7 @@ def test_a_line_cut_in_half(tmp_path: Path, lines: list[bytes]) -> None:
     place = next(k for k, line in enumerate(lines) if b"@trade" in line and k > 5000)
     copy = list(lines)
     copy[place] = copy[place][:80] + b"\n"
-    report = import_binance_report([_write(tmp_path, copy)], tmp_path / "lake")
+    report = import_captures([_write(tmp_path, copy)], tmp_path / "lake")
     assert (report.recordings[0].malformed, report.recordings[0].gaps) == (1, 0)
     assert str(report.problems.named[0]) == f"copy:{place + 1}: Input data was truncated"
 

@@ -14,13 +14,12 @@ from hypothesis import strategies as st
 from matching.codes import BBO, DEPTH, GAP, MARK, SNAPSHOT, TRADE
 from recorders import commands
 from recorders import writer as writer_module
-from recorders.binance import import_binance
 from recorders.blocks import MessageBlock
 from recorders.dayfile import DayFile, DayWriter
 from recorders.hot import Shape
 from recorders.lake import Lake
 from recorders.verify import IdRuns
-from tests.recorders.captures import Market, write
+from tests.recorders.captures import Market, import_lines, write
 
 FEED = ("binance_usdm", "BTCUSDT")
 Change = Callable[[int, MessageBlock], None]
@@ -34,7 +33,7 @@ def imported(folder: Path, monkeypatch: pytest.MonkeyPatch, **more: Any) -> Path
     market.lines.pop(lost)
     data = market.lines[market.diffs()[150]].message["data"]
     market.add_snapshot(data["u"], data["T"], market.lines[market.diffs()[150]].recv_ns + 1)
-    import_binance([write(folder / "capture", market.lines)], folder / "lake")
+    import_lines([write(folder / "capture", market.lines)], folder / "lake")
     return folder / "lake"
 
 

@@ -11,12 +11,11 @@ import pytest
 
 from matching.codes import BUY, GTX, IOC, NO_PRICE, SELL
 from recorders.access import Market
-from recorders.binance import import_binance
 from recorders.lake import Lake
 from sim.backtest import Result, backtest
 from sim.strategy import Strategy
 from tests.recorders import captures
-from tests.recorders.captures import MS, write
+from tests.recorders.captures import MS, import_lines, write
 from venues.errors import InputError
 
 HORIZONS = ("0ms", "100ms", "1s", "10s", "60s")
@@ -44,7 +43,7 @@ class Mixed(Strategy):
 def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Market, Result]:
     folder = tmp_path_factory.mktemp("fills")
     feed = captures.Market(seed=4).run(700)
-    import_binance([write(folder / "capture", feed.lines)], folder / "lake")
+    import_lines([write(folder / "capture", feed.lines)], folder / "lake")
     config: dict[str, Any] = {
         "name": "fills",
         "feed": {"lake": str(folder / "lake")},

@@ -85,6 +85,7 @@ def test_cat(recording: RawWriter) -> None:
         (("verify", "."), "holds no raw recording"),
         (("cat", "RAW", "--kind", "rumour"), "there is no kind 'rumour'"),
         (("cat", "RAW", "--from", "yesterday"), "is not an instant"),
+        (("cat", "RAW", "--from", "2026-09-22", "--until", "2026-09-21"), "is not after the start"),
     ],
 )
 def test_what_cannot_be_done_is_one_line(

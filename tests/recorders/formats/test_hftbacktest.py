@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from matching.codes import BUY, DEPTH, SELL, SNAPSHOT, TRADE
+from matching.codes import BUY, DEPTH, GAP, SELL, SNAPSHOT, TRADE
 from recorders import commands
 from recorders.formats import hftbacktest_npz as npz
 from recorders.formats.hftbacktest_npz import EVENT, EXCH, IS_BUY, IS_SELL, LOCAL
@@ -57,11 +57,11 @@ def test_rows_become_messages(tmp_path: Path) -> None:
     (recording,) = report.recordings
     assert report.unused == {"best quote rows": 1} and not recording.clock_corrected
     feed = whole_feed(tmp_path / "lake")
-    assert feed.kind.tolist() == [SNAPSHOT, TRADE, TRADE, DEPTH, DEPTH, SNAPSHOT]
+    assert feed.kind.tolist() == [SNAPSHOT, TRADE, TRADE, DEPTH, DEPTH, GAP]  # a clear alone: nobody knows the book
     assert (feed.ts_recv - T0).tolist() == [20, 40, 40, 90, 90, 110]  # a client sees a book's changes in their order
     books = [book for _, _, book in replay(feed)]
     assert books[0] == ({300_001: 1500, 300_000: 300}, {300_002: 1})
-    assert books[2] == ({300_001: 1500, 300_000: 300}, {300_004: 7000}) and books[3] == ({}, {})
+    assert books[2] == ({300_001: 1500, 300_000: 300}, {300_004: 7000}) and len(books) == 3
     assert feed.side[3:5].tolist() == [BUY, BUY] and feed.side[5] == SELL
 
 
@@ -133,6 +133,22 @@ def test_what_our_export_writes_comes_back(tmp_path: Path) -> None:
     rows = np.repeat(np.isin(first.kind, (DEPTH, SNAPSHOT, TRADE)), np.diff(first.row_start))
     for name in ("side", "px_ticks", "qty_lots"):
         assert np.array_equal(getattr(first, name)[rows], getattr(again, name)), name
+
+
+def test_a_gap_that_was_exported_as_a_clear_comes_back_as_a_gap(tmp_path: Path) -> None:
+    market = Market(seed=4).run(300)
+    market.lines.pop(market.diffs()[100])
+    later = market.lines[market.diffs()[150]]
+    market.add_snapshot(later.message["data"]["u"], later.message["data"]["T"], later.recv_ns + 1)
+    commands.import_("binance", [write(tmp_path / "capture", market.lines)], tmp_path / "first")
+    commands.export(tmp_path / "first", tmp_path / "day.npz")
+    load(tmp_path, tmp_path / "day.npz", **USDM)
+    first, again = whole_feed(tmp_path / "first"), whole_feed(tmp_path / "lake")
+    assert (first.kind == GAP).sum() == 1
+    assert first.ts_event[first.kind == GAP].tolist() == again.ts_event[again.kind == GAP].tolist()
+    stale = [commands.gaps(tmp_path / name)["gaps"][0]["stale_ns"] for name in ("first", "lake")]
+    assert stale[0] == stale[1] > 0
+    assert commands.verify(tmp_path / "lake")["ok"]
 
 
 @pytest.mark.filterwarnings("ignore:Reading `.npy`")
