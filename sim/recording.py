@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from recorders.live.recorder import Recorder, Settings
-from recorders.live.transport import AiohttpWire
 from recorders.raw import RawWriter
 from recorders.writer import instrument_fields
 from sim.assembly import instrument_of
@@ -28,6 +27,7 @@ from venues.instruments import Instrument
 from venues.ports import SystemClock, SystemEntropy
 from venues.session_parts import Wanted
 from venues.sessions import MarketSession, market_session
+from venues.transport import AiohttpWire
 
 SWITCH_SECONDS: Final = 0.0005  # how long the writing thread may keep the interpreter while a frame waits for its stamp
 GC_ALLOCATIONS: Final = 20_000  # frames are tuples of bytes and numbers: nothing that needs collecting early

@@ -34,7 +34,8 @@ class OrderRequest(msgspec.Struct, frozen=True, kw_only=True):
 
     ``trigger`` makes it conditional. ``expires_ns`` is its good-till instant (0: none). ``stp`` is a self-trade
     prevention of its own (STP_*; None: the account's or the venue's). ``leg`` is FLAG_LONG_LEG or FLAG_SHORT_LEG in
-    hedge mode. ``close_position``: ``lots`` is 0, the venue sizes it when it executes.
+    hedge mode. ``close_position``: ``lots`` is 0, the venue sizes it when it executes. ``client_id``: a name of the
+    sender's own (None: whoever sends it makes one).
     """
 
     account: int
@@ -51,6 +52,7 @@ class OrderRequest(msgspec.Struct, frozen=True, kw_only=True):
     stp: int | None = None
     leg: int = 0
     close_position: bool = False
+    client_id: str | None = None
 
     def checked(self, instrument: Instrument) -> OrderRequest:
         """This request, if the venue could take it at all; else ``InstrumentError`` naming the field.
@@ -111,6 +113,17 @@ class CancelAllRequest(msgspec.Struct, frozen=True, kw_only=True):
 
     account: int
     instrument: int
+
+
+class SettingRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """Change a setting of the account: ``setting`` and ``value`` are SETTING_* and what codes.py says of it.
+    ``number`` counts the account's requests of this kind, 1, 2, 3 ...; the answer carries it."""
+
+    account: int
+    instrument: int
+    number: int
+    setting: int
+    value: int
 
 
 # -- events about an order
@@ -312,6 +325,31 @@ class AutoDeleveraged(_AccountEvent, frozen=True, kw_only=True):
     ticks: int
     lots: int
     realized_e8: int
+
+
+class SettingChanged(_AccountEvent, frozen=True, kw_only=True):
+    """A setting is as asked for."""
+
+    kind: ClassVar[int] = codes.EV_SETTING
+
+    instrument: int
+    number: int
+    setting: int
+    value: int
+
+
+class SettingRejected(_AccountEvent, frozen=True, kw_only=True):
+    """The venue refused to change a setting. ``code`` and ``text`` are its own words (code 0: none)."""
+
+    kind: ClassVar[int] = codes.EV_SETTING_REJECTED
+
+    instrument: int
+    number: int
+    setting: int
+    value: int
+    reason: int
+    code: int = 0
+    text: str = ""
 
 
 AccountEvent: TypeAlias = PositionChanged | BalanceChanged | FundingPaid | MarginWarning | Liquidated | AutoDeleveraged

@@ -32,7 +32,6 @@ import msgspec
 from recorders.live.clocks import Offset, StepWatch
 from recorders.live.sink import Sink
 from recorders.live.status import Meter, link_figures
-from recorders.live.transport import ConnectError, Socket, Wire
 from recorders.raw import (
     FRAME_IN,
     FRAME_OUT,
@@ -56,6 +55,7 @@ from venues import session_parts as wanted
 from venues.ports import Clock, Entropy
 from venues.session_parts import Action, Channel, Link
 from venues.sessions import MarketSession
+from venues.transport import ConnectError, Socket, Wire
 
 TICK_NS: Final = 100_000_000
 SETTLED_NS: Final = 30 * 10**9  # a connection that lived so long was a good one

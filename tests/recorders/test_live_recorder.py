@@ -19,7 +19,6 @@ import pytest
 
 from recorders.live.clocks import STEP_NS, WINDOW_NS, WINDOWS, Offset, StepWatch
 from recorders.live.recorder import Recorder, Settings
-from recorders.live.transport import AiohttpWire, ConnectError
 from recorders.raw import (
     FRAME_IN,
     FRAME_OUT,
@@ -63,6 +62,7 @@ from venues.instruments import Instrument
 from venues.ports import Clock, CountingEntropy, SystemClock
 from venues.session_parts import Wanted
 from venues.sessions import market_session
+from venues.transport import AiohttpWire, ConnectError
 
 DATA = Path(__file__).resolve().parents[3] / "shared/data"
 N = TypeVar("N", bound=Note)

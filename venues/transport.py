@@ -1,4 +1,6 @@
-"""Websockets and REST requests over aiohttp: the only module of the recorder that knows the library.
+"""The transport port: websockets and REST requests, and what makes them over aiohttp. Sessions never see the library.
+
+``Wire`` is the port that recorders and connectors get; tests and virtual time put an emulator in memory behind it.
 
 A ``Peer`` is told of each frame as soon as it is out of the socket; when it has no room it returns something to wait
 for, nothing more is read meanwhile, and the venue's side feels it through TCP. Frames are handed over as bytes, text
@@ -9,11 +11,12 @@ verified, and a connection without TLS goes to this machine only.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from typing import Final, Protocol
 from urllib.parse import urlsplit
 
 import aiohttp
+from yarl import URL
 
 from venues.errors import LocalError, VenueError
 from venues.session_parts import LOOPBACK, Reply, retry_after_ns
@@ -67,7 +70,9 @@ class Wire(Protocol):
 
     async def connect(self, url: str, venue: str) -> Socket: ...
 
-    async def request(self, method: str, url: str) -> Reply: ...
+    async def request(
+        self, method: str, url: str, headers: Mapping[str, str] | None = None, body: bytes = b""
+    ) -> Reply: ...
 
     async def close(self) -> None: ...
 
@@ -100,18 +105,23 @@ class AiohttpWire:
             raise ConnectError(str(error) or type(error).__name__, venue=venue) from None
         return AiohttpSocket(socket)
 
-    async def request(self, method: str, url: str) -> Reply:
-        """The reply to a request, whatever its status; status 0 and ``error`` when none came."""
+    async def request(
+        self, method: str, url: str, headers: Mapping[str, str] | None = None, body: bytes = b""
+    ) -> Reply:
+        """The reply to a request, whatever its status; status 0 and ``error`` when none came.
+
+        The URL is sent as it is given: what was signed must not be encoded again."""
         _check(url)
+        sent = self._session.request(method, URL(url, encoded=True), headers=headers, data=body or None)
         try:
-            async with asyncio.timeout(REPLY_SECONDS), self._session.request(method, url) as response:
+            async with asyncio.timeout(REPLY_SECONDS), sent as response:
                 headers = {name.lower(): value for name, value in response.headers.items()}
-                body = bytearray()
+                taken = bytearray()
                 async for part in response.content.iter_any():
-                    body += part
-                    if len(body) > REPLY_BYTES:
+                    taken += part
+                    if len(taken) > REPLY_BYTES:
                         return Reply(0, headers, b"", f"a reply of more than {REPLY_BYTES} bytes")
-                return Reply(response.status, headers, bytes(body))
+                return Reply(response.status, headers, bytes(taken))
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
             return Reply(0, {}, b"", str(error) or type(error).__name__)
 
