@@ -27,6 +27,7 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, ErrorDetails, PydanticCustomError
 
+from sim.config_live import ConnectConfig, LiveConfig, PaperConfig, RiskConfig, StateConfig
 from sim.config_parts import Duration, Instant, Money, Params, Part, PositiveDuration, Rate, ShortForm
 from sim.config_record import RecordConfig
 from venues.errors import InputError
@@ -314,6 +315,11 @@ class RunConfig(Part):
     samples: SamplesConfig = SamplesConfig()
     report: ReportConfig = ReportConfig()
     record: RecordConfig | None = None
+    connect: dict[str, ConnectConfig] = Field({}, description="a [[venue]] name = its addresses and keys")
+    paper: PaperConfig | None = None
+    live: LiveConfig | None = None
+    risk: RiskConfig | None = None
+    state: StateConfig | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -334,10 +340,10 @@ class RunConfig(Part):
                 )  # fmt: skip
         if self.strategy is not None and self.lanes:
             raise PydanticCustomError("strategy", "give strategy, or lanes, not both")
-        for name in self.record.venue if self.record is not None else ():
+        for name in self.connect:
             if name not in names:
                 raise PydanticCustomError(
-                    "venue", "record.venue: no venue '{venue}'{hint}", {"venue": name, "hint": _near(name, names)}
+                    "venue", "connect: no venue '{venue}'{hint}", {"venue": name, "hint": _near(name, names)}
                 )
         start, stop = self.feed.from_, self.feed.to
         if start is not None and stop is not None and start >= stop:

@@ -12,14 +12,6 @@ from sim.config_parts import Duration, Part, PositiveDuration
 Stream = Literal["depth", "trades", "quotes", "marks", "liquidations"]
 
 
-class RecordVenueConfig(Part):
-    """What differs from the venue's usual addresses and book stream."""
-
-    ws: str = Field("", description="websocket host, such as wss://host:port; ws:// only on this machine")
-    rest: str = Field("", description="REST host, such as https://host; http:// only on this machine")
-    book: str = Field("", description="kind of book stream, in the venue's words (docs/recording.md)")
-
-
 class RecordConfig(Part):
     """Recording of raw market data."""
 
@@ -39,7 +31,6 @@ class RecordConfig(Part):
     frame_bytes: int = Field(8 << 20, ge=1 << 10, le=32 << 20, description="a longer frame ends its connection")
     status: PositiveDuration = Field(10**9, description="between two status lines")
     limit: PositiveDuration | None = Field(None, description="stop after so long")
-    venue: dict[str, RecordVenueConfig] = Field({}, description="a [[venue]] name = its addresses")
 
     @model_validator(mode="after")
     def _whole(self) -> Self:

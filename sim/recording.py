@@ -20,7 +20,8 @@ from recorders.raw import RawWriter
 from recorders.writer import instrument_fields
 from sim.assembly import instrument_of
 from sim.config import RunConfig, load_config
-from sim.config_record import RecordConfig, RecordVenueConfig
+from sim.config_live import ConnectConfig
+from sim.config_record import RecordConfig
 from venues import card
 from venues.errors import InputError
 from venues.instruments import Instrument
@@ -58,7 +59,7 @@ def plan(run: str | Path, overrides: Sequence[str] = ()) -> Plan:
         ]  # fmt: skip
         if not chosen:
             raise InputError("has no [[instrument]]", source=f"venue {venue.name}")
-        special = record.venue.get(venue.name, RecordVenueConfig())
+        special = config.connect.get(venue.name, ConnectConfig())
         wanted = Wanted(
             rule_card.venue, tuple(chosen), frozenset(record.streams), special.ws, special.rest, special.book
         )

@@ -32,7 +32,7 @@ symbol = "BTC"
 [record]
 status = "100ms"
 %s
-[record.venue.hyperliquid]
+[connect.hyperliquid]
 ws = "ws://127.0.0.1:%d"
 """
 
@@ -108,7 +108,7 @@ def test_several_venues_are_one_recording(tmp_path: Path) -> None:
     tickers = [json.dumps({"arg": {"channel": "bbo-tbt", "instId": "X"}, "data": [{"ts": str(n)}]}) for n in range(50)]
     sent = {"/ws": [trade(n) for n in range(50)], "/ws/v5/public": [text.encode() for text in tickers]}
     other = (
-        '[record.venue.okx]\nws = "ws://127.0.0.1:%d"\n[[venue]]\nname = "okx"\n'
+        '[connect.okx]\nws = "ws://127.0.0.1:%d"\n[[venue]]\nname = "okx"\n'
         '[[instrument]]\nvenue = "okx"\nsymbol = "BTC-USDT-SWAP"\n'
     )
     with serving(lambda path, n: [*sent[path], Stay()]) as port:
@@ -184,11 +184,11 @@ VENUE = '[[venue]]\nname = "okx"\n[[instrument]]\nsymbol = "BTC-USDT-SWAP"\n[rec
         (VENUE + 'drop = ["quotes"]', "policy = drop needs the streams in drop"),
         (VENUE + 'streams = ["book"]', "record.streams[0]"),
         (VENUE + "streams = []", "record.streams"),
-        (VENUE + '[record.venue.okex]\nws = ""', "record.venue: no venue 'okex'; did you mean 'okx'"),
-        (VENUE + '[record.venue.okx]\nwss = ""', "record.venue.okx.wss: unknown key; did you mean 'ws'"),
-        (VENUE + '[record.venue.okx]\nws = "ws://okx.com"', "a connection without TLS may only go to this machine"),
-        (VENUE + '[record.venue.okx]\nbook = "l2"', "okx has no book stream 'l2'; it has books, books5"),
-        (VENUE + '[record.venue.okx]\nrest = "okx.com"', "is no address such as"),
+        (VENUE + '[connect.okex]\nws = ""', "connect: no venue 'okex'; did you mean 'okx'"),
+        (VENUE + '[connect.okx]\nwss = ""', "connect.okx.wss: unknown key; did you mean 'ws'"),
+        (VENUE + '[connect.okx]\nws = "ws://okx.com"', "a connection without TLS may only go to this machine"),
+        (VENUE + '[connect.okx]\nbook = "l2"', "okx has no book stream 'l2'; it has books, books5"),
+        (VENUE + '[connect.okx]\nrest = "okx.com"', "is no address such as"),
         ('[[venue]]\nname = "neutral"\n[[instrument]]\nsymbol = "BTCUSDT"', "venue neutral: cannot be recorded"),
         (VENUE.replace("[record]", '[[venue]]\nname = "dydx"').replace('symbol', 'venue = "okx"\nsymbol'),
          "venue dydx: has no [[instrument]]"),

@@ -139,7 +139,7 @@ async def run(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     run_file = folder / "run.toml"
     run_file.write_text(
         '[[venue]]\nname = "binance_usdm"\n[[instrument]]\nsymbol = "BTCUSDT"\n[record]\nfolder = "raw"\n'
-        'streams = ["depth", "quotes"]\n[record.venue.binance_usdm]\nbook = "0ms"\n'
+        'streams = ["depth", "quotes"]\n[connect.binance_usdm]\nbook = "0ms"\n'
         f'ws = "ws://127.0.0.1:{port}"\nrest = "http://127.0.0.1:{port}"\n'
     )
     command = [sys.executable, "-m", "sim.cli", "record", str(run_file), "--json"]
