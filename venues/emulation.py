@@ -91,7 +91,8 @@ class WalletState(NamedTuple):
 class VenueEngine(Protocol):
     """The simulated venue as an emulator sees it. ``order_no`` counts 1, 2, 3 ... within an account; the emulator
     numbers orders in the order in which it hands them over. Commands answer through the emulator's ``on_order`` and
-    ``on_account``, never before they have returned."""
+    ``on_account``, never before they have returned. A fill, funding or a liquidation is followed by what the position
+    and the wallet are then (``PositionChanged``, ``BalanceChanged``). Accounts do not meet each other in the book."""
 
     venue: str
     card: RuleCard
@@ -122,6 +123,11 @@ class VenueEngine(Protocol):
     def assets(self) -> Sequence[str]: ...
 
     def brackets(self, instrument: int) -> Brackets | None: ...
+
+    def forced(self, account: int, order_no: int) -> OrderRequest | None:
+        """The order that the venue itself made to liquidate an account, by its number, which is below 0; its events
+        come through ``on_order`` like any other's. None: there is none of that number, or it has long been closed."""
+        ...
 
     def fee_rates_e12(self, account: int, instrument: int) -> tuple[int, int]:
         """Maker and taker."""
@@ -212,7 +218,8 @@ class Emulator(Protocol):
 
     def on_disconnect(self, client: int, wall_ns: int) -> None: ...
 
-    # the engine
+    # the engine. Records as they come: a book that begins (or replaces another) is a ``DepthSnapshot`` with
+    # ``in_stream``; what of a feed's ids was lost is missing in the ids of ``DepthDiff`` too, so that clients notice
 
     def on_market(self, instrument: int, record: Record, now_ns: int) -> None: ...
 
