@@ -16,6 +16,11 @@ When the queue is full, the policy decides. ``block``: the connection is not rea
 nothing is lost that the venue keeps sending (TCP holds it back). ``drop``: frames of the named streams are dropped
 whole and counted, a Gap note where it begins, Dropped and Gap notes where it ends, after which a book is resynced;
 frames of other streams block.
+
+A ``listener`` hears of every record that goes to the writer, notes included, at the moment it is put there and with its
+stamps: whoever feeds a run with it (``recorders/live/feed.py``) sees exactly what the recording holds. It is called
+on the event loop's thread, so it should be quick; an error of its own ends the recording
+and comes out of ``run``.
 """
 
 from __future__ import annotations
@@ -30,7 +35,7 @@ from typing import Any, Final
 import msgspec
 
 from recorders.live.clocks import Offset, StepWatch
-from recorders.live.sink import Sink
+from recorders.live.sink import Sink, TappedSink
 from recorders.live.status import Meter, link_figures
 from recorders.raw import (
     FRAME_IN,
@@ -38,6 +43,7 @@ from recorders.raw import (
     NOTE,
     REPLY,
     REQUEST,
+    STOPPING,
     ClockOffset,
     ClockStep,
     Closed,
@@ -45,6 +51,7 @@ from recorders.raw import (
     Gap,
     Note,
     Opened,
+    RawRecord,
     RawWriter,
     Remark,
     Resynced,
@@ -154,6 +161,7 @@ class Recorder:
         entropy: Entropy,
         settings: Settings,
         show: Callable[[dict[str, Any]], None] = lambda status: None,
+        listener: Callable[[RawRecord], None] | None = None,
     ) -> None:
         self.sessions = list(sessions)
         self.settings = settings
@@ -170,6 +178,7 @@ class Recorder:
         self._wire = wire
         self._entropy = entropy
         self._show = show
+        self._listener = listener
         self._live: dict[str, Live] = {}
         self._closed: dict[str, tuple[int, str]] = {}
         self._rest: dict[str, list[int]] = {}  # by venue: numbers of REST connections that wait for no answer
@@ -189,7 +198,7 @@ class Recorder:
     async def run(self) -> dict[str, Any]:
         """Record; returns the last status. Raises ``RecordingStopped`` when the disk fails."""
         self._stopping = asyncio.Event()
-        self.sink = Sink(self._writer, self.clock, self.settings.queue_bytes, lambda: self.stop("the disk failed"))
+        self.sink = self._new_sink()
         self._note(Started(self.settings.config or {}))
         self._steps.step_ns()
         for session in self.sessions:
@@ -203,6 +212,28 @@ class Recorder:
         if self._defect is not None:
             raise self._defect
         return self.status()
+
+    def _new_sink(self) -> Sink:
+        def failed() -> None:
+            self.stop("the disk failed")
+
+        if self._listener is None:
+            return Sink(self._writer, self.clock, self.settings.queue_bytes, failed)
+        return TappedSink(self._writer, self.clock, self.settings.queue_bytes, failed, self._tell)
+
+    def _tell(self, record: RawRecord) -> None:
+        if self._listener is None:
+            return
+        try:
+            self._listener(record)
+        except Exception as error:
+            self._listener = None
+            self._defect = error
+            self.stop(f"who listens to the records failed: {error!r}"[:500])
+
+    def note(self, note: Note) -> None:
+        """Write a note of somebody else's among the records; it is stamped now."""
+        self._note(note)
 
     @property
     def why(self) -> str:
@@ -222,7 +253,7 @@ class Recorder:
             self._note_dropped(number)
         self._note_offsets()
         for live in self._live.values():  # last, so that no reader takes them for an outage
-            self._note(Closed(live.number, "the recorder stopped"))
+            self._note(Closed(live.number, STOPPING))
         with contextlib.suppress(Exception):
             await asyncio.gather(*(live.socket.close() for live in self._live.values()))
             await self._wire.close()

@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable
 from typing import Final, Protocol
 
+from recorders.raw import RawRecord
 from venues.ports import Clock
 
 RECORD_BYTES: Final = 200  # what a waiting record costs beside its payload
@@ -149,3 +150,27 @@ class Sink:
     def _call(self, function: Callable[[], None]) -> None:
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(function)
+
+
+class TappedSink(Sink):
+    """A sink that also hands every record to a listener, in the same order and with the same stamps, on the event
+    loop's thread. Numbers count as the writer's do. What the listener raises comes out of ``put``."""
+
+    def __init__(
+        self,
+        writer: Writer,
+        clock: Clock,
+        limit_bytes: int,
+        on_failure: Callable[[], None],
+        listener: Callable[[RawRecord], None],
+    ) -> None:
+        super().__init__(writer, clock, limit_bytes, on_failure)
+        self._listener = listener
+        self._seq = 0
+
+    def put(self, kind: int, connection: int, wall_ns: int, mono_ns: int, payload: bytes) -> bool:
+        """Take a record; its listener hears of it at once."""
+        has_room = super().put(kind, connection, wall_ns, mono_ns, payload)
+        self._seq += 1
+        self._listener(RawRecord(self._seq, kind, connection, wall_ns, mono_ns, payload))
+        return has_room

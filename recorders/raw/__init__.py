@@ -6,6 +6,7 @@ redact.py   what never reaches a recording
 """
 
 from recorders.raw.notes import (
+    STOPPING,
     ClockOffset,
     ClockStep,
     Closed,
@@ -15,6 +16,8 @@ from recorders.raw.notes import (
     Opened,
     Remark,
     Resynced,
+    RunBegan,
+    RunEnded,
     Started,
     Stopped,
     decode_note,
@@ -32,6 +35,7 @@ __all__ = [
     "NOTE",
     "REPLY",
     "REQUEST",
+    "STOPPING",
     "ClockOffset",
     "ClockStep",
     "Closed",
@@ -47,6 +51,8 @@ __all__ = [
     "Redactor",
     "Remark",
     "Resynced",
+    "RunBegan",
+    "RunEnded",
     "SegmentState",
     "Started",
     "Stopped",

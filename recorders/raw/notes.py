@@ -19,6 +19,7 @@ DISCONNECT: Final = "disconnect"
 SESSION_END: Final = "session_end"
 CHECKSUM: Final = "checksum"
 RECORDER: Final = "recorder"
+STOPPING: Final = "the recorder stopped"  # why connections close when the recording ends: no outage
 GAP_REASONS: Final = (SEQUENCE, DISCONNECT, SESSION_END, CHECKSUM, RECORDER)
 
 
@@ -102,6 +103,27 @@ class Remark(msgspec.Struct, frozen=True, tag_field="note", tag="remark"):
     text: str
 
 
+class RunBegan(msgspec.Struct, frozen=True, tag_field="note", tag="run_began"):
+    """A run over this recording's own feed began, after a warm-up. From here on market data are stamped by the
+    recorder's monotonic clock, tied to UTC by the first record, plus ``offset_ns``; the venue is simulated ``delay_ns``
+    behind. ``begin_ns`` is the run's first instant: no later record is stamped earlier. ``samples`` messages of the
+    warm-up, with ``margin_ns`` on top, gave the two; 0 where they were given. ``run`` names the run."""
+
+    delay_ns: int
+    offset_ns: int
+    begin_ns: int
+    samples: int = 0
+    margin_ns: int = 0
+    run: str = ""
+
+
+class RunEnded(msgspec.Struct, frozen=True, tag_field="note", tag="run_ended"):
+    """The run that began over this recording's feed ended at ``stamp_ns``; nothing that follows is part of it."""
+
+    stamp_ns: int
+    why: str = ""
+
+
 class Stopped(msgspec.Struct, frozen=True, tag_field="note", tag="stopped"):
     """The recording ended. ``lost`` records after ``last_synced_seq`` never reached the disk, as far as is known."""
 
@@ -110,7 +132,10 @@ class Stopped(msgspec.Struct, frozen=True, tag_field="note", tag="stopped"):
     lost: int = 0
 
 
-Note = Started | Opened | Closed | Gap | Resynced | ClockStep | ClockOffset | Dropped | Remark | Stopped
+Note = (
+    Started | Opened | Closed | Gap | Resynced | ClockStep | ClockOffset | Dropped | Remark | RunBegan | RunEnded
+    | Stopped
+)  # fmt: skip
 
 _encoder = msgspec.json.Encoder()
 _decoder: msgspec.json.Decoder[Note] = msgspec.json.Decoder(Note)

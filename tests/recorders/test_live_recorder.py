@@ -133,6 +133,7 @@ def record(
     book: str = "",
     wire: type[AiohttpWire] = AiohttpWire,
     show: Callable[[dict[str, Any]], None] = lambda status: None,
+    listener: Callable[[RawRecord], None] | None = None,
 ) -> Made:
     """Record a scripted venue until a condition holds (or 20 s have passed)."""
     used = clock or FastClock(5)
@@ -150,7 +151,7 @@ def record(
         writer = RawWriter(folder, {}, sync_ns=50_000_000)
         sessions = [market_session(wanted, CountingEntropy())]
         recorder = Recorder(
-            sessions, wrap(writer), wire(frame_bytes), used, CountingEntropy(), settings or Settings(), show
+            sessions, wrap(writer), wire(frame_bytes), used, CountingEntropy(), settings or Settings(), show, listener
         )
         running = asyncio.create_task(recorder.run())
         async with asyncio.timeout(20):
