@@ -73,9 +73,6 @@ class LiveConfig(Part):
     enabled: bool = Field(False, description="real orders leave only if this and --yes-real-orders say so")
     on_stop: Literal["cancel", "leave"] = Field("cancel", description="what happens to our open orders at the end")
     stop_within: PositiveDuration = Field(10 * 10**9, description="how long the end may wait for the venue's answers")
-    adopt: Literal["refuse", "leave"] = Field(
-        "refuse", description="open orders that the account has at the start, in the run's instruments: stop, or go on"
-    )
 
 
 class StateConfig(Part):

@@ -11,8 +11,9 @@ verified, and a connection without TLS goes to this machine only.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Mapping
-from typing import Final, Protocol
+import types
+from collections.abc import Awaitable, Coroutine, Generator, Mapping
+from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -59,6 +60,11 @@ class Socket(Protocol):
     async def run(self, peer: Peer) -> tuple[str, int | None]: ...
 
     async def send(self, payload: bytes) -> None: ...
+
+    def send_now(self, payload: bytes) -> Awaitable[None] | None:
+        """Send a text frame from where one stands, without a turn of the event loop. Returns what to wait for when
+        there was no room for all of it: nothing more may be sent before that is over."""
+        ...
 
     async def ping(self) -> None: ...
 
@@ -164,6 +170,17 @@ class AiohttpSocket:
         """Send a text frame; on a connection that is gone, nothing (``run`` is about to say so)."""
         await self._quietly(self._socket.send_str(payload.decode()))
 
+    def send_now(self, payload: bytes) -> Awaitable[None] | None:
+        """Send a text frame at once: the library's coroutine has written it before it first waits (for room)."""
+        sending = self._socket.send_str(payload.decode())
+        try:
+            waits = sending.send(None)
+        except StopIteration:
+            return None
+        except (aiohttp.ClientError, OSError, RuntimeError):
+            return None  # the connection is gone: ``run`` is about to say so
+        return self._quietly(_go_on(sending, waits))
+
     async def ping(self) -> None:
         """Send a websocket ping."""
         await self._quietly(self._socket.ping())
@@ -182,6 +199,19 @@ class AiohttpSocket:
                 await self._socket.close()
         except (aiohttp.ClientError, OSError, TimeoutError, RuntimeError):
             return
+
+
+@types.coroutine
+def _go_on(started: Coroutine[Any, Any, None], waits: Any) -> Generator[Any, Any, None]:
+    """The rest of a coroutine that was begun by hand and waits for ``waits``."""
+    try:
+        while True:
+            yield waits
+            waits = started.send(None)
+    except StopIteration:
+        return
+    finally:
+        started.close()
 
 
 def _check(url: str) -> None:
