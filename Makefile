@@ -6,12 +6,13 @@ BIN := $(VENV)/bin
 PYTEST_ARGS ?= -q -n auto --dist loadfile
 KERNELS := $(wildcard matching/*.py matching/*.pxd sim/*.pxd sim/*.py sim/bench/*.pxd) setup.py
 
-.PHONY: demo test lint types check notebooks bench clean help
+.PHONY: demo test clients lint types check notebooks bench clean help
 .DEFAULT_GOAL := help
 
 help:
 	@echo 'make demo    environment, compiled kernels, an offline demonstration run and its report'
 	@echo 'make test    everything the test suite needs, then the suite'
+	@echo 'make clients the environments of the third-party clients that the suite runs against the emulator'
 	@echo 'make check   lint and types'
 	@echo 'make notebooks  runs the notebooks and writes them as pages to build/notebooks'
 	@echo 'make bench   the benchmark (make bench ARGS="--peers" runs the peers too)'
@@ -37,6 +38,10 @@ demo: $(VENV)/.compiled
 
 test: $(VENV)/.compiled
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+# The tests make what they need of these themselves; this says at once which cannot be made, and why.
+clients: $(VENV)/.installed
+	$(BIN)/python tests/tools/client_envs.py
 
 check: lint types
 
