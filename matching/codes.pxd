@@ -133,6 +133,7 @@ cdef enum:
     R_NO_POSITION = 46
     R_MARKET_BAND = 47
     R_PRICE_RANGE = 48
+    R_RISK = 49
     CAUSE_TAKEOVER = 8
     MARK_COMPUTED = 2
     CAUSE_NONE = 0

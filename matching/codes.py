@@ -155,6 +155,7 @@ R_MAX_AMENDS = 45  # the order has been amended as often as the venue allows
 R_NO_POSITION = 46  # a setting of a position that is not there
 R_MARKET_BAND = 47  # a market order while the best opposite price lies outside the price band
 R_PRICE_RANGE = 48  # below the instrument's least price or above its greatest
+R_RISK = 49  # a limit of the run's own: it never left
 
 # -- the simulator's cause of a fill (never part of the canonical log)
 CAUSE_NONE = 0

@@ -12,6 +12,7 @@ cdef enum:  # as in kernel.py, where they say what they are
     RESTING = 2
     CLOSED = 3
     HELD = 4
+    AWAY = 5
     NEW = 0
     AMENDED = 1
     TRIGGERED = 2
@@ -22,6 +23,8 @@ cdef enum:  # as in kernel.py, where they say what they are
     MAX_WIDTH = 16777216
     QUOTES = 1024
     REFUSED_SEQ = 1000000
+    ENDED_MAX = 4096
+    EV_NOT_FOUND = 12
     SECOND_NS = 1000000000
 
 cdef long long NEVER, NO_PRICE
@@ -134,8 +137,16 @@ cdef class Market:
     cdef const int[::1] local_order, px_ticks, qty_lots
     cdef const long long[:, ::1] aux
     cdef long long aux_base
-    cdef Py_ssize_t size, venue_at, local_at, listen_at
+    # the client's columns: the same, but for live feeds
+    cdef const long long[::1] client_event, client_row_start, client_ref
+    cdef const unsigned char[::1] client_kind, client_side
+    cdef const int[::1] client_ticks, client_lots
+    cdef const long long[:, ::1] client_aux
+    cdef long long client_aux_base
+    cdef Py_ssize_t size, venue_at, client_size, local_at, listen_at
     cdef bint last
+    cdef long long complete  # venue time up to which all messages have been given, live feeds
+    cdef bint external
     cdef object window
     cdef long long max_recv
     # resting own orders by level
@@ -285,7 +296,10 @@ cdef class Core:
     cdef list markets
     cdef Market only
     cdef readonly long long now
-    cdef long long horizon
+    cdef long long horizon, reach, delay, lag
+    cdef list outbox
+    cdef public object guard
+    cdef dict ended_orders
     cdef long long agenda_next
     cdef list agenda, stream
     cdef dict settings_sent
@@ -333,7 +347,7 @@ cdef class Core:
     cdef long long[::1] lane_seq, account_of
     cdef public list lane_accounts
     cdef int private_lanes
-    cdef unsigned char[::1] market_mask
+    cdef unsigned char[::1] market_mask, away
     # the market message just popped
     cdef readonly int msg_market, msg_kind
     cdef readonly long long msg_ts_event, msg_ts_recv, msg_ref, msg_rows
@@ -378,6 +392,8 @@ cdef class Core:
     cdef void _bump(self, int i, long long ts)
     cdef void _do_ask(self, int i, Market market)
     cdef void _refuse_sending(self, int slot, long long delay)
+    cdef void _refuse_at_once(self, int slot, int reason)
+    cdef int _ask_guard(self, int slot, long long ticks, long long lots, bint amends) except -1
     cdef void _send_batch(self, int kind, list mine)
     cpdef bint is_spent_id(self, int lane, int venue, long long client)
     cpdef bint pop_private(self)
@@ -405,6 +421,7 @@ cdef class Core:
     cpdef long long msg_aux(self, Py_ssize_t column)
     cpdef bint listens(self, int lane, int market, int bit)
     cdef Market _market(self, int index)
+    cdef bint _is_unknown(self, Market market, long long limit)
     cdef void _run_clients_behind(self)
     cdef int _run_clients(self, long long until_ns, long long end, bint ended)
     cdef void _show_message(self, object market)

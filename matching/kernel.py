@@ -43,13 +43,15 @@ if not cython.compiled:
     from matching.gate import Limit, VolumeBudget
     from matching.order_book import OrderBook
 
-    FREE, FLYING, RESTING, CLOSED, HELD = 0, 1, 2, 3, 4  # states of a slot
+    FREE, FLYING, RESTING, CLOSED, HELD, AWAY = 0, 1, 2, 3, 4, 5  # states of a slot; away: open at an external venue
     NEW, AMENDED, TRIGGERED = 0, 1, 2  # how an order comes to the book
     SUBMIT, CANCEL, AMEND, ASK = 1, 2, 3, 4  # kinds of request
     MAX_WIDTH = 1 << 24
     QUOTES = 1024  # best quotes kept while the depth stream lags behind them
     REFUSED_SEQ = 1_000_000  # refused cancels and amends are numbered from here within their order
     SECOND_NS = 1_000_000_000
+    ENDED_MAX = 4096  # closed orders at external venues that late events are still counted for
+    EV_NOT_FOUND = 12  # as in venues/lifecycle.py
 
 NEVER = (1 << 63) - 1
 LATENCY_LIMIT_NS = 1 << 60  # of a model of the run's own: 36 years
@@ -554,10 +556,9 @@ class Market:
         self.local_mark_e8 = self.local_index_e8 = self.local_rate_e12 = self.local_next_funding = 0
         self.rows_done = self.messages_done = 0
         self.size = self.venue_at = self.local_at = self.listen_at = 0
-        self.last = False
-        self.window = None
-        self.max_recv = 0
-        self.now = 0
+        self.last = self.external = False
+        self.window, self.complete = None, -NEVER
+        self.client_size = self.max_recv = self.now = 0
 
     def _set_forms(self, forms, post_only_reject):
         self.stp, self.stp_on = forms.stp, forms.stp_on
@@ -606,31 +607,61 @@ class Market:
     def set_window(self, window, last):
         """Take the next stretch of the feed; what the client has not seen of the old one goes in front."""
         kept = 0
-        if self.window is not None and self.local_at < self.size:
+        if self.window is not None and self.local_at < self.client_size:
             tail = _unseen(self.window, self.local_at)
             kept = len(tail)
             window = join_windows(tail, window)
-        self._check_kinds(window)
+        self._set_client(window)
+        self._set_venue(window, kept, last)
         self.window = window
-        self.ts_event = _view(window.ts_event)
+
+    def set_client(self, window):
+        """Live feeds: the messages that the client has received since, in the order of receipt."""
+        if self.local_at < self.client_size:
+            raise ValueError(f"market {self.index}: the client has {self.client_size - self.local_at} messages to see")
+        self._set_client(window)
+
+    def set_venue(self, window, complete, last):
+        """Live feeds: the messages that the venue's side comes to next, of which it has all up to ``complete``."""
+        if self.venue_at < self.size:
+            raise ValueError(f"market {self.index}: the venue's side has {self.size - self.venue_at} messages to come")
+        if len(window) or last:
+            self._set_venue(window, 0, last)
+        self.complete = complete
+
+    def _set_client(self, window):
+        self._check_kinds(window)
+        self.client_event = _view(window.ts_event)
         self.ts_recv = _view(window.ts_recv)
+        self.local_order = _view(window.local_order)
+        self.client_row_start = _view(window.row_start)
+        self.client_ref = _view(window.ref)
+        self.client_kind = _view(window.kind)
+        self.client_side = _view(window.side)
+        self.client_ticks = _view(window.px_ticks)
+        self.client_lots = _view(window.qty_lots)
+        self.client_aux = _view(window.aux if len(window.aux) else np.zeros((1, 4), dtype=np.int64))
+        self.client_aux_base = window.aux_base
+        self.client_size = len(window)
+        self.local_at = self.listen_at = 0
+        if self.client_size:
+            self.max_recv = max(self.max_recv, int(window.ts_recv[window.local_order[self.client_size - 1]]))
+
+    def _set_venue(self, window, kept, last):
+        self.ts_event = _view(window.ts_event)
         self.row_start = _view(window.row_start)
         self.ref = _view(window.ref)
         self.kind = _view(window.kind)
         self.side = _view(window.side)
-        self.local_order = _view(window.local_order)
         self.px_ticks = _view(window.px_ticks)
         self.qty_lots = _view(window.qty_lots)
         self.aux = _view(window.aux if len(window.aux) else np.zeros((1, 4), dtype=np.int64))
         self.aux_base = window.aux_base
         self.size = len(window)
         self.venue_at = kept
-        self.local_at = self.listen_at = 0
         self.last = last
-        if self.size:
-            self.max_recv = max(self.max_recv, int(window.ts_recv[window.local_order[self.size - 1]]))
-            if self.mid_mark and self.mid_next == NEVER:
-                self.mid_next = (self.ts_event[0] // SECOND_NS + 1) * SECOND_NS
+        if self.size and self.mid_mark and self.mid_next == NEVER:
+            self.mid_next = (self.ts_event[0] // SECOND_NS + 1) * SECOND_NS
 
     def _check_kinds(self, window):
         """Levels and single orders do not mix: what a market of the other kind would overlook is refused."""
@@ -678,8 +709,8 @@ class Market:
                 # a mark may have announced a boundary, or put something on the agenda, before that
                 limit = min(limit, min(self.next_internal(), self.core.agenda_next) - 1)
             j += 1
-            if self.core.horizon < limit:
-                limit = self.core.horizon
+            if self.core.reach < limit:
+                limit = self.core.reach
         if j > self.venue_at:
             self.messages_done += j - self.venue_at
             self.rows_done += self.row_start[j] - self.row_start[self.venue_at]
@@ -1246,7 +1277,7 @@ class Market:
 
     def _local_order(self, j, kind):
         """As _order for the client's view."""
-        r: cython.longlong = self.row_start[j]
+        r: cython.longlong = self.client_row_start[j]
         node: cython.int
         side: cython.int
         ticks: cython.longlong
@@ -1254,20 +1285,28 @@ class Market:
             self.local.clear()
             with cython.gil:
                 self.local_orders.clear()
-            self.local_restating = self.ref[j]
+            self.local_restating = self.client_ref[j]
             self.local.valid = self.local_restating == 0
             return
         if not self.local.valid and self.local_restating == 0:
             return
-        node = self.local_orders.find(self.ref[j])
+        node = self.local_orders.find(self.client_ref[j])
         if node >= 0:
             side = self.local_orders.n_side[node]
             ticks = self.local_orders.n_ticks[node]
-            self.local_orders.apply(kind, self.ref[j], self.side[r], self.px_ticks[r], self.qty_lots[r])
+            self.local_orders.apply(
+                kind, self.client_ref[j], self.client_side[r], self.client_ticks[r], self.client_lots[r]
+            )
             self.local.put(side, ticks, self.local_orders.shown(side, ticks))
         else:
-            self.local_orders.apply(kind, self.ref[j], self.side[r], self.px_ticks[r], self.qty_lots[r])
-        self.local.put(self.side[r], self.px_ticks[r], self.local_orders.shown(self.side[r], self.px_ticks[r]))
+            self.local_orders.apply(
+                kind, self.client_ref[j], self.client_side[r], self.client_ticks[r], self.client_lots[r]
+            )
+        self.local.put(
+            self.client_side[r],
+            self.client_ticks[r],
+            self.local_orders.shown(self.client_side[r], self.client_ticks[r]),
+        )
         if self.local_restating > 0:
             self.local_restating -= 1
             self.local.valid = self.local_restating == 0
@@ -1282,8 +1321,8 @@ class Market:
             return NEVER
         if self.listen_at < self.local_at:
             self.listen_at = self.local_at
-        while self.listen_at < self.size:
-            k = self.kind[self.local_order[self.listen_at]]
+        while self.listen_at < self.client_size:
+            k = self.client_kind[self.local_order[self.listen_at]]
             if _listen_bit(k) & mask:
                 return self.ts_recv[self.local_order[self.listen_at]]
             self.listen_at += 1
@@ -1293,7 +1332,7 @@ class Market:
         """Bring the client view to ``limit``; stops after (or, without ``consume``, before) a listened message."""
         j: cython.Py_ssize_t
         at: cython.Py_ssize_t = self.local_at
-        stop: cython.Py_ssize_t = self.size
+        stop: cython.Py_ssize_t = self.client_size
         mask: cython.int = self.core.market_mask[self.index]
         if mask != 0 and self.next_listened() <= limit:
             stop = self.listen_at
@@ -1301,7 +1340,7 @@ class Market:
             j = self.local_order[at]
             if self.ts_recv[j] > limit:
                 break
-            if self.kind[j] == DEPTH and self.local.valid and not self.local.l1_only:
+            if self.client_kind[j] == DEPTH and self.local.valid and not self.local.l1_only:
                 self._local_rows(j)
                 if self.local.recentre:
                     with cython.gil:
@@ -1310,10 +1349,10 @@ class Market:
                 self._apply_local(j)
             at += 1
         self.local_at = at
-        if at == stop and stop < self.size and consume:
+        if at == stop and stop < self.client_size and consume:
             self._apply_local(self.local_order[at])
             self.local_at = at + 1
-        return at == stop and stop < self.size
+        return at == stop and stop < self.client_size
 
     def _local_rows(self, j):
         """As _depth for the client's view, where nothing of ours rests."""
@@ -1322,17 +1361,17 @@ class Market:
         s: cython.int
         column: cython.longlong
         lots: cython.int
-        if self.ref[j] > self.local.last_id:
-            self.local.last_id = self.ref[j]
+        if self.client_ref[j] > self.local.last_id:
+            self.local.last_id = self.client_ref[j]
         if self.local.quotes != 0:
-            self.local.begin_depth(self.ref[j])
-        for r in range(self.row_start[j], self.row_start[j + 1]):
-            s = self.side[r]
-            lots = self.qty_lots[r]
-            column = self.local.off[s] + ((cython.cast(cython.longlong, self.px_ticks[r]) ^ -s) + s)
+            self.local.begin_depth(self.client_ref[j])
+        for r in range(self.client_row_start[j], self.client_row_start[j + 1]):
+            s = self.client_side[r]
+            lots = self.client_lots[r]
+            column = self.local.off[s] + ((cython.cast(cython.longlong, self.client_ticks[r]) ^ -s) + s)
             if column < 0 or column >= self.local.limit[s]:
-                if (column < 0 or column >= width) and not self.local.is_quoted(s, self.px_ticks[r]):
-                    self.local.put(s, self.px_ticks[r], lots)
+                if (column < 0 or column >= width) and not self.local.is_quoted(s, self.client_ticks[r]):
+                    self.local.put(s, self.client_ticks[r], lots)
                 continue
             self.local.lots[(width & -s) + column] = lots
             if column < self.local.low[s]:
@@ -1344,7 +1383,7 @@ class Market:
                     self.local.settle_best(s, column)
 
     def _apply_local(self, j):
-        k: cython.int = self.kind[j]
+        k: cython.int = self.client_kind[j]
         r: cython.longlong
         side: cython.int
         price: cython.longlong[2]
@@ -1356,10 +1395,10 @@ class Market:
             if k == SNAPSHOT:
                 self.local.clear()
                 self.local.forget_quotes()
-                self.local.last_id = self.ref[j]
+                self.local.last_id = self.client_ref[j]
                 self.local.valid = True
-                if not self.local.based and self.row_start[j] < self.row_start[j + 1]:
-                    self.local.set_base(self.px_ticks[self.row_start[j]])
+                if not self.local.based and self.client_row_start[j] < self.client_row_start[j + 1]:
+                    self.local.set_base(self.client_ticks[self.client_row_start[j]])
             self._local_rows(j)
         elif k == BBO or k == SNAPSHOT:
             if not cython.compiled:
@@ -1367,15 +1406,15 @@ class Market:
             price[0] = -(1 << 40)
             price[1] = 1 << 40
             size[0] = size[1] = 0
-            for r in range(self.row_start[j], self.row_start[j + 1]):
-                side = self.side[r]
-                if self.qty_lots[r] != 0 and (side == BUY) == (self.px_ticks[r] > price[side]):
-                    price[side] = self.px_ticks[r]
-                    size[side] = self.qty_lots[r]
+            for r in range(self.client_row_start[j], self.client_row_start[j + 1]):
+                side = self.client_side[r]
+                if self.client_lots[r] != 0 and (side == BUY) == (self.client_ticks[r] > price[side]):
+                    price[side] = self.client_ticks[r]
+                    size[side] = self.client_lots[r]
             if k == SNAPSHOT:
                 self.local.valid = True
-                self.local.last_id = self.ref[j]
-            if k == SNAPSHOT or self.local.accept_quote(self.ref[j], price[0], price[1]):
+                self.local.last_id = self.client_ref[j]
+            if k == SNAPSHOT or self.local.accept_quote(self.client_ref[j], price[0], price[1]):
                 for side in range(2):
                     self.local.quote_side(side, price[side], size[side])
         elif k == GAP:
@@ -1383,14 +1422,14 @@ class Market:
             self.local_restating = 0
             self.local.forget_quotes()
         elif k == MARK:
-            a = self.ref[j] - self.aux_base
-            if self.aux[a, 0] != 0 and not self.computed_mark:  # a feed of the index alone says 0
-                self.local_mark_e8 = self.aux[a, 0]
-            if self.aux[a, 1] != 0 or not self.computed_mark:
-                self.local_index_e8 = self.aux[a, 1]
+            a = self.client_ref[j] - self.client_aux_base
+            if self.client_aux[a, 0] != 0 and not self.computed_mark:  # a feed of the index alone says 0
+                self.local_mark_e8 = self.client_aux[a, 0]
+            if self.client_aux[a, 1] != 0 or not self.computed_mark:
+                self.local_index_e8 = self.client_aux[a, 1]
             if not self.computed_funding:
-                self.local_rate_e12 = self.aux[a, 2]
-                self.local_next_funding = self.aux[a, 3]
+                self.local_rate_e12 = self.client_aux[a, 2]
+                self.local_next_funding = self.client_aux[a, 3]
         if self.local.recentre:
             with cython.gil:
                 self.local.move()
@@ -2491,7 +2530,7 @@ class Market:
         self.core.ledger.set_mark(self.index, mark_e8)
         if self.hedge:
             self.core.ledger.set_mark(self.short_index, mark_e8)
-        if self.margin_on:
+        if self.margin_on and not self.external:
             self._check_margin()
         if self.held != 0:  # a mark that liquidates cancels what it would trigger
             self._touch(WATCH_MARK, mark_e8)
@@ -2582,6 +2621,8 @@ class Market:
 
     def _charge(self, lane, leg, lots, rate, mark, boundary):
         amount: cython.longlong
+        if self.external:
+            return  # the venue says itself what it has charged
         if mark <= 0:
             with cython.gil:
                 self.core.fail_no_mark(self.index, boundary)
@@ -2715,7 +2756,9 @@ class Core:
         self.seed = seed
         self.markets = [None] * n_markets
         self.only = None
-        self.now = self.horizon = 0
+        self.now = self.horizon = self.reach = 0
+        self.delay = self.lag = 0
+        self.outbox, self.ended_orders, self.guard = [], {}, None
         self.agenda, self.agenda_no, self.agenda_next = [], 0, NEVER
         self.settings_sent = {}
         self.stream, self.stream_next = [], NEVER
@@ -2741,6 +2784,7 @@ class Core:
         self.market_mask = _view(np.zeros(n_markets, dtype=np.uint8))
         self.lane_accounts = [None] * n_lanes
         self.venue_of = _view(np.zeros(n_markets, dtype=np.int32))
+        self.away = _view(np.zeros(n_markets, dtype=np.uint8))
         self.spent_ids, self.dead_men = set(), {}
         self.blocks = self.batching = False
         self.batch, self.batch_no, self.refused_batch = [], 0, 0
@@ -2929,6 +2973,7 @@ class Core:
             h = min(h, end)
         h = max(min(h, self._next_private()), self.now)
         self.horizon = h
+        self.reach = h - self.lag
         if self._run_venue() == NEED_DATA:
             self._run_clients_behind()
             return NEED_DATA
@@ -2979,11 +3024,11 @@ class Core:
         j: cython.Py_ssize_t = found.local_order[found.local_at - 1]
         self.msg_market = found.index
         self.msg_at = j
-        self.msg_kind = found.kind[j]
-        self.msg_ts_event = found.ts_event[j]
+        self.msg_kind = found.client_kind[j]
+        self.msg_ts_event = found.client_event[j]
         self.msg_ts_recv = found.ts_recv[j]
-        self.msg_ref = found.ref[j]
-        self.msg_rows = found.row_start[j + 1] - found.row_start[j]
+        self.msg_ref = found.client_ref[j]
+        self.msg_rows = found.client_row_start[j + 1] - found.client_row_start[j]
 
     def _show_published(self):
         """Wake for what a venue has published of its own accord: to the loop it is a mark message without rows."""
@@ -2997,22 +3042,22 @@ class Core:
 
     def msg_side(self, k):
         market: Market = self._market(self.msg_market)
-        return market.side[market.row_start[self.msg_at] + k]
+        return market.client_side[market.client_row_start[self.msg_at] + k]
 
     def msg_ticks(self, k):
         market: Market = self._market(self.msg_market)
-        return market.px_ticks[market.row_start[self.msg_at] + k]
+        return market.client_ticks[market.client_row_start[self.msg_at] + k]
 
     def msg_lots(self, k):
         market: Market = self._market(self.msg_market)
-        return market.qty_lots[market.row_start[self.msg_at] + k]
+        return market.client_lots[market.client_row_start[self.msg_at] + k]
 
     def msg_aux(self, column):
         market: Market = self._market(self.msg_market)
-        return market.aux[self.msg_ref - market.aux_base, column]
+        return market.client_aux[self.msg_ref - market.client_aux_base, column]
 
     def _run_venue(self):
-        """Everything at the venues up to ``horizon``, in one order: internal events, market data, own requests."""
+        """Everything at the venues up to ``reach``, in one order: internal events, market data, own requests."""
         limit: cython.longlong
         request: cython.longlong
         internal: cython.longlong
@@ -3020,13 +3065,13 @@ class Core:
         while True:
             request = self._next_request()
             internal = self._next_internal()
-            limit = min(self.horizon, request)
+            limit = min(self.reach, request)
             is_due = internal <= limit
             if is_due:
                 limit = internal - 1
             if self._run_data(limit) == NEED_DATA:
                 return NEED_DATA
-            if self.horizon < limit or self._next_internal() < internal:
+            if self.reach < limit or self._next_internal() < internal:
                 continue  # an answer will be due, or a boundary became known, before that
             if is_due:
                 self._do_internal(internal)
@@ -3046,17 +3091,17 @@ class Core:
             if self.only.venue_at < self.only.size and self.only.ts_event[self.only.venue_at] <= limit:
                 with cython.nogil:
                     self.only.run(limit)
-            if self.only.venue_at >= self.only.size and not self.only.last and self.horizon >= limit:
+            if self.only.venue_at >= self.only.size and self.reach >= limit and self._is_unknown(self.only, limit):
                 return NEED_DATA
             return 0
-        while self.horizon >= limit:
+        while self.reach >= limit:
             best = None
             first = NEVER
             stop = limit
             for k in range(self.n_markets):
                 market = self._market(k)
                 if market.venue_at >= market.size:
-                    if not market.last:
+                    if self._is_unknown(market, limit):
                         return NEED_DATA
                     continue
                 ts = market.ts_event[market.venue_at]
@@ -3072,6 +3117,11 @@ class Core:
             best.run(max(stop, first))
             limit = min(limit, min(best.next_internal(), self.agenda_next) - 1)
         return 0
+
+    def _is_unknown(self, market, limit):
+        """Whether a market whose window is used up may have messages up to ``limit`` that have not been given."""
+        found: Market = market
+        return not found.last and limit > found.complete
 
     def needs(self):
         """Indices of the markets that wait for their next window."""
@@ -3197,7 +3247,7 @@ class Core:
     def publish(self, market, mark_e8, index_e8, rate_e12, next_funding, ts):
         """The venue's stream says this at ``ts`` (0: nothing of it); clients know a response latency later."""
         found: Market = self._market(market)
-        visible = ts + self._response_of(found, ts, 0, ts)
+        visible = ts + max(self._response_of(found, ts, 0, ts), self.delay)
         if found.published:
             visible = max(visible, found.published[len(found.published) - 1][0])
         found.published.append((visible, mark_e8, index_e8, rate_e12, next_funding))
@@ -3206,6 +3256,7 @@ class Core:
             heapq.heappush(self.stream, (visible, self.agenda_no, market, ts))
             self.stream_next = self.stream[0][0]
             self.horizon = min(self.horizon, visible)
+            self.reach = self.horizon - self.lag
         else:
             self._receive_published(found, ts)  # so that what nobody reads does not pile up
 
@@ -3296,8 +3347,16 @@ class Core:
         self.o_client[slot] = 0
         self.orders += 1
         self.lane_orders[lane] += 1
+        if self.guard is not None:
+            reason: cython.int = self._ask_guard(slot, ticks, lots, False)
+            if reason != R_NONE:
+                self._refuse_at_once(slot, reason)
+                return slot
         if self.batching:
             self.batch.append((SUBMIT, slot, order_no, 0, 0))
+            return slot
+        if found.external:
+            self.outbox.append((SUBMIT, lane, market, slot, order_no, ticks, lots, 0, 0))
             return slot
         delay: cython.longlong = found.entry.get(self.now, self.seed, market, order_no, 0)
         if delay < 0:
@@ -3329,6 +3388,19 @@ class Core:
             self.expiries[slot] = int(ts)
             if self.blocks and not self.batching:
                 self._rank_again(slot)
+
+    def _ask_guard(self, slot, ticks, lots, amends):
+        """What the run's own limits say of an order that is about to leave."""
+        return self.guard.order(
+            self.o_lane[slot], self.o_market[slot], self.o_no[slot], self.o_side[slot], ticks, lots,
+            self.o_type[slot], self.o_flags[slot], bool(amends),
+        )  # fmt: skip
+
+    def _refuse_at_once(self, slot, reason):
+        self._forget(slot)
+        self.o_state[slot] = CLOSED
+        self.refused_at = self.now
+        self.emit(slot, EV_REJECTED, reason, self.o_ticks[slot], self.o_lots[slot], LIQ_NONE, 0, CAUSE_NONE, 0, 0, -1)
 
     def _refuse_sending(self, slot, delay):
         """A recorded latency says that the venue refused the request after ``delay``."""
@@ -3364,6 +3436,14 @@ class Core:
     def _send_batch(self, kind, mine):
         _, slot, number, _, _ = mine[0]
         found: Market = self._market(self.o_market[slot])
+        if found.external:
+            self.batch_no += 1
+            for _, slot, number, ticks, lots in mine:
+                self.outbox.append((
+                    kind, self.o_lane[slot], self.o_market[slot], slot, number, ticks or self.o_ticks[slot],
+                    lots or self.o_lots[slot], self.o_requests[slot], self.batch_no,
+                ))  # fmt: skip
+            return
         leg = 0 if kind == SUBMIT else 2 * self.o_requests[slot]
         delay = found.entry.get(self.now, self.seed, found.index, number, leg)
         if kind == SUBMIT and delay < 0:
@@ -3407,6 +3487,9 @@ class Core:
         """
         found: Market = self._market(market)
         number = self.settings_sent[lane] = self.settings_sent.get(lane, 0) + 1
+        if found.external:
+            self.outbox.append((ASK, lane, market, -1, number, kind, value, 0, 0))
+            return
         delay: cython.longlong = found.entry.get(self.now, self.seed, market, 0, 2 * number)
         self._queue_ask(self.now + abs(delay), lane, market, kind, value, delay < 0)
 
@@ -3415,10 +3498,22 @@ class Core:
         if self.o_no[slot] != order_no or self.o_lane[slot] != lane or self.o_state[slot] == FREE:
             raise ValueError(f"lane {lane}: order {order_no} is closed, it cannot be canceled or amended")
         self.o_requests[slot] += 1
+        if kind == AMEND and self.guard is not None:
+            refused: cython.int = self._ask_guard(slot, ticks, lots, True)
+            if refused != R_NONE:
+                self.refused_at = self.now
+                self.emit_refused(
+                    lane, self.o_market[slot], slot, order_no, EV_AMEND_REJECTED, refused, self.now, -1,
+                    self.o_requests[slot],
+                )  # fmt: skip
+                return
         if self.batching:
             self.batch.append((kind, slot, order_no, ticks, lots))
             return
         found: Market = self._market(self.o_market[slot])
+        if found.external:
+            self.outbox.append((kind, lane, self.o_market[slot], slot, order_no, ticks, lots, self.o_requests[slot], 0))
+            return
         delay = found.entry.get(self.now, self.seed, self.o_market[slot], order_no, 2 * self.o_requests[slot])
         self._queue_request(self.now + (delay if delay >= 0 else -delay), kind, slot, order_no, ticks, lots)
 
@@ -3844,7 +3939,10 @@ class Core:
             self.log[at + L_TS] = 0
         else:
             self.log[at + L_TS] = ts
-            deliver = ts + self._response(k, ts, order_no, seq)
+            if self.away[k]:
+                deliver = self.now
+            else:
+                deliver = ts + max(self._response(k, ts, order_no, seq), self.delay)
         deliver = max(deliver, earliest)  # what a venue says of one order arrives in the order in which it says it
         self.log[at + L_DELIVER] = deliver
         self._deliver(self.log_base + at // L_WIDTH, deliver, lane)
@@ -3928,6 +4026,7 @@ class Core:
         self.pv_row[k & self.pv_mask] = row
         if self.lane_private[lane] and ts < self.horizon:
             self.horizon = ts
+            self.reach = ts - self.lag
 
     def _next_private(self):
         """When the next private event of a listening lane is due, NEVER if none is under way."""
@@ -3976,10 +4075,187 @@ class Core:
         self.ev_wallet_e8 = self.log[at + L_WALLET]
         if self.ev_order_no > 0 and (
             self.ev_kind == EV_REJECTED or self.ev_kind == EV_CANCELED or self.ev_kind == EV_EXPIRED
-            or (self.ev_kind == EV_FILLED and self.ev_leaves == 0)
-        ):  # fmt: skip
+            or self.ev_kind == EV_NOT_FOUND or (self.ev_kind == EV_FILLED and self.ev_leaves == 0)
+        ) and self.ev_slot >= 0:  # fmt: skip
             self.ev_release = self.ev_slot
         return True
+
+    # -- live feeds ----------------------------------------------------------------------------------------------
+
+    def set_delay(self, delay_ns):
+        """Nothing private reaches a client sooner than this after the venue did it (DESIGN: paper's fixed delay)."""
+        if delay_ns < 0:
+            raise ValueError(f"core: a delay of {delay_ns} ns")
+        self.delay = delay_ns
+
+    def set_live(self):
+        """Feeds come as they are received (``feed_client``, ``feed_venue``): the venue's side lags by the delay."""
+        self.lag = self.delay
+
+    def end_live(self):
+        """All that was received has been given: the venue's side comes up to the client's time."""
+        self.lag = 0
+
+    def feed_client(self, market, window):
+        """Messages received since the last call, in the order of receipt; the client must have seen those before."""
+        found: Market = self._market(market)
+        found.set_client(window)
+
+    def feed_venue(self, market, window, complete_ns, last=False):
+        """Messages in venue order, all there are up to ``complete_ns`` (venue time), after those given before."""
+        found: Market = self._market(market)
+        found.set_venue(window, complete_ns, last)
+        if self.bbo_next == NEVER and self.bbo_every and len(window):
+            self.bbo_next = (int(window.ts_event[0]) // self.bbo_every + 1) * self.bbo_every
+        if self.account_next == NEVER and self.account_every and len(window):
+            self.account_next = (int(window.ts_event[0]) // self.account_every + 1) * self.account_every
+
+    def next_due_ns(self):
+        """The client time at which something is due that no message is needed for, NEVER if nothing is."""
+        ts: cython.longlong = min(self._next_request(), self._next_internal())
+        if ts < NEVER:
+            ts += self.lag
+        return min(min(ts, self.stream_next), self._next_private())
+
+    # -- external venues: commands go out, events are brought in -------------------------------------------------
+
+    def set_external(self, market):
+        """Orders of this market are a connector's: commands wait in ``take_outbox``, events come by ``bring``."""
+        found: Market = self._market(market)
+        found.external = True
+        self.away[market] = 1
+
+    def take_outbox(self):
+        """Commands since the last call: (kind, lane, market, slot, order_no, ticks, lots, request, batch).
+
+        ``kind`` is SUBMIT, CANCEL, AMEND, or ASK (a setting: number, SETTING_* and value in the places of order_no,
+        ticks and lots). Members of one batch share a number above 0.
+        """
+        out, self.outbox = self.outbox, []
+        return out
+
+    def terms(self, slot):
+        """What an order was submitted with: a dictionary of integers, its ``Trigger`` or None, and its STP (or -1)."""
+        return {
+            "lane": self.o_lane[slot], "market": self.o_market[slot], "order_no": self.o_no[slot],
+            "side": self.o_side[slot], "ticks": self.o_ticks[slot], "lots": self.o_lots[slot],
+            "filled": self.o_filled[slot], "tif": self.o_tif[slot], "type": self.o_type[slot],
+            "flags": self.o_flags[slot], "stp": self.o_stp[slot], "trigger": self.conditions.get(slot),
+            "expires_ns": self.expiries.get(slot, 0),
+        }  # fmt: skip
+
+    def new_trigger(self, lane, order_no, request):
+        """The trigger price that an amendment in the outbox asks for, 0 if none."""
+        return self.new_triggers.pop((lane, order_no, request), 0)
+
+    def take_order(self, lane, market, side, ticks, lots, filled, tif, type, flags, ts):
+        """An order found at the venue that no lane has sent: it gets a negative number. Returns (slot, number)."""
+        number = self.new_forced(lane)
+        slot = self.submit(lane, market, number, side, ticks, lots, tif, type, flags)
+        if self.outbox and self.outbox[len(self.outbox) - 1][4] == number:
+            self.outbox.pop()
+        self.orders -= 1
+        self.lane_orders[lane] -= 1
+        self.o_filled[slot] = filled
+        self.bring(lane, market, slot, number, EV_ACCEPTED, R_NONE, ts)
+        return slot, number
+
+    def bring(
+        self, lane, market, slot, order_no, event, reason, ts, ticks=0, lots=0, leaves=-1, liquidity=LIQ_NONE, fee=0,
+        side=0, request=0, sent=0,
+    ):  # fmt: skip
+        """An event of an order at an external venue, of venue time ``ts`` (0: the wire has none), delivered now.
+
+        ``ticks`` and ``lots`` are those of a fill or an amendment; other events have the order's own. ``leaves`` -1:
+        as counted here. A fill is booked with the venue's ``fee``. ``side`` matters for an order that is forgotten
+        here (a late fill). A refused cancel or amendment names its ``request`` and when it was ``sent``.
+        """
+        found: Market = self._market(market)
+        is_ours = slot >= 0 and self.o_no[slot] == order_no and self.o_lane[slot] == lane and self.o_state[slot] != FREE
+        if event == EV_CANCEL_REJECTED or event == EV_AMEND_REJECTED:
+            self.emit_refused(lane, market, slot, order_no, event, reason, sent, ts, request)
+            return
+        if not is_ours:
+            self._bring_late(found, lane, order_no, event, reason, ts, ticks, lots, leaves, liquidity, fee, side)
+            return
+        realized = 0
+        left = self.o_lots[slot] - self.o_filled[slot]
+        if event == EV_FILLED:
+            self.ledger.fill_with_fee(found.account[lane], found._leg(slot), self.o_side[slot], ticks, lots, fee)
+            realized = self.ledger.last_realized_e8
+            self.o_filled[slot] += lots
+            if leaves >= 0:
+                self.o_lots[slot] = self.o_filled[slot] + leaves
+            self.o_state[slot] = CLOSED if self.o_filled[slot] >= self.o_lots[slot] else AWAY
+        elif event == EV_AMENDED:
+            self.o_ticks[slot], self.o_lots[slot] = ticks, lots
+        elif event == EV_ACCEPTED or event == EV_TRIGGERED or event == EV_HELD:
+            ticks, lots = ticks or self.o_ticks[slot], lots or self.o_lots[slot]
+            self.o_ticks[slot], self.o_lots[slot] = ticks, lots
+            self.o_state[slot] = AWAY
+        else:
+            ticks, lots = self.o_ticks[slot], left
+            self._forget(slot)
+            self.o_state[slot] = CLOSED
+        if self.o_state[slot] == CLOSED:
+            self.ended_orders[lane, order_no] = self.o_seq[slot] + 1
+            if len(self.ended_orders) > ENDED_MAX:
+                del self.ended_orders[next(iter(self.ended_orders))]
+        self.emit(slot, event, reason, ticks, lots, liquidity, fee, CAUSE_NONE, 0, realized, ts)
+
+    def _bring_late(self, market, lane, order_no, event, reason, ts, ticks, lots, leaves, liquidity, fee, side):
+        """An event of an order that is over: money has moved all the same."""
+        found: Market = market
+        realized = 0
+        if event == EV_FILLED:
+            self.ledger.fill_with_fee(found.account[lane], found.index, side, ticks, lots, fee)
+            realized = self.ledger.last_realized_e8
+        seq = self.ended_orders.get((lane, order_no), 0)
+        self.ended_orders[lane, order_no] = seq + 1
+        at: cython.Py_ssize_t = self._record()
+        c: cython.int
+        for c in range(L_WIDTH):
+            self.log[at + c] = 0
+        self.log[at + L_LANE] = lane
+        self.log[at + L_MARKET] = found.index
+        self.log[at + L_ORDER_NO] = order_no
+        self.log[at + L_SEQ] = seq
+        self.log[at + L_EVENT] = event
+        self.log[at + L_REASON] = reason
+        self.log[at + L_TICKS] = ticks
+        self.log[at + L_LOTS] = lots
+        self.log[at + L_LIQUIDITY] = liquidity
+        self.log[at + L_FEE] = fee
+        self.log[at + L_SIDE] = side
+        self.log[at + L_LEAVES] = max(leaves, 0)
+        self.log[at + L_REALIZED] = realized
+        self.log[at + L_SLOT] = -1
+        if event == EV_FILLED:
+            self.fills += 1
+            self.lane_fills[lane] += 1
+        self._stamp(at, lane, found.index, order_no, seq, ts, 0)
+
+    def bring_funding(self, lane, market, boundary, lots, mark_e8, rate_e12, payment_e8, ts):
+        """The venue has charged (or paid, above 0) funding."""
+        found: Market = self._market(market)
+        self.ledger.book_payment(found.account[lane], market, payment_e8)
+        self.emit_account(lane, market, EV_FUNDING, R_NONE, boundary, mark_e8, lots, payment_e8, rate_e12, 0, 0, ts)
+
+    def bring_setting(self, lane, market, event, reason, kind, value, ts):
+        """The answer to a setting: EV_SETTING, which the ledger takes over, or EV_SETTING_REJECTED."""
+        found: Market = self._market(market)
+        if event == EV_SETTING and kind != SETTING_DEAD_MAN:
+            self.ledger.request(found.account[lane], market, kind, value)
+        self.emit_account(lane, market, event, reason, ts, kind, value, 0, 0, 0, CAUSE_NONE, ts)
+
+    def bring_forced(self, lane, market, event, reason, ts, side, ticks, lots, fee, cause):
+        """The venue has taken over (EV_LIQUIDATED) or deleveraged (EV_ADL) a position, or warns of it."""
+        found: Market = self._market(market)
+        realized = 0
+        if event != EV_MARGIN_WARNING:
+            self.ledger.fill_with_fee(found.account[lane], market, side, ticks, lots, fee)
+            realized = self.ledger.last_realized_e8
+        self.emit_forced(lane, market, 0, 0, event, reason, ts, ticks, lots, fee, realized, side, cause, 0, self.now)
 
     # -- growing -------------------------------------------------------------------------------------------------
 

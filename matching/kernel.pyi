@@ -26,6 +26,22 @@ class ProbabilityModel(Protocol):
 class FeeModel(Protocol):
     def fee_e8(self, side: int, ticks: int, lots: int, liquidity: int, /) -> int: ...
 
+class Guard(Protocol):
+    def order(
+        self,
+        lane: int,
+        market: int,
+        order_no: int,
+        side: int,
+        ticks: int,
+        lots: int,
+        type: int,
+        flags: int,
+        amends: bool,
+        /,
+    ) -> int:
+        """0, or the reason (R_*) why an order or an amendment does not leave."""
+
 class LatencyTable:
     mode: int
     @staticmethod
@@ -52,6 +68,7 @@ class Core:
     seed: int
     now: int
     error: BaseException | None
+    guard: Guard | None
     lane_accounts: list[list[int]]
     msg_market: int
     msg_kind: int
@@ -124,6 +141,74 @@ class Core:
     def set_latency(self, venue: int, entry: LatencyTable, response: LatencyTable) -> None: ...
     def set_plan(
         self, market: int, ts_ns: npt.ArrayLike, kind: npt.ArrayLike, a: npt.ArrayLike, b: npt.ArrayLike
+    ) -> None: ...
+    def set_delay(self, delay_ns: int) -> None: ...
+    def set_live(self) -> None: ...
+    def end_live(self) -> None: ...
+    def feed_client(self, market: int, window: FeedWindow) -> None: ...
+    def feed_venue(self, market: int, window: FeedWindow, complete_ns: int, last: bool = False) -> None: ...
+    def next_due_ns(self) -> int: ...
+    def set_external(self, market: int) -> None: ...
+    def take_outbox(self) -> list[tuple[int, int, int, int, int, int, int, int, int]]: ...
+    def terms(self, slot: int) -> dict[str, Any]: ...
+    def new_trigger(self, lane: int, order_no: int, request: int) -> int: ...
+    def take_order(
+        self,
+        lane: int,
+        market: int,
+        side: int,
+        ticks: int,
+        lots: int,
+        filled: int,
+        tif: int,
+        type: int,
+        flags: int,
+        ts: int,
+    ) -> tuple[int, int]: ...
+    def bring(
+        self,
+        lane: int,
+        market: int,
+        slot: int,
+        order_no: int,
+        event: int,
+        reason: int,
+        ts: int,
+        ticks: int = 0,
+        lots: int = 0,
+        leaves: int = -1,
+        liquidity: int = 0,
+        fee: int = 0,
+        side: int = 0,
+        request: int = 0,
+        sent: int = 0,
+    ) -> None: ...
+    def bring_funding(
+        self,
+        lane: int,
+        market: int,
+        boundary: int,
+        lots: int,
+        mark_e8: int,
+        rate_e12: int,
+        payment_e8: int,
+        ts: int,
+    ) -> None: ...
+    def bring_setting(
+        self, lane: int, market: int, event: int, reason: int, kind: int, value: int, ts: int
+    ) -> None: ...
+    def bring_forced(
+        self,
+        lane: int,
+        market: int,
+        event: int,
+        reason: int,
+        ts: int,
+        side: int,
+        ticks: int,
+        lots: int,
+        fee: int,
+        cause: int,
     ) -> None: ...
     def set_window(self, market: int, window: FeedWindow, last: bool) -> None: ...
     def listen(self, lane: int, market: int, mask: int) -> None: ...

@@ -19,6 +19,8 @@ cdef class Ledger(Settings):
     cpdef void set_mark(self, long long m, long long mark_e8) noexcept nogil
     cpdef long long mark_e8(self, long long m) noexcept nogil
     cpdef long long funding(self, long long account, long long m, long long lots, long long mark_e8, long long rate_e12) noexcept nogil
+    cpdef long long book_payment(self, long long account, long long m, long long payment_e8) noexcept nogil
+    cpdef void take_over(self, long long account, long long m, long long lots, long long entry_price_e8) noexcept nogil
     cpdef void accrue(self, long long account, long long m, long long lots, long long mark_e8, long long rate_e12, long long num, long long den) noexcept nogil
     cpdef long long settle(self, long long account, long long m) noexcept nogil
     cpdef long long accrued_e8(self, long long account, long long m) noexcept nogil

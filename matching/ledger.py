@@ -141,6 +141,37 @@ class Ledger(Settings):
             return 0
         return self._book_funding(account, m, self._payment(m, lots, mark_e8, rate_e12))
 
+    def book_payment(self, account, m, payment_e8):
+        """Book a funding payment decided elsewhere (positive: received). Returns it."""
+        if self._slot(account, m) < 0:
+            return 0
+        return self._book_funding(account, m, payment_e8)
+
+    def take_over(self, account, m, lots, entry_price_e8):
+        """Begin with a position (signed lots) that an account holds elsewhere, entered at an average price at 1e-8.
+
+        Only where it has none. Sets ``failed`` for a price that is none or a value that does not fit.
+        """
+        i: cython.longlong = self._slot(account, m)
+        size: cython.longlong = lots if lots >= 0 else -lots
+        entry: cython.longlong
+        price: cython.longlong
+        if i < 0 or lots == 0:
+            return
+        if self.market_inverse[m]:
+            price = mul_div(entry_price_e8, self.lot_den[m], 1, TRUNC)
+            entry = mul3_div(
+                size, mul_div(self.lot_num[m], self.entry_den[m], 1, TRUNC), 100000000, price, 1, HALF_EVEN
+            )
+        else:
+            price = mul_div(self.lot_num[m], self.entry_den[m], 1, TRUNC)
+            entry = mul3_div(size, entry_price_e8, price, self.lot_den[m], 1, HALF_EVEN)
+        if self.positions[i] != 0 or entry_price_e8 <= 0 or entry == INVALID or size >= LOTS_LIMIT:
+            self._fail(FAILED_FILL, account, m)
+            return
+        self.positions[i] = lots
+        self.entries[i] = entry
+
     def accrue(self, account, m, lots, mark_e8, rate_e12, num, den):
         """Let funding accrue on ``lots``: -value at the mark * rate * num / den, kept at 1e-12 of the asset.
 

@@ -21,6 +21,11 @@ cdef class Loop:
     cdef long long now, next_timer, next_shot, next_row, next_free
     cdef bint delays
     cpdef run(self)
+    cpdef begin(self)
+    cpdef step(self, long long until_ns)
+    cpdef finish(self)
+    cpdef long long next_due_ns(self)
+    cdef int _begin(self) except -1
     cdef _handle(self, int code)
     cdef long long _next_due(self) noexcept
     cdef _private(self)

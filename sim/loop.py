@@ -157,6 +157,46 @@ class Loop:
     def run(self):
         """From the first event to the last. ``on_start`` comes before the first event, ``on_stop`` after the last."""
         self._first_windows()
+        code: cython.int = self._begin()
+        while not self.stopped and code != WAKE_END:
+            code = self.core.advance(self._next_due())
+            self.now = self.core.now
+            self._handle(code)
+        self._stop()
+
+    def begin(self):
+        """The beginning of a run in steps: ``on_start`` and its commands.
+
+        A source that is None is a live feed: the core is given its messages before each step (``Core.feed_client``,
+        ``Core.feed_venue``), the first time before this, up to the start.
+        """
+        self._first_windows()
+        self._begin()
+
+    def step(self, until_ns):
+        """All that is due by ``until_ns``, in order; what was received by then has been given to the core."""
+        code: cython.int = WAKE_MARKET
+        due: cython.longlong
+        limit: cython.longlong = until_ns
+        while (
+            code != WAKE_END
+            and not self.stopped
+            and (code != WAKE_TIME or self.now < limit or self._next_due() <= limit)
+        ):
+            due = min(self._next_due(), limit)
+            code = self.core.advance(due)
+            self.now = self.core.now
+            self._handle(code)
+
+    def finish(self):
+        """The end of a run in steps: ``on_stop``, and what log and samples still hold."""
+        self._stop()
+
+    def next_due_ns(self):
+        """When a step is due although nothing has been received: timers, bars, data rows, the venue's own doings."""
+        return min(self._next_due(), self.core.next_due_ns())
+
+    def _begin(self):
         self._start()
         code: cython.int = self.core.advance(self.start_ns)
         while code == NEED_DATA:  # what was decided in on_start leaves at the start, however small the windows are
@@ -169,14 +209,12 @@ class Loop:
             lane.ctx.flush()
             lane.ctx.defer(lane.delay is not None)
         self._handle(code)
-        while not self.stopped and code != WAKE_END:
-            code = self.core.advance(self._next_due())
-            self.now = self.core.now
-            self._handle(code)
-        self._stop()
+        return code
 
     def _first_windows(self):
         for m, source in enumerate(self.sources):
+            if source is None:
+                continue
             window = source.next_window()
             if window is None:
                 raise ValueError(f"market {m}: its feed holds no messages in the run's span")
@@ -268,22 +306,7 @@ class Loop:
             else:
                 lane.strategy.on_order(order, event)
         if lane.hears & HEARS_FILL and core.ev_kind == EV_FILLED:
-            fill: Fill = Fill.__new__(Fill)
-            fill.instrument = core.ev_market
-            fill.order_number = core.ev_order_no
-            fill.side = order.side
-            fill.ticks = core.ev_ticks
-            fill.lots = core.ev_lots
-            fill.leaves_lots = core.ev_leaves
-            fill.liquidity = core.ev_liquidity
-            fill.cause = core.ev_cause
-            fill.fee_e8 = core.ev_fee_e8
-            fill.realized_e8 = core.ev_realized_e8
-            fill.ts_event_ns = core.ev_ts
-            fill.ts_ns = self.now
-            fill.queue_front_lots = core.ev_front / 1e6
-            fill.tick_num = lane.ctx.tick_num[fill.instrument]
-            fill.tick_den = lane.ctx.tick_den[fill.instrument]
+            fill: Fill = lane.ctx.fill(order)
             if not self._enter(lane):
                 self._input(lane, lane.call_fill, (order, fill))
             elif lane.call_fill is not None:
@@ -296,14 +319,7 @@ class Loop:
         if core.ev_kind == EV_FUNDING:
             if (lane.hears & HEARS_FUNDING) == 0:
                 return
-            funding: Funding = Funding.__new__(Funding)
-            funding.instrument = core.ev_market
-            funding.boundary_ns = core.ev_ts
-            funding.ts_ns = self.now
-            funding.rate_e12 = core.ev_front
-            funding.mark_e8 = core.ev_ticks
-            funding.position_lots = core.ev_lots
-            funding.payment_e8 = core.ev_fee_e8
+            funding: Funding = lane.ctx.funding()
             if not self._enter(lane):
                 self._input(lane, lane.call_funding, (funding.instrument, funding))
             elif lane.call_funding is not None:
@@ -314,20 +330,7 @@ class Loop:
             if lane.hears & HEARS_SETTING:
                 self._setting_callback(lane)
         elif lane.hears & HEARS_LIQUIDATION:
-            event: Liquidation = Liquidation.__new__(Liquidation)
-            event.instrument = core.ev_market
-            event.kind = core.ev_kind
-            event.side = core.ev_side
-            event.ticks = core.ev_ticks
-            event.lots = core.ev_lots
-            event.amount_e8 = core.ev_realized_e8 - core.ev_fee_e8
-            event.realized_e8 = core.ev_realized_e8
-            event.fee_e8 = core.ev_fee_e8
-            event.cause = core.ev_cause
-            event.price_kind = core.ev_leaves
-            event.mark_e8 = core.mark_e8(core.ev_market)
-            event.ts_event_ns = core.ev_ts
-            event.ts_ns = self.now
+            event: Liquidation = lane.ctx.liquidation()
             if not self._enter(lane):
                 self._input(lane, lane.call_liquidation, (event.instrument, event))
             elif lane.call_liquidation is not None:

@@ -41,7 +41,7 @@ cdef class Order:
 @cython.no_gc  # the face that it holds knows nothing of events
 cdef class OrderEvent:
     cdef readonly long long instrument, order_number, kind, reason, side, ts_event_ns, ts_ns, ticks, lots, leaves_lots
-    cdef object face
+    cdef object face, said
 
 @cython.final
 @cython.freelist(64)
@@ -107,6 +107,8 @@ cdef class Context:
     cdef long long numbers
     cdef long long[::1] position_lots
     cdef dict moved
+    cdef public dict words
+    cdef public bint keeps_closed
     cdef long long[::1] wallet_of
     cdef long long[::1] wallet_e8
     cdef double[::1] tick_num
@@ -129,9 +131,14 @@ cdef class Context:
     cpdef Order apply_private(self)
     cdef Order find(self, long long slot, long long number)
     cdef Order adopt(self)
+    cpdef lose(self, long long slot, long long number, long long trigger)
+    cpdef Order order_in(self, long long slot)
     cdef keep(self, Order order)
     cdef send(self, Order order)
     cdef Setting setting(self)
+    cdef Fill fill(self, Order order)
+    cdef Funding funding(self)
+    cdef Liquidation liquidation(self)
     cdef OrderEvent order_event(self, long long now)
     cdef _close(self, Order order, long long ts_ns, long long asked)
     cdef _apply_fill(self, Order order)

@@ -119,6 +119,8 @@ class OrderEvent:
     @property
     def code(self):
         """The venue's own code for the reason, or None where it has none."""
+        if self.said is not None:
+            return self.said[0]
         if self.face is None:
             return None
         return self.face.code(self.instrument, self.kind, self.reason, self.side, self.ticks, self.lots)
@@ -126,6 +128,8 @@ class OrderEvent:
     @property
     def text(self):
         """The venue's own words for the reason."""
+        if self.said is not None:
+            return self.said[1]
         return "" if self.face is None else self.face.text(self.instrument, self.kind, self.reason)
 
     def __repr__(self):
@@ -294,6 +298,8 @@ class Context:
         self.tick_den = memoryview(np.array([scale[1] for scale in scales], np.float64))
         self.position_lots = memoryview(np.zeros(2 * self.count, np.int64))  # in hedge mode short legs come second
         self.moved = {}
+        self.words = {}
+        self.keeps_closed = False
         self.wallet_of = memoryview(np.array(wallet_of, np.int64))
         self.wallet_e8 = memoryview(np.array(deposits_e8, np.int64))
 
@@ -675,7 +681,7 @@ class Context:
         elif order.is_closed and not was_closed:
             order.reason = R_FILLED if kind == EV_FILLED else core.ev_reason
             self._close(order, core.ev_deliver, asked)
-        elif was_closed and order.pending == 0:
+        elif was_closed and order.pending == 0 and not self.keeps_closed:
             self.late.pop(order.number, None)
         return order
 
@@ -735,6 +741,7 @@ class Context:
         event.ticks = core.ev_ticks
         event.lots = core.ev_lots
         event.leaves_lots = core.ev_leaves
+        event.said = self.words.pop((core.ev_order_no, core.ev_kind), None) if self.words else None
         return event
 
     def setting(self):
@@ -750,6 +757,59 @@ class Context:
         setting.ts_ns = core.now
         return setting
 
+    def fill(self, order):
+        """The execution that was just popped from the core (called by the run)."""
+        core: Core = self.core
+        fill: Fill = Fill.__new__(Fill)
+        fill.instrument = core.ev_market
+        fill.order_number = core.ev_order_no
+        fill.side = order.side
+        fill.ticks = core.ev_ticks
+        fill.lots = core.ev_lots
+        fill.leaves_lots = core.ev_leaves
+        fill.liquidity = core.ev_liquidity
+        fill.cause = core.ev_cause
+        fill.fee_e8 = core.ev_fee_e8
+        fill.realized_e8 = core.ev_realized_e8
+        fill.ts_event_ns = core.ev_ts
+        fill.ts_ns = core.now
+        fill.queue_front_lots = core.ev_front / 1e6
+        fill.tick_num = self.tick_num[fill.instrument]
+        fill.tick_den = self.tick_den[fill.instrument]
+        return fill
+
+    def funding(self):
+        """The payment that was just popped from the core (called by the run)."""
+        core: Core = self.core
+        funding: Funding = Funding.__new__(Funding)
+        funding.instrument = core.ev_market
+        funding.boundary_ns = core.ev_ts
+        funding.ts_ns = core.now
+        funding.rate_e12 = core.ev_front
+        funding.mark_e8 = core.ev_ticks
+        funding.position_lots = core.ev_lots
+        funding.payment_e8 = core.ev_fee_e8
+        return funding
+
+    def liquidation(self):
+        """The liquidation, deleveraging or warning that was just popped from the core (called by the run)."""
+        core: Core = self.core
+        event: Liquidation = Liquidation.__new__(Liquidation)
+        event.instrument = core.ev_market
+        event.kind = core.ev_kind
+        event.side = core.ev_side
+        event.ticks = core.ev_ticks
+        event.lots = core.ev_lots
+        event.amount_e8 = core.ev_realized_e8 - core.ev_fee_e8
+        event.realized_e8 = core.ev_realized_e8
+        event.fee_e8 = core.ev_fee_e8
+        event.cause = core.ev_cause
+        event.price_kind = core.ev_leaves
+        event.mark_e8 = core.mark_e8(core.ev_market)
+        event.ts_event_ns = core.ev_ts
+        event.ts_ns = core.now
+        return event
+
     def _close(self, order, ts_ns, asked):
         """``asked``: the requests that were pending; what answers them may still come and must find the order."""
         order.closed_ns = ts_ns
@@ -759,7 +819,7 @@ class Context:
             self.slots[order.slot] = None
         else:
             self.forced.pop(order.number, None)
-        if order.pending or asked & PENDING_AMEND:
+        if order.pending or asked & PENDING_AMEND or self.keeps_closed:
             if len(self.late) >= MAX_LATE:  # what answered a request and closed the order in one leaves it here
                 self.late = dict(list(self.late.items())[MAX_LATE // 2 :])
             self.late[order.number] = order
@@ -774,6 +834,25 @@ class Context:
         order = self.late.get(number) if number > 0 else self.forced.get(number)
         return self.adopt() if order is None else order
 
+    def order_in(self, slot):
+        """The order in a slot of the core, None if it has closed (called by the gateway)."""
+        return self.slots[slot] if 0 <= slot < len(self.slots) else None
+
+    def lose(self, slot, number, trigger):
+        """A request of ours has no answer (L_OUTCOME_LOST, L_REQUEST_LOST of the lifecycle; called by the gateway)."""
+        order: Order = self.order_in(slot)
+        if order is None or order.number != number:
+            return
+        entry: cython.longlong = TRANSITIONS[(order.row * 4 + order.pending) * TRIGGERS + trigger]
+        if entry < 0:
+            raise LifecycleDefect(number, order.status_name, lifecycle.event_name(trigger), "not in the table")
+        order._become(entry & 15)
+
+    def begin_with(self, i, lots, leg=None):
+        """A position that the account holds when the run begins (called by the run, before ``on_start``)."""
+        short = leg is not None and requests.leg_of(leg) == FLAG_SHORT_LEG
+        self.position_lots[self.count + i if short else i] = lots
+
     def adopt(self):
         """An order that the venue made for us (a liquidation's), as an object of its own: not sent by us, external."""
         core: Core = self.core
@@ -783,8 +862,8 @@ class Context:
         order.instrument = core.ev_market
         order.side = core.ev_side
         order.ticks = core.ev_ticks
-        order.lots = core.ev_leaves if core.ev_kind == EV_ACCEPTED else core.ev_lots + core.ev_leaves
-        order.filled_lots = 0
+        order.lots = core.ev_lots if core.ev_kind == EV_ACCEPTED else core.ev_lots + core.ev_leaves
+        order.filled_lots = core.ev_lots - core.ev_leaves if core.ev_kind == EV_ACCEPTED else 0
         order.tif = IOC
         order.type = LIMIT
         order.reduce_only = True
@@ -844,6 +923,12 @@ class Strategy:
 
     ``self.ctx`` is there from ``on_start`` on. Parameters of the run file are passed to the constructor by name.
     """
+
+    def save_state(self):
+        """What a later run of this strategy begins with (paper and live, over a restart): a dict or bytes, or None."""
+
+    def restore_state(self, state):
+        """Before ``on_start``, if an earlier run has left something: what its ``save_state`` returned last."""
 
     def on_start(self):
         """Once, before the first event: declare timers and bars here. ``ctx.now_ns`` is the start of the run."""

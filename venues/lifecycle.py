@@ -144,6 +144,8 @@ EVENT_NAMES: Final = {
     codes.EV_MARGIN_WARNING: "MarginWarning",
     codes.EV_LIQUIDATED: "Liquidated",
     codes.EV_ADL: "AutoDeleveraged",
+    codes.EV_SETTING: "SettingChanged",
+    codes.EV_SETTING_REJECTED: "SettingRejected",
 }
 TRIGGER_NAMES: Final = {kind: name for kind, name in EVENT_NAMES.items() if kind <= EV_HELD} | {
     EV_FILL_VOIDED: "FillVoided",
