@@ -44,7 +44,7 @@ from matching.codes import (
 from recorders.book import DepthBook
 from recorders.keeper import BookKeeper, Rows
 from recorders.report import GAP_NAMES, Problems, RecordingReport, Tally
-from recorders.spool import OWN_CLOCK, SEQ_STEP, Spool
+from recorders.spool import OWN_CLOCK, SEQ_STEP, MessageSink
 from venues.market_data import DepthDiff, DepthSnapshot
 from venues.market_feeds import MarketFeed
 
@@ -115,7 +115,7 @@ def _rows(record: DepthDiff | DepthSnapshot) -> Rows:
 class BookJoin:
     """The depth stream of one recording, written to its spool and counted in its report."""
 
-    def __init__(self, spool: Spool, tally: Tally, problems: Problems, feed: MarketFeed) -> None:
+    def __init__(self, spool: MessageSink, tally: Tally, problems: Problems, feed: MarketFeed) -> None:
         self._spool = spool
         self._tally = tally
         self._problems = problems

@@ -20,7 +20,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -41,6 +41,27 @@ _RANK: Final = np.zeros(256, np.int8)
 _RANK[BBO] = 1
 _RANK[[DEPTH, SNAPSHOT, GAP]] = 2
 _RANK[[MARK, FUNDING]] = 3
+
+
+class MessageSink(Protocol):
+    """Where messages go: a ``Spool``, or the live feed. Arguments of ``add``: see ``Spool.add``."""
+
+    dropped: list[tuple[int, int]]
+
+    def add(
+        self,
+        kind: int,
+        ts_event: int,
+        made: int,
+        recv: int,
+        ref: int,
+        seq: int,
+        sides: bytes,
+        ticks: list[int],
+        lots: list[int],
+        aux: tuple[int, int, int, int] | None = None,
+        raw: int | None = None,
+    ) -> None: ...
 
 
 class Spool:
