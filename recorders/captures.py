@@ -141,6 +141,11 @@ class MarketImport:
         for stream in self.streams.values():
             stream.close()
 
+    @property
+    def symbols(self) -> list[str]:
+        """The instruments whose market data have come so far."""
+        return list(self.streams)
+
     # -- connections
 
     def restart(self, connection: int) -> None:

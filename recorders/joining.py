@@ -411,7 +411,7 @@ class BookJoin:
         made = max(snapshot.ts_event_ns, snapshot.ts_push_ns) or (OWN_CLOCK if self._own_clock else 0)
         self._spool.add(SNAPSHOT, ts_event, made, got.recv_ns, snapshot.last_id, seq, *rows, raw=got.wall_ns)
         if not self.valid:
-            self._spool.dropped.append((self._segment_seq, seq))
+            self._spool.drop(self._segment_seq, seq)
             self._report.diffs_before_snapshot += self._segment_diffs - sum(1 for s in self._stale if s.seq > seq)
         self._report.snapshots += 1
         self.valid = True

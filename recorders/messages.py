@@ -8,7 +8,7 @@ is a ``MessageSink``; what is counted is in a ``RecordingReport``, what is wrong
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol
 
 from matching.codes import BBO, BUY, FORCE, MARK, OFFBOOK, SELL, TRADE
@@ -56,6 +56,15 @@ class RecordStream:
         self._quotes = Seen()
         self._marks = Seen()
         self._forced = Seen()
+        self._handlers: dict[type, Callable[[Any, Line], None]] = {
+            DepthDiff: self._depth,
+            DepthSnapshot: self._snapshot,
+            Trade: self._trade,
+            AggTrade: self._aggregate,
+            BookTicker: self._quote,
+            MarkPrice: self._mark,
+            ForceOrder: self._force,
+        }
 
     @property
     def report(self) -> RecordingReport:
@@ -67,15 +76,12 @@ class RecordStream:
     def put(self, record: Any, line: Line, silence_ns: int) -> None:
         """Take in a record; ``silence_ns``: for how long nothing of the instrument had been received."""
         self._quiet_ns = max(self._quiet_ns, silence_ns)
-        if not self._sane_time(record, line):
-            return
-        handler = _HANDLERS[type(record)]
-        if handler is not None:
-            handler(self, record, line)
-        elif isinstance(record, DepthDiff):
-            self._depth(record, line)
-        else:
-            self._join.snapshot(self._received(record, line))
+        if self._sane_time(record, line):
+            self._handlers[type(record)](record, line)
+
+    def interrupted(self, kind: int, line: Line, why: str) -> None:
+        """Whoever received the records says that from here on something of the book is missing."""
+        self._join.interrupted(kind, Received(None, line.recv_ns, self._name(line), line.number, 0, line.wall_ns), why)
 
     def _received(self, record: Any, line: Line) -> Received:
         return Received(record, line.recv_ns, self._name(line), line.number, self._quiet_ns, line.wall_ns)
@@ -140,6 +146,9 @@ class RecordStream:
         self._join.diff(self._received(record, line))
         self._quiet_ns = 0
 
+    def _snapshot(self, record: DepthSnapshot, line: Line) -> None:
+        self._join.snapshot(self._received(record, line))
+
     def _trade(self, record: Trade, line: Line) -> None:
         if self._trades.repeats(record.trade_id):
             self._repeated(line, f"trade {record.trade_id}")
@@ -202,14 +211,3 @@ class RecordStream:
             return
         self.report.forced += 1
         self._add(FORCE, record, line, 0, _SIDES[record.side], [record.ticks], [record.lots])
-
-
-_HANDLERS: Final[dict[type, Any]] = {
-    DepthDiff: None,
-    DepthSnapshot: None,
-    Trade: RecordStream._trade,
-    AggTrade: RecordStream._aggregate,
-    BookTicker: RecordStream._quote,
-    MarkPrice: RecordStream._mark,
-    ForceOrder: RecordStream._force,
-}

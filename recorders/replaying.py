@@ -31,12 +31,12 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import msgspec
 
 from matching.codes import GAP_CHECKSUM, GAP_DISCONNECT, GAP_RECORDER, GAP_SEQUENCE
-from recorders.captures import BINANCE, MarketImport, book_asked_for, venue_of_frame
+from recorders.captures import BINANCE, book_asked_for, venue_of_frame
 from recorders.lines import Line
 from recorders.raw import (
     FRAME_IN,
@@ -137,11 +137,30 @@ def _request(payload: bytes) -> _Request | None:
         return None
 
 
+class Target(Protocol):
+    """What takes in market data of one venue (``MarketImport``, the live feed)."""
+
+    @property
+    def symbols(self) -> list[str]:
+        """Whose market data have come so far."""
+        ...
+
+    def line(self, line: Line) -> None: ...
+
+    def restart(self, connection: int) -> None: ...
+
+    def forget(self, connection: int) -> None: ...
+
+    def interrupted(self, kind: int, line: Line, why: str, symbols: Iterable[str] | None = None) -> None: ...
+
+    def finish(self) -> None: ...
+
+
 class Replay:
     """One venue's part of one recording, on its way to an importer. ``problems`` is for what concerns no instrument."""
 
     def __init__(
-        self, venue: str, target: MarketImport, segments: Sequence[Segment], problems: Problems, axis: Axis,
+        self, venue: str, target: Target, segments: Sequence[Segment], problems: Problems, axis: Axis,
         owners: Owners,
     ) -> None:  # fmt: skip
         self._venue = venue
@@ -164,19 +183,20 @@ class Replay:
     def run(self, records: Iterable[RawRecord | Damage], last_seq: int) -> None:
         """Everything up to record ``last_seq``."""
         for record in records:
-            if isinstance(record, Damage):
-                self._damage(record)
-                continue
-            if record.seq > last_seq:
+            if not isinstance(record, Damage) and record.seq > last_seq:
                 break
-            self._record(record)
+            self.take(record)
         for connection, count in self._left_out.items():
             if self._owners.speaks(self._venue):
                 why = f"connection {connection} was opened in a part that cannot be read, and nothing tells whose it is"
                 self._problem(self._line, "unopened", f"{why}: {count} messages were left out")
         self._target.finish()
 
-    def _record(self, record: RawRecord) -> None:
+    def take(self, record: RawRecord | Damage) -> None:
+        """One record, or a place where some are missing."""
+        if isinstance(record, Damage):
+            self._damage(record)
+            return
         self._recv_ns = max(self._recv_ns, self._axis.recv_ns(record))
         if self._closing and record.kind != NOTE:
             self._lose_closed()
@@ -285,7 +305,7 @@ class Replay:
         else:
             why = f"the recorder dropped {note.count} messages ({note.policy})"
         if of_book(note.stream):
-            symbols = [note.symbol] if note.symbol else list(self._target.streams)
+            symbols = [note.symbol] if note.symbol else self._target.symbols
             self._target.interrupted(kind, line, why, symbols)
         else:
             self._problem(line, "missing", f"{note.symbol} {note.stream}: {why}".strip())
@@ -302,9 +322,7 @@ class Replay:
         line = Line(self._recv_ns, place, at, b"", wall_ns=self._line.wall_ns or self._recv_ns)
         where = f"bytes {damage.start} to {damage.end}: " if damage.end > damage.start else ""
         self._problems.add(name, damage.first_lost or 0, "damaged", f"{where}{damage.why}{lost}")
-        self._target.interrupted(
-            GAP_RECORDER, line, f"the recording is damaged: {damage.why}", list(self._target.streams)
-        )
+        self._target.interrupted(GAP_RECORDER, line, f"the recording is damaged: {damage.why}", self._target.symbols)
         for connection in self._mine:
             self._target.restart(connection)
 

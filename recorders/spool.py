@@ -37,16 +37,16 @@ AGGREGATE: Final = 64  # spool-only kind: a print from aggTrade, a TRADE unless 
 OWN_CLOCK: Final = -1  # "made" of a message whose ts_event is a receive time
 SEQ_STEP: Final = 2  # between book messages, so that a SNAPSHOT fits in front of any of them
 
-_RANK: Final = np.zeros(256, np.int8)
-_RANK[BBO] = 1
-_RANK[[DEPTH, SNAPSHOT, GAP]] = 2
-_RANK[[MARK, FUNDING]] = 3
+VENUE_RANK: Final = np.zeros(256, np.int8)  # by kind: the order of messages at equal venue time
+VENUE_RANK[BBO] = 1
+VENUE_RANK[[DEPTH, SNAPSHOT, GAP]] = 2
+VENUE_RANK[[MARK, FUNDING]] = 3
 
 
 class MessageSink(Protocol):
-    """Where messages go: a ``Spool``, or the live feed. Arguments of ``add``: see ``Spool.add``."""
+    """Where messages go: a ``Spool``, or the live feed. Arguments: see ``Spool``."""
 
-    dropped: list[tuple[int, int]]
+    def drop(self, start: int, stop: int) -> None: ...
 
     def add(
         self,
@@ -141,6 +141,10 @@ class Spool:
             self._write(columns, piece.kind, piece.side, piece.px_ticks, piece.qty_lots)
             self.messages += len(piece)
 
+    def drop(self, start: int, stop: int) -> None:
+        """Do not hand out book messages with ``seq`` from ``start`` to before ``stop``: they are of no use."""
+        self.dropped.append((start, stop))
+
     def flush(self) -> None:
         """Write what is buffered to a chunk file."""
         if not self._kind:
@@ -207,7 +211,7 @@ class Spool:
         for path, limit in zip(self._chunks, due, strict=True):
             block, seq = self._chunk(path, clock, aggregates, shift_ns, since_ns)
             block, seq = join([rest, block]), np.concatenate((rest_seq, seq))
-            order = np.lexsort((seq, _RANK[block.kind], block.ts_event))
+            order = np.lexsort((seq, VENUE_RANK[block.kind], block.ts_event))
             block, seq = block.take(order), seq[order]
             ready = int(block.ts_event.searchsorted(limit)) if limit != (1 << 63) - 1 else len(block)
             rest, rest_seq = block.cut(ready, len(block)), seq[ready:]
@@ -236,7 +240,7 @@ class Spool:
         else:
             keep &= kind != AGGREGATE
         if since_ns is not None:
-            book = _RANK[kind] == 2
+            book = VENUE_RANK[kind] == 2
             event[book] = np.maximum(event[book], since_ns)
             early = keep & ~book & (event < since_ns)
             self.before_start += int(early.sum())
@@ -257,7 +261,7 @@ class Spool:
         return block.take(chosen), columns["seq"][chosen]
 
     def _kept(self, kind: U8, seq: I64) -> npt.NDArray[np.bool_]:
-        book = _RANK[kind] == 2
+        book = VENUE_RANK[kind] == 2
         keep = np.ones(len(kind), np.bool_)
         for start, stop in self.dropped:
             keep &= ~(book & (seq >= start) & (seq < stop) & (kind != GAP))
@@ -267,7 +271,7 @@ class Spool:
 def _keep_book_order(block: MessageBlock, earlier: int) -> int:
     """Make the receive times of the book's messages rise; returns the last one. No message is received before it is
     made."""
-    book = np.flatnonzero(_RANK[block.kind] == 2)
+    book = np.flatnonzero(VENUE_RANK[block.kind] == 2)
     recv = np.maximum(block.ts_recv, block.ts_event)
     if len(book):
         rising = np.maximum.accumulate(np.maximum(recv[book], earlier))

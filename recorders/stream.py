@@ -22,7 +22,6 @@ from typing import Any, Final
 
 from recorders.ending import Day, Days, Ending, Rules
 from recorders.files import SourceFile
-from recorders.joining import Received
 from recorders.lines import Line
 from recorders.messages import InputFile, RecordStream
 from recorders.report import ImportReport, Problems, RecordingReport, Tally
@@ -129,7 +128,7 @@ class InstrumentStream(RecordStream):
         if self._undecided is not None:
             self._decide(False)
         self._turn(line.recv_ns)
-        self._join.interrupted(kind, Received(None, line.recv_ns, self._name(line), line.number, 0, line.wall_ns), why)
+        super().interrupted(kind, line, why)
 
     def finish(self) -> None:
         """End the recording and write it."""

@@ -104,14 +104,16 @@ class Remark(msgspec.Struct, frozen=True, tag_field="note", tag="remark"):
 
 
 class RunBegan(msgspec.Struct, frozen=True, tag_field="note", tag="run_began"):
-    """A run over this recording's own feed began, after a warm-up. From here on market data are stamped by the
-    recorder's monotonic clock, tied to UTC by the first record, plus ``offset_ns``; the venue is simulated ``delay_ns``
-    behind. ``begin_ns`` is the run's first instant: no later record is stamped earlier. ``samples`` messages of the
-    warm-up, with ``margin_ns`` on top, gave the two; 0 where they were given. ``run`` names the run."""
+    """A run over this recording's own feed began, after a warm-up. A record is received at its monotonic time plus
+    ``base_ns`` (wall minus monotonic clock at the beginning, plus ``offset_ns`` where our clock ran behind the venue's)
+    and later than the one before; the venue is simulated ``delay_ns`` behind. ``begin_ns`` is the run's first instant,
+    later than all records before this one. ``samples`` messages of the warm-up gave the delay, ``margin_ns`` of it on
+    top; 0 where it was given. ``run`` names the run."""
 
     delay_ns: int
-    offset_ns: int
+    base_ns: int
     begin_ns: int
+    offset_ns: int = 0
     samples: int = 0
     margin_ns: int = 0
     run: str = ""

@@ -49,7 +49,7 @@ def test_a_listener_that_fails_ends_the_recording_and_everything_heard_is_writte
 
 def test_the_notes_of_a_run_come_back_as_they_were() -> None:
     for note in (
-        RunBegan(200_000_000, -1_500_000, 1_790_000_000 * 10**9, 12, 50_000_000, "quotes"),
+        RunBegan(200_000_000, 1_789_000_000 * 10**9, 1_790_000_000 * 10**9, 1_500_000, 12, 50_000_000, "quotes"),
         RunEnded(5, "end"),
     ):
         assert decode_note(encode_note(note)) == note
