@@ -298,6 +298,14 @@ class SeenNonces:
     def __init__(self) -> None:
         self._kept: list[int] = []  # the highest, rising
 
+    def __contains__(self, nonce: int) -> bool:
+        return nonce in self._kept
+
+    def least(self, block_ms: int) -> int:
+        """The least nonce that could be taken now."""
+        oldest = block_ms - NONCE_BEHIND_MS + 1
+        return max(oldest, self._kept[0] + 1) if len(self._kept) >= NONCES_KEPT else oldest
+
     def take(self, nonce: int, block_ms: int) -> bool:
         """Whether the venue takes this nonce now; one that is taken is used up."""
         kept = self._kept
