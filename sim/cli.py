@@ -20,6 +20,7 @@ from sim.command import FINDING, OK, Json, errors, set_debug, show
 from sim.data_commands import data_app
 from sim.latency_commands import latency_app
 from sim.record_commands import record
+from sim.serve_commands import serve
 from sim.synth_commands import synth
 from sim.venue_commands import venue_app
 
@@ -35,6 +36,7 @@ app.add_typer(data_app, name="data")
 app.add_typer(latency_app, name="latency")
 app.add_typer(venue_app, name="venue")
 app.command()(record)
+app.command()(serve)
 app.command()(synth)
 
 RunFile = Annotated[Path, typer.Argument(help="run file (TOML)", show_default=False)]

@@ -15,7 +15,7 @@ from __future__ import annotations
 import heapq
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from matching.codes import BUY, SELL
 from sim.synth.cascade import CascadeLog, Holders
@@ -41,19 +41,20 @@ STEP_NS: Final = SECOND_NS
 
 class Message(NamedTuple):
     """One message: when it was received and, among those of its market, its number (ns UTC; the receiver's clock error
-    is not in it), when the venue pushed it, on which socket (``link``), and the text."""
+    is not in it), when the venue pushed it, on which socket (``link``), and the text (or what else the feed writes)."""
 
     receive_ns: int
     number: int
     push_ns: int
     socket: int
-    text: str
+    text: Any
 
 
 class MarketFeed:
     """One market of a session. ``flow`` is its book, ``prices`` the venue's mark and rate, ``cascades`` what fell."""
 
-    def __init__(self, listed: Listed, scenario: Scenario, seed: int) -> None:
+    def __init__(self, listed: Listed, scenario: Scenario, seed: int, wire: Any = None) -> None:
+        """``wire`` writes the messages, by default as text of the venue (``sim.synth.wire.Wire``)."""
         market = self.market = listed.market
         label = f"{market.venue}/{market.symbol}"
         self.listed, self.scenario = listed, scenario
@@ -65,7 +66,7 @@ class MarketFeed:
         )  # fmt: skip
         self.prices = VenuePrices(market, seed, start, scenario.premium_e6)
         self.cascades = CascadeLog()
-        self._wire = Wire(market)
+        self._wire = Wire(market) if wire is None else wire
         self._sockets = [Socket(seed, f"{label}/{socket}", scenario.latency_us) for socket in (PUBLIC, MARKET, REST)]
         self._faults = Faults(scenario)
         self._draws = Draws(seed, f"feed/{label}")
@@ -83,7 +84,7 @@ class MarketFeed:
         self._forced: list[tuple[int, int, bool]] = []  # due: aggressor side, lots, whether it is a liquidation
         self._planned = sorted(scenario.forced)
         self._planned_ns = start + self._planned[0][0] if self._planned else NEVER
-        self._largest: tuple[int, int, str] | None = None  # the second's forced orders: lots, engine time, text
+        self._largest: tuple[int, int, Any] | None = None  # the second's forced orders: lots, engine time, text
         self._chance_ns = start + self._liquidation_gap()
         self._snapshots = sorted(
             [start + SNAPSHOT_AFTER_NS]
@@ -153,7 +154,7 @@ class MarketFeed:
 
     # -- sending
 
-    def _send(self, socket: int, text: str, is_depth: bool = False) -> None:
+    def _send(self, socket: int, text: Any, is_depth: bool = False) -> None:
         """What was pushed last on a socket sets off with this text."""
         line = self._sockets[socket]
         push_ns = line.push_ns

@@ -9,6 +9,8 @@ filled with the scenario's mean premium, since nobody saw that.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
+from decimal import Decimal
 from fractions import Fraction
 from typing import Final
 
@@ -27,7 +29,8 @@ class VenuePrices:
     """One market's marks, second by second."""
 
     def __init__(self, market: SyntheticMarket, seed: int, start_ns: int, premium_e6: int) -> None:
-        self._instrument = known_instrument(market.venue, market.symbol)
+        tick = Decimal(market.tick_units).scaleb(-market.price_decimals)  # a market may trade on a coarser grid
+        self._instrument = replace(known_instrument(market.venue, market.symbol), tick_size=tick)
         rules = card(market.venue)
         self._tick_e8 = market.tick_units * 10 ** (8 - market.price_decimals)
         self._draws = Draws(seed, f"index/{market.venue}/{market.symbol}")
