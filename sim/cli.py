@@ -17,6 +17,7 @@ from typing import Annotated, Any
 import typer
 
 from sim.command import FINDING, OK, Json, errors, set_debug, show
+from sim.compare_commands import compare
 from sim.data_commands import data_app
 from sim.latency_commands import latency_app
 from sim.record_commands import record
@@ -35,6 +36,7 @@ app = typer.Typer(
 app.add_typer(data_app, name="data")
 app.add_typer(latency_app, name="latency")
 app.add_typer(venue_app, name="venue")
+app.command()(compare)
 app.command()(record)
 app.command()(serve)
 app.command()(synth)
