@@ -133,6 +133,10 @@ class VenueEngine(Protocol):
         """Maker and taker."""
         ...
 
+    def is_hedged(self, account: int) -> bool:
+        """Whether the account holds a long and a short position beside each other (orders name their leg)."""
+        ...
+
 
 class Credentials(msgspec.Struct, frozen=True, kw_only=True):
     """What opens an account. Binance: ``key`` and ``secret``; Hyperliquid: ``address`` of the account, ``secret`` the

@@ -49,6 +49,7 @@ class FakeEngine:
         self.wallets: dict[tuple[int, str], WalletState] = {}
         self.forced_orders: dict[tuple[int, int], OrderRequest] = {}
         self.fees_e12 = (150_000_000, 450_000_000)
+        self.hedged: set[int] = set()
         self._brackets = list(brackets) if brackets is not None else [None] * len(instruments)
 
     def submit(self, requests: Sequence[OrderRequest]) -> None:
@@ -90,6 +91,9 @@ class FakeEngine:
 
     def fee_rates_e12(self, account: int, instrument: int) -> tuple[int, int]:
         return self.fees_e12
+
+    def is_hedged(self, account: int) -> bool:
+        return account in self.hedged
 
     # -- what a test says of an order
 
