@@ -80,10 +80,12 @@ class Amend:
 
 
 class Track:
-    """One order. ``stage``: SENT, HELD, OPEN or ENDED; ``lots`` its size as last confirmed."""
+    """One order. ``stage``: SENT, HELD, OPEN or ENDED; ``lots`` its size as last confirmed. ``executed`` has every id
+    that the venue has given it, in their order, and what was executed under each, where its session counts that."""
 
     __slots__ = (
-        "amends", "cancels", "client_id", "conditional", "early", "end", "filled_lots", "instrument", "leg", "lots",
+        "amends", "cancels", "client_id", "conditional", "early", "end", "executed", "filled_lots", "instrument", "leg",
+        "lots",
         "market", "order_no", "reduce_only", "side", "stage", "ticks", "tif", "trades", "venue_id",
     )  # fmt: skip
 
@@ -98,6 +100,7 @@ class Track:
         self.market = self.conditional = self.reduce_only = False
         self.leg = 0
         self.venue_id = ""
+        self.executed: dict[str, int] = {}
         self.stage = SENT
         self.filled_lots = 0
         self.trades: dict[str, int] = {}  # trade id to lots; at most one entry a lot
@@ -169,8 +172,9 @@ class Orders:
 
     def name(self, track: Track, venue_id: str) -> None:
         """The venue's id of an order (some venues give a new one with each amendment)."""
-        if venue_id and track.venue_id != venue_id:
+        if venue_id and venue_id not in track.executed:
             track.venue_id = venue_id
+            track.executed[venue_id] = 0
             self._venue_ids[venue_id] = track
 
     def _close(self, track: Track) -> None:
@@ -182,7 +186,7 @@ class Orders:
             oldest = self._tracks.pop(next(iter(self._ended)))
             del self._ended[oldest.order_no]
             self._names.pop(oldest.client_id, None)
-            for venue_id in [oldest.venue_id] if oldest.venue_id else []:
+            for venue_id in oldest.executed:
                 self._venue_ids.pop(venue_id, None)
 
     # -- what the venue has said
@@ -304,6 +308,20 @@ class Orders:
                     self._amended(track, ticks, lots, ts_event_ns, now_ns)
                 return
         if track.stage != ENDED and (track.ticks, track.lots) != (ticks, lots):
+            self._amended(track, ticks, lots, ts_event_ns, now_ns)
+
+    def replaced(
+        self, track: Track, number: int, ticks: int, lots: int, venue_id: str, ts_event_ns: int, now_ns: int
+    ) -> None:
+        """A new order stands in its place, by the request of this number (0: the oldest one, if any is under way)."""
+        for amend in track.amends:
+            if number in (0, amend.number):
+                track.amends.remove(amend)
+                break
+        if track.stage == SENT:
+            self.accept(track, "", ts_event_ns, now_ns)
+        self.name(track, venue_id)
+        if track.stage != ENDED:
             self._amended(track, ticks, lots, ts_event_ns, now_ns)
 
     def _amended(self, track: Track, ticks: int, lots: int, ts_event_ns: int, now_ns: int) -> None:

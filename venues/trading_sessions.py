@@ -33,7 +33,8 @@ class TradingWanted:
 
     ``rest ws ws_api ws_user`` replace the venue's own hosts (``https://host:port``, ``wss://host:port``; empty: the
     venue's own, of ``ws_api`` and ``ws_user`` where ``ws`` is given: that one). ``address``: of the account that an
-    agent's key signs for; ``vault``: of the vault that is traded for."""
+    agent's key signs for; ``vault``: of the vault that is traded for. ``limits`` False: the venue (an emulator) has no
+    rate limits, and none are kept."""
 
     venue: str
     account: int
@@ -46,6 +47,7 @@ class TradingWanted:
     ws_user: str = ""
     address: str = ""
     vault: str = ""
+    limits: bool = True
 
 
 # venue: the module and class of its session, made of (TradingWanted, Entropy)

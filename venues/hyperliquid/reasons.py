@@ -87,3 +87,101 @@ REASONS: Final = ReasonTable(
         *SIMULATOR_REASONS,
     )
 )
+
+
+# -- the other way round: what the venue's words mean
+
+STATUS_REASONS: Final = {
+    "filled": codes.R_FILLED,
+    "canceled": codes.R_USER,
+    "marginCanceled": codes.R_MARGIN,
+    "vaultWithdrawalCanceled": codes.R_VENUE,
+    "openInterestCapCanceled": codes.R_OPEN_INTEREST,
+    "selfTradeCanceled": codes.R_STP,
+    "reduceOnlyCanceled": codes.R_REDUCE_ONLY,
+    "siblingFilledCanceled": codes.R_SIBLING,
+    "delistedCanceled": codes.R_HALTED,
+    "liquidatedCanceled": codes.R_LIQUIDATION,
+    "outcomeSettledCanceled": codes.R_SETTLING,
+    "scheduledCancel": codes.R_DEAD_MAN,
+    "internalCancel": codes.R_VENUE,
+    "rejected": codes.R_VENUE,
+    "tickRejected": codes.R_TICK_SIZE,
+    "minTradeNtlRejected": codes.R_MIN_NOTIONAL,
+    "perpMarginRejected": codes.R_MARGIN,
+    "reduceOnlyRejected": codes.R_REDUCE_ONLY,
+    "badAloPxRejected": codes.R_POST_ONLY,
+    "iocCancelRejected": codes.R_IOC_REMAINDER,
+    "badTriggerPxRejected": codes.R_TRIGGER,
+    "marketOrderNoLiquidityRejected": codes.R_NO_LIQUIDITY,
+    "positionIncreaseAtOpenInterestCapRejected": codes.R_OPEN_INTEREST,
+    "positionFlipAtOpenInterestCapRejected": codes.R_OPEN_INTEREST,
+    "tooAggressiveAtOpenInterestCapRejected": codes.R_OPEN_INTEREST,
+    "openInterestIncreaseRejected": codes.R_OPEN_INTEREST,
+    "insufficientSpotBalanceRejected": codes.R_MARGIN,
+    "oracleRejected": codes.R_PRICE_BAND,
+    "perpMaxPositionRejected": codes.R_MAX_POSITION,
+    "tooManyOpenOrdersRejected": codes.R_MAX_ORDERS,
+}
+
+# A part of the text, in lower case, and its reason. Documented texts come first; the others were seen in answers that
+# users of the venue have published (github.com: ccxt/ccxt, issues of hyperliquid-dex/hyperliquid-python-sdk).
+_TEXTS: Final = (
+    ("divisible by tick size", codes.R_TICK_SIZE),
+    ("minimum value of", codes.R_MIN_NOTIONAL),
+    ("insufficient margin", codes.R_MARGIN),
+    ("reduce only order would increase position", codes.R_REDUCE_ONLY),
+    ("post only order would have immediately matched", codes.R_POST_ONLY),
+    ("could not immediately match", codes.R_IOC_REMAINDER),
+    ("invalid tp/sl price", codes.R_TRIGGER),
+    ("no liquidity available for market order", codes.R_NO_LIQUIDITY),
+    ("price too far from oracle", codes.R_PRICE_BAND),
+    ("away from the reference price", codes.R_PRICE_BAND),
+    ("never placed, already canceled, or filled", codes.R_UNKNOWN_ORDER),
+    ("cannot modify canceled or filled order", codes.R_UNKNOWN_ORDER),
+    ("too many cumulative requests", codes.R_RATE_LIMIT),
+    ("too many requests", codes.R_RATE_LIMIT),
+    ("invalid price", codes.R_TICK_SIZE),
+    ("zero size", codes.R_LOT_SIZE),
+    ("invalid size", codes.R_LOT_SIZE),
+    ("open interest", codes.R_OPEN_INTEREST),
+    ("too many open orders", codes.R_MAX_ORDERS),
+    ("maximum position", codes.R_MAX_POSITION),
+    ("only post-only orders allowed", codes.R_HALTED),
+    ("trading is halted", codes.R_HALTED),
+)
+_WALLET: Final = ("api wallet", "must deposit before performing actions", "unable to recover signer")
+_CLOCK: Final = ("nonce too low", "nonce too high", "nonce value is lower", "already expired", "invalid nonce")
+_LIMITS: Final = ("too many cumulative requests", "too many requests")
+
+
+def reason_of_status(status: str) -> int:
+    """The reason of an order status; of one that is not documented R_VENUE."""
+    return STATUS_REASONS.get(status, codes.R_VENUE)
+
+
+def reason_of_text(text: str) -> int:
+    """The reason of an error text; R_VENUE where it is none that is known."""
+    found = text.lower()
+    for part, reason in _TEXTS:
+        if part in found:
+            return reason
+    for row in REASONS.rows:
+        if row.text and found.startswith(row.text.lower().rstrip(".")):
+            return row.reason
+    return codes.R_VENUE
+
+
+def is_wallet_error(text: str) -> bool:
+    """Whether the venue knows nobody who could have signed this."""
+    return any(part in text.lower() for part in _WALLET)
+
+
+def is_clock_error(text: str) -> bool:
+    """Whether the venue finds the nonce or the expiry outside its time."""
+    return any(part in text.lower() for part in _CLOCK)
+
+
+def is_limit_error(text: str) -> bool:
+    """Whether the address, or this machine, has asked too often."""
+    return any(part in text.lower() for part in _LIMITS)
