@@ -28,7 +28,7 @@ from recorders.latency import load_steps
 from recorders.tables import load_brackets
 from sim import effects, gates, margins, settings
 from sim.config import InstrumentConfig, QueueConfig, RunConfig, VenueConfig
-from sim.feeds import BoundedSource, RecordedMarks, feed_latency_series, plan_rows
+from sim.feeds import Announced, BoundedSource, LiveSource, RecordedMarks, feed_latency_series, plan_rows
 from sim.fees import ROUNDING, ROUNDING_NAMES, Fees, build_fees
 from sim.latency import build_leg
 from sim.liquidations import Traded, install
@@ -308,8 +308,11 @@ def _described(one: InstrumentConfig, rule_card: RuleCard, given: dict[str, Any]
 # -- mark, funding, margin
 
 
-def _recorded(market: MarketPlan, first_ns: int, last_ns: int) -> RecordedMarks | None:
-    """What the lake has of marks in the run's span, with the last mark before it (a checkpoint carries it)."""
+def _recorded(market: MarketPlan, first_ns: int, last_ns: int) -> RecordedMarks | Announced | None:
+    """What the lake has of marks in the run's span, with the last mark before it (a checkpoint carries it); of a live
+    feed what it will bring."""
+    if isinstance(market.source, LiveSource):
+        return market.source.announced
     return RecordedMarks(market.paths, first_ns, last_ns) if market.paths else None
 
 
@@ -391,8 +394,11 @@ class MarketFees:
         return self._fees.model.fee_e8(self._market, side, ticks, lots, liquidity, value_e8)
 
 
-def build_core(plan: Plan, lanes: int) -> Core:
-    """The ledger and the kernel of a run, accounts funded and latencies set. Account = lane * venues + venue."""
+def build_core(plan: Plan, lanes: int, *, external: bool = False) -> Core:
+    """The ledger and the kernel of a run, accounts funded and latencies set. Account = lane * venues + venue.
+
+    ``external``: real venues behind connectors match, check, charge and liquidate; here is only what they say of it.
+    """
     venues = len(plan.venues)
     legs = [*plan.markets] * (2 if any(venue.forms.hedge for venue in plan.venues) else 1)  # short ones come second
     ledger = Ledger(lanes * venues, len(legs), len(plan.assets))
@@ -432,10 +438,12 @@ def build_core(plan: Plan, lanes: int) -> Core:
             if venue.config.multi_assets:
                 ledger.pool_assets(lane * venues + place, *settings.rates_e8(venue.config.collateral, plan.assets))
     for m in range(len(plan.markets)):
-        _configure_market(core, plan, m)
+        _configure_market(core, plan, m, external)
     for place, venue in enumerate(plan.venues):
         core.set_latency(place, venue.entry, venue.response)
     core.sample_every(plan.config.samples.bbo, plan.config.samples.accounts)
+    if external:
+        return core
     traded = [Traded(m.venue, plan.venues[m.venue].config.name, m.instrument) for m in plan.markets]
     install(
         core, [venue.card for venue in plan.venues], [venue.config for venue in plan.venues], traded, plan.config.adl,
@@ -450,7 +458,7 @@ def build_core(plan: Plan, lanes: int) -> Core:
     return core
 
 
-def _configure_market(core: Core, plan: Plan, m: int) -> None:
+def _configure_market(core: Core, plan: Plan, m: int, external: bool) -> None:
     market = plan.markets[m]
     venue, one, instrument = plan.venues[market.venue], market.config, market.instrument
     orders = venue.card.orders
@@ -471,11 +479,14 @@ def _configure_market(core: Core, plan: Plan, m: int) -> None:
         min_lots=instrument.min_lots,
         max_lots=instrument.max_lots if instrument.max_lots is not None else (1 << 31) - 1,
         window_ticks=one.window_ticks,
-        margin=market.brackets is not None,
-        funding_from_marks=market.funding_recorded,
+        margin=market.brackets is not None and not external,
+        funding_from_marks=market.funding_recorded and not external,
         tick_e8=(tick.numerator, tick.denominator),
         fee_model=None if venue.fees.model is None else MarketFees(venue.fees, m, core.ledger),
     )
+    if external:
+        core.set_external(m)
+        return
     core.set_plan(m, *plan_rows(market.mark_table, market.fundings, market.index_table))
     _configure_pricing(core, market, venue.card, m)
 

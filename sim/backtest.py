@@ -20,6 +20,7 @@ from sim.config import ComputeConfig, RunConfig, StrategyConfig, anchored, load_
 from sim.facts import banner_facts
 from sim.feeds import WatchedSource
 from sim.history import history
+from sim.live.risk import Risk, RiskGuard
 from sim.loading import load_class, make
 from sim.loop import Loop
 from sim.progress import Progress
@@ -30,7 +31,9 @@ from sim.strategy import Context, Strategy
 from sim.toml import toml_text
 from sim.venue_face import VenueFace
 from venues.errors import InputError
+from venues.instruments import Instrument
 from venues.ports import Clock, SystemClock
+from venues.rules import RuleCard
 
 if TYPE_CHECKING:
     import polars as pl
@@ -113,23 +116,24 @@ def backtest(
     wall = SystemClock() if clock is None else clock
     checked, base = load_config(config, overrides, seed=seed)
     plan = assemble(checked, base, feeds)
-    strategies, names = _strategies(checked, base, strategy)
-    folder = _folder(checked, base if out is None else Path.cwd(), out, wall)
+    strategies, names = strategies_of(checked, base, strategy)
+    folder = folder_of(checked, base / checked.out if out is None else Path(out), wall)
     run = Run(plan, strategies, names, folder, show_progress, wall)
     run.execute()
     return run.finish(checked.report.html if html is None else html)
 
 
-def _folder(config: RunConfig, base: Path, out: str | Path | None, clock: Clock) -> Path:
+def folder_of(config: RunConfig, out: Path, clock: Clock) -> Path:
+    """A new run folder in ``out``, named by the run and the time."""
     from sim.units import instant_text
 
     stamp = (
         instant_text(clock.wall_ns() // 10**9 * 10**9).replace("-", "").replace(":", "").replace("T", "-").rstrip("Z")
     )
-    return new_folder(base / (config.out if out is None else out), f"{config.name}-{stamp}")
+    return new_folder(out, f"{config.name}-{stamp}")
 
 
-def _strategies(config: RunConfig, base: Path, given: Strategies | None) -> tuple[list[Strategy], list[str]]:
+def strategies_of(config: RunConfig, base: Path, given: Strategies | None) -> tuple[list[Strategy], list[str]]:
     """One object a lane, and their names."""
     if given is None:
         entries = config.lanes or ([config.strategy] if config.strategy is not None else [])
@@ -205,7 +209,7 @@ class Services:
 
 
 class Run:
-    """One run from its plan to its files."""
+    """One run from its plan to its files. ``about``: what its manifest says beside; ``risk``: its limits, if any."""
 
     def __init__(
         self, plan: Plan, strategies: list[Strategy], names: list[str], folder: Path, show_progress: bool, clock: Clock
@@ -213,32 +217,58 @@ class Run:
         self.plan, self.strategies, self.names, self.folder, self.clock = plan, strategies, names, folder, clock
         self.wall_ns = 0
         instruments = [market.instrument for market in plan.markets]
-        face = VenueFace(
+        face = self._face(
             [plan.venues[market.venue].card for market in plan.markets], instruments, [m.venue for m in plan.markets]
         )
         self.writer = RunWriter(folder, instruments, plan.assets, face)
-        self.core: Core = build_core(plan, len(strategies))
+        self.core: Core = self._core()
         self.sources = [
             WatchedSource(market.source, m, self.writer.tables, market.mark_table)
             for m, market in enumerate(plan.markets)
         ]
         start = plan.first_ns
         streams = [SignalStream(entry, plan.base, start) for entry in plan.config.data]
-        self.loop = Loop(self.core, self.sources, start, streams, self.writer, Services(plan, self.writer))
+        self.about: dict[str, Any] = {"mode": "backtest"}
+        self.contexts: list[Context] = []
+        services = Services(plan, self.writer)
+        self.loop = Loop(self.core, self._loop_sources(), start, streams, self.writer, services)
         if show_progress:
             self.writer.progress = Progress(start, plan.last_ns, lambda: int(self.core.counters()["rows"]), clock=clock)
         self._add_lanes()
+        self.risk = self._guard()
         document = anchored(resolved(plan.config), plan.base)
         (folder / "run.toml").write_text(toml_text(document), encoding="utf-8")
 
+    def _face(self, cards: list[RuleCard], instruments: list[Instrument], venues: list[int]) -> VenueFace:
+        """What venues say of refusals."""
+        return VenueFace(cards, instruments, venues)
+
+    def _core(self) -> Core:
+        return build_core(self.plan, len(self.strategies))
+
+    def _loop_sources(self) -> Sequence[Any]:
+        """What the loop reads; None: messages are given as they come."""
+        return self.sources
+
+    def _deposit_e8(self, venue: int, asset: str) -> int:
+        """What every account of a venue begins with."""
+        deposit = self.plan.venues[venue].config.deposit
+        return money_e8(deposit[asset], asset) if asset in deposit else 0
+
+    def _guard(self) -> Risk | None:
+        """The limits of ``[risk]``, which the kernel asks before an order leaves."""
+        if self.plan.config.risk is None:
+            return None
+        risk = Risk(self.plan.config.risk, [market.instrument for market in self.plan.markets])
+        self.core.guard = RiskGuard(risk, self.core, self.contexts, self._refused)
+        return risk
+
+    def _refused(self, market: int, order_no: int, why: str) -> None:
+        """A limit stood against an order: the strategy hears it as a rejection."""
+
     def _add_lanes(self) -> None:
         pairs = [(v, asset) for v in range(len(self.plan.venues)) for asset in self.plan.assets]
-        deposits = [
-            money_e8(self.plan.venues[v].config.deposit[asset], asset)
-            if asset in self.plan.venues[v].config.deposit
-            else 0
-            for v, asset in pairs
-        ]
+        deposits = [self._deposit_e8(v, asset) for v, asset in pairs]
         wallet_of = [pairs.index((market.venue, market.instrument.settle)) for market in self.plan.markets]
         instruments = [market.instrument for market in self.plan.markets]
         delay = _compute_delay(self.plan.config.compute, self.plan.config.seed)
@@ -248,6 +278,7 @@ class Run:
             context = Context(self.core, lane, instruments, wallet_of, deposits, self.loop)
             context.face = self.writer.face
             context.forced_prefixes = prefixes
+            self.contexts.append(context)
             self.loop.add_lane(strategy, context, delay)
 
     def execute(self) -> None:
@@ -258,25 +289,29 @@ class Run:
             self.loop.run()
         except BaseException as error:
             self.wall_ns = self.clock.monotonic_ns() - start
-            self.writer.drain(self.core, True)
-            self._close()
-            lane = self.loop.calling
-            if lane >= 0:
-                error.add_note(
-                    f"perpsim: raised by {self.names[lane]} (lane {lane}) at "
-                    f"{max(self.core.now, self.plan.first_ns)} ns, run folder {self.folder}"
-                )
-                error.perpsim_lane = lane  # type: ignore[attr-defined]  # tells the command line whose error it is
-            write_json(self.folder / "manifest.json", self._manifest([], "", f"{type(error).__name__}: {error}"))
-            if lane >= 0 and isinstance(error, SystemExit):
-                ended = RuntimeError("the strategy called sys.exit: a run is ended by ctx.stop(why)")
-                ended.perpsim_lane = lane  # type: ignore[attr-defined]
-                raise ended from error
-            if lane < 0 and isinstance(error, ValueError | OverflowError) and _raised_by_kernel(error):
-                raise InputError(self._named(str(error)), source=f"run {self.folder}") from error
+            self.fail(error)
             raise
         self.wall_ns = self.clock.monotonic_ns() - start
-        self._close()
+        self.close()
+
+    def fail(self, error: BaseException) -> None:
+        """Write down that the run failed. Raises in place of what a strategy or the kernel must not raise."""
+        self.writer.drain(self.core, True)
+        self.close()
+        lane = self.loop.calling
+        if lane >= 0:
+            error.add_note(
+                f"perpsim: raised by {self.names[lane]} (lane {lane}) at "
+                f"{max(self.core.now, self.plan.first_ns)} ns, run folder {self.folder}"
+            )
+            error.perpsim_lane = lane  # type: ignore[attr-defined]  # tells the command line whose error it is
+        write_json(self.folder / "manifest.json", self._manifest([], "", f"{type(error).__name__}: {error}"))
+        if lane >= 0 and isinstance(error, SystemExit):
+            ended = RuntimeError("the strategy called sys.exit: a run is ended by ctx.stop(why)")
+            ended.perpsim_lane = lane  # type: ignore[attr-defined]
+            raise ended from error
+        if lane < 0 and isinstance(error, ValueError | OverflowError) and _raised_by_kernel(error):
+            raise InputError(self._named(str(error)), source=f"run {self.folder}") from error
 
     def _named(self, message: str) -> str:
         """A kernel's message, which knows markets by number, with their names."""
@@ -284,7 +319,8 @@ class Run:
             message = message.replace(f"market {m}:", f"{self.plan.name_of(m)}:")
         return message
 
-    def _close(self) -> None:
+    def close(self) -> None:
+        """Finish every file."""
         for source in self.sources:
             source.close(self.core.now)
         self.writer.close()
@@ -307,7 +343,7 @@ class Run:
     def _summary(self, log_hash: str) -> dict[str, Any]:
         counts = self.core.counters()
         seconds = self.wall_ns / 1e9
-        accounts = self._accounts()
+        accounts = self.accounts_now()
         single = accounts[0] if len(accounts) == 1 and len(self.plan.markets) == 1 else None
         money = ("wallet_e8", "equity_e8", "fees_e8", "realized_e8", "funding_e8")
         return {
@@ -332,7 +368,7 @@ class Run:
             "accounts": accounts,
         }
 
-    def _accounts(self) -> list[dict[str, Any]]:
+    def accounts_now(self) -> list[dict[str, Any]]:
         ledger, found = self.core.ledger, []
         for lane in range(len(self.strategies)):
             for v, venue in enumerate(self.plan.venues):
@@ -379,6 +415,7 @@ class Run:
         build = build_info()
         return {
             "run_id": self.folder.name,
+            **self.about,
             "status": "failed" if failure else "finished",
             "failure": failure,
             "strategy": self.names[0] if len(self.names) == 1 else self.names,
@@ -414,7 +451,7 @@ class Run:
     def _account_list(self) -> list[dict[str, Any]]:
         keys = ("lane", "account", "venue", "asset")
         found = []
-        for entry in self._accounts():
+        for entry in self.accounts_now():
             deposit = self.plan.venues[entry["account"] % len(self.plan.venues)].config.deposit.get(entry["asset"])
             deposit_e8 = money_e8(deposit, entry["asset"]) if deposit is not None else 0
             found.append({**{key: entry[key] for key in keys}, "deposit_e8": deposit_e8})

@@ -20,6 +20,7 @@ from sim.command import FINDING, OK, Json, errors, set_debug, show
 from sim.compare_commands import compare
 from sim.data_commands import data_app
 from sim.latency_commands import latency_app
+from sim.live_commands import live, paper
 from sim.record_commands import record
 from sim.serve_commands import serve
 from sim.synth_commands import synth
@@ -39,6 +40,8 @@ app.add_typer(venue_app, name="venue")
 app.command()(compare)
 app.command()(record)
 app.command()(serve)
+app.command()(paper)
+app.command()(live)
 app.command()(synth)
 
 RunFile = Annotated[Path, typer.Argument(help="run file (TOML)", show_default=False)]

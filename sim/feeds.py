@@ -48,8 +48,10 @@ class WatchedSource:
 
     def next_window(self) -> FeedWindow | None:
         window = self._source.next_window()
-        if window is None:
-            return None
+        return None if window is None else self.watch(window)
+
+    def watch(self, window: FeedWindow) -> FeedWindow:
+        """See a window on its way into the run; of a live feed, the client's, in the order of receipt."""
         self._sample(window)
         self._watch_gaps(window)
         if len(window.aux):
@@ -109,6 +111,30 @@ class WatchedSource:
         place = np.searchsorted(times, window.ts_event[found], side="right") - 1
         aux[window.ref[found] - window.aux_base, 0] = marks[np.maximum(place, 0)]
         return replace(window, aux=aux)
+
+
+class Announced:
+    """What a live feed will bring, known before it has brought anything: whether its stream has marks, and an index.
+
+    It stands where a recording's ``RecordedMarks`` do. What does not come after all is found as the run goes
+    (``sim/live/inputs.py``)."""
+
+    def __init__(self, *, marks: bool, index: bool, first_ns: int) -> None:
+        self.count = int(marks)
+        self.indexed = int(marks and index)
+        self.first_ns = first_ns
+
+
+class LiveSource:
+    """A feed that is given to the core as it comes: it has no windows of its own."""
+
+    def __init__(self, first_ns: int, last_ns: int, announced: Announced) -> None:
+        self.rows, self.first_ns, self.last_ns = -1, first_ns, last_ns
+        self.announced = announced
+
+    def next_window(self) -> FeedWindow | None:
+        """None: ``Core.feed_client`` and ``Core.feed_venue`` are where messages go."""
+        return None
 
 
 class BoundedSource:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import contextlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from recorders.tables import FundingTable, iso_time, load_funding_table, load_index_table, load_mark_table
-from sim.feeds import RecordedMarks
+from sim.feeds import Announced, RecordedMarks
 from sim.pricing import PricingPlan
 from sim.units import duration_text
 from venues.errors import InputError, RuleCardError
@@ -24,11 +24,10 @@ if TYPE_CHECKING:
     from sim.assembly import MarketPlan
 
 E12: Final = 10**12
+Recorded: TypeAlias = RecordedMarks | Announced | None
 
 
-def resolve_mark(
-    market: MarketPlan, rule_card: RuleCard, recorded: RecordedMarks | None, base: Path, first_ns: int
-) -> None:
+def resolve_mark(market: MarketPlan, rule_card: RuleCard, recorded: Recorded, base: Path, first_ns: int) -> None:
     """Find the market's mark (and its index, where a table gives it). Raises ``InputError``."""
     named = market.config.mark
     has_marks = recorded is None or recorded.count > 0
@@ -48,7 +47,7 @@ def resolve_mark(
     if named == "recorded":
         if not has_marks:
             raise InputError(f"none is recorded from {iso_time(first_ns)} on", source=where, field="mark")
-        market.mark = "recorded"
+        market.mark = "of the stream" if isinstance(recorded, Announced) else "recorded"
     elif named == "mid":
         market.mark, market.mark_exact, market.mark_mid = "proxy: mid of the book, each second", False, True
     elif named == "computed":
@@ -87,7 +86,7 @@ def _load_index(market: MarketPlan, base: Path, first_ns: int) -> None:
     market.files[file.path] = file.sha256
 
 
-def _need_index(market: MarketPlan, recorded: RecordedMarks | None, first_ns: int, what: str) -> None:
+def _need_index(market: MarketPlan, recorded: Recorded, first_ns: int, what: str) -> None:
     if market.index_table is None and recorded is not None and recorded.indexed == 0:
         raise InputError(
             f"cannot be computed: no index is recorded from {iso_time(first_ns)} on; name a table (index = FILE)",
@@ -112,7 +111,7 @@ def interval_of(market: MarketPlan, rule_card: RuleCard, ts_ns: int) -> int:
 
 
 def resolve_funding(
-    market: MarketPlan, rule_card: RuleCard, recorded: RecordedMarks | None, base: Path, first_ns: int, last_ns: int
+    market: MarketPlan, rule_card: RuleCard, recorded: Recorded, base: Path, first_ns: int, last_ns: int
 ) -> None:
     """Find the market's funding rates. Raises ``InputError`` naming the boundary that has none."""
     named = market.config.funding
@@ -142,9 +141,15 @@ def resolve_funding(
         market.funding += f", charged {duration_text(market.config.funding_drift)} after its boundary"
 
 
-def _recorded(
-    market: MarketPlan, due: list[int], recorded: RecordedMarks | None, named: bool, first_ns: int, last_ns: int
-) -> None:
+def _recorded(market: MarketPlan, due: list[int], recorded: Recorded, named: bool, first_ns: int, last_ns: int) -> None:
+    if isinstance(recorded, Announced):
+        if not recorded.count:
+            raise InputError(
+                'no funding rates are in the stream: name a table (funding = FILE), or funding = "none"',
+                source=f"instrument {market.name}", field="funding",
+            )  # fmt: skip
+        market.funding, market.funding_recorded = "rates and marks of the stream", True
+        return
     known = recorded.boundaries if recorded is not None else set(due if named else ())
     absent = [boundary for boundary in due if boundary not in known]
     if absent:
@@ -163,7 +168,7 @@ def _no_rate(market: MarketPlan, boundary: int) -> InputError:
     )  # fmt: skip
 
 
-def _computed(market: MarketPlan, rule_card: RuleCard, recorded: RecordedMarks | None, first_ns: int) -> None:
+def _computed(market: MarketPlan, rule_card: RuleCard, recorded: Recorded, first_ns: int) -> None:
     where = f"instrument {market.name}"
     _need_index(market, recorded, first_ns, "funding")
     if market.config.book == "l1":

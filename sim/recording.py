@@ -10,7 +10,7 @@ import asyncio
 import gc
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -47,7 +47,7 @@ class Plan:
     about: dict[str, Any]
 
 
-def plan(run: str | Path, overrides: Sequence[str] = ()) -> Plan:
+def plan(run: str | Path | Mapping[str, Any] | RunConfig, overrides: Sequence[str] = ()) -> Plan:
     """The run file as a plan. Raises ``InputError``."""
     config, base = load_config(run, overrides)
     record = config.record or RecordConfig()

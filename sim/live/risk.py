@@ -4,19 +4,33 @@
 called (the loss limit, or by hand) nothing new passes any more. Values count in the quote currency (of an inverse
 contract: its contract value), positions in base units (contracts of an inverse one), both exactly, as fractions of the
 instrument's arithmetic.
+
+``RiskGuard`` is what the kernel asks before an order or amendment leaves, in every mode alike; what it refuses comes
+back as a rejection with the reason R_RISK and the limit in words, and never reaches a venue, real or simulated.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 from typing import Final
 
-from matching.codes import BUY
+from matching.codes import (
+    BUY,
+    EV_AMEND_REJECTED,
+    EV_REJECTED,
+    FLAG_CLOSE_POSITION,
+    FLAG_REDUCE_ONLY,
+    R_NONE,
+    R_RISK,
+    SELL,
+)
+from matching.kernel import Core
 from sim.config_live import RiskConfig
+from sim.strategy import Context
 from venues.instruments import Instrument
 
 SECOND_NS: Final = 1_000_000_000
@@ -105,3 +119,35 @@ class Risk:
         if limit is None or lost < limit:
             return None
         return f"max_loss: {lost:,.2f} {asset} lost since the start, allowed are {limit:,f}"
+
+
+class RiskGuard:
+    """The limits as the kernel asks them: ``core.guard``. ``contexts`` by lane, ``say`` gets every refusal in words."""
+
+    def __init__(
+        self, risk: Risk, core: Core, contexts: Sequence[Context], say: Callable[[int, int, str], None]
+    ) -> None:
+        self.risk = risk
+        self._core = core
+        self._contexts = list(contexts)
+        self._say = say
+
+    def order(
+        self, lane: int, market: int, order_no: int, side: int, ticks: int, lots: int, type: int, flags: int,
+        amends: bool, /,
+    ) -> int:  # fmt: skip
+        """R_NONE, or R_RISK for what must not leave."""
+        context = self._contexts[lane]
+        others = [order for order in context.orders(market) if order.number != order_no]
+        resting = sum(order.leaves_lots for order in others if order.side == side and not order.reduce_only)
+        near = ticks or self._core.best_ticks(market, SELL if side == BUY else BUY)
+        asked = Asked(
+            market, side, max(near, 0), lots, context.position(market), resting if side == BUY else -resting,
+            len(others), bool(flags & (FLAG_REDUCE_ONLY | FLAG_CLOSE_POSITION)), amends,
+        )  # fmt: skip
+        why = self.risk.check(asked, self._core.now)
+        if why is None:
+            return R_NONE
+        context.words[order_no, EV_AMEND_REJECTED if amends else EV_REJECTED] = (None, f"not sent: {why}")
+        self._say(market, order_no, why)
+        return R_RISK

@@ -1,0 +1,402 @@
+"""The gateway: the one way of commands to a venue and of private events back. Risk, then journal, then connector.
+
+Theory of operation. In live the kernel's markets are *external*: what strategies decide waits in the core's outbox,
+and what the venue says is brought into the core, which keeps orders, positions and money from it, so that everything
+above (contexts, order log, report) is that of a backtest. What the run's limits refuse (``sim/live/risk.py``) never
+gets there. After every step of the run loop ``drain`` takes the outbox: each command is written to the journal and
+synced, and then goes to its venue's session in the order in which it was decided; orders of one batch go together.
+Backtest and paper have no outbox: the limits are the same, behind them is the simulated venue, and the order log is
+the journal.
+
+Events wait in an inbox while the loop is at work (a session may answer at once) and are brought in by ``bring_in``,
+each written to the journal first. The venue's own words (code and text of a refusal) go to the strategy with the
+event, and to the order log (``Words``).
+
+The account belongs to this run alone. What it says of itself (positions, wallets) is compared with what we count;
+differences and fills of orders that are not ours are counted and shown, not repaired.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any, Final, Protocol
+
+import msgspec
+
+from matching import codes
+from matching.kernel import Core
+from sim.live.journal import Journal
+from sim.live.words import Words, cure
+from sim.strategy import Context
+from venues import lifecycle
+from venues.instruments import Instrument
+from venues.orders import (
+    Accepted,
+    Amended,
+    AmendRejected,
+    AmendRequest,
+    AutoDeleveraged,
+    BalanceChanged,
+    Canceled,
+    CancelRejected,
+    CancelRequest,
+    Expired,
+    Filled,
+    FillVoided,
+    FundingPaid,
+    Held,
+    Liquidated,
+    MarginWarning,
+    NotFound,
+    OrderEvent,
+    OrderRequest,
+    PositionChanged,
+    Rejected,
+    SettingChanged,
+    SettingRejected,
+    SettingRequest,
+    Triggered,
+)
+from venues.ports import Clock
+from venues.trading import AccountState, Event, NotReady, Now, OutcomeLost, TradingSession
+
+SUBMIT, CANCEL, AMEND, ASK = 1, 2, 3, 4  # kinds of commands in the core's outbox
+LANE: Final = 0  # live runs one strategy, with one account at each venue
+ENDED_MAX: Final = 4_096
+INBOX_MAX: Final = 1 << 16
+ROUND_TRIPS: Final = 4_096
+NO_STP: Final = -1  # the order names none
+ENDS: Final = (Rejected, Canceled, Expired, NotFound)
+
+
+class Sender(Protocol):
+    """A connector, as the gateway uses it."""
+
+    @property
+    def session(self) -> TradingSession: ...
+
+    def flush(self, now: Now) -> None: ...
+
+
+@dataclass(slots=True)
+class Known:
+    """An order of ours at a venue: where the core keeps it, and which requests about it are under way."""
+
+    instrument: int
+    slot: int
+    side: int
+    sent_ns: int = 0  # monotonic, for the round trip
+    is_acked: bool = False
+    cancel: tuple[int, int] = (0, 0)  # request number, logical instant
+    amend: tuple[int, int] = (0, 0)
+
+
+@dataclass(slots=True)
+class Counts:
+    """What the gateway has seen, for the view and the summary."""
+
+    commands: int = 0
+    events: int = 0
+    lost: int = 0  # answers that never came
+    foreign: int = 0  # events of orders that are not ours
+    differences: dict[str, str] = field(default_factory=dict)  # what the venue states otherwise than we count
+
+
+class Gateway:
+    """One for a run. ``senders`` by venue place, ``venue_of`` the venue place of each instrument."""
+
+    def __init__(
+        self,
+        core: Core,
+        context: Context,
+        instruments: Sequence[Instrument],
+        venue_of: Sequence[int],
+        senders: Mapping[int, Sender],
+        journal: Journal,
+        clock: Clock,
+        words: Words,
+        log: Callable[[str, str], None],
+    ) -> None:
+        self.counts = Counts()
+        self.orders: dict[int, Known] = {}
+        self.ended: dict[int, Known] = {}
+        self.round_trips_ns: deque[int] = deque(maxlen=ROUND_TRIPS)
+        self.own_ns: deque[int] = deque(maxlen=ROUND_TRIPS)  # decision to last byte written, journal left out
+        self.not_ready: NotReady | None = None
+        self.stated_wallets: dict[tuple[int, str], int] = {}
+        self._core = core
+        self._context = context
+        self._instruments = list(instruments)
+        self._venue_of = list(venue_of)
+        self._senders = senders
+        self._journal = journal
+        self._clock = clock
+        self._words = words
+        self._log = log
+        self._inbox: deque[tuple[int, Event]] = deque(maxlen=INBOX_MAX)
+
+    # -- commands out
+
+    def drain(self) -> None:
+        """Send what was decided: to be called after every step of the loop."""
+        found = self._core.take_outbox()
+        if not found:
+            return
+        began_ns = self._clock.monotonic_ns()
+        wall_ns = self._clock.wall_ns()
+        leaving: list[tuple[int, int, int, Any]] = []  # kind, venue, batch, request
+        for kind, _, market, slot, number, ticks, lots, request, batch in found:
+            made = self._request(kind, market, slot, number, ticks, lots, request)
+            if made is not None:
+                self._journal.write(type(made).__name__, wall_ns, {"request": msgspec.to_builtins(made)})
+                leaving.append((kind, self._venue_of[market], batch, made))
+        synced_ns = self._clock.monotonic_ns()
+        self._journal.sync()
+        disk_ns = self._clock.monotonic_ns() - synced_ns
+        now = Now(self._clock.wall_ns(), self._clock.monotonic_ns())
+        at = 0
+        while at < len(leaving):
+            kind, venue, batch, _ = leaving[at]
+            end = at + 1
+            while batch and end < len(leaving) and leaving[end][:3] == (kind, venue, batch):
+                end += 1
+            self._send(kind, venue, [one[3] for one in leaving[at:end]], now)
+            at = end
+        if leaving:
+            self.own_ns.append(self._clock.monotonic_ns() - began_ns - disk_ns)
+        self.counts.commands += len(leaving)
+
+    def _request(self, kind: int, market: int, slot: int, number: int, ticks: int, lots: int, request: int) -> Any:
+        """A command of the outbox as a request; None where its order has just ended."""
+        account = self._venue_of[market]
+        if kind == SUBMIT:
+            return self._order(market, slot, number)
+        if kind == ASK:
+            return SettingRequest(account=account, instrument=market, number=number, setting=ticks, value=lots)
+        known = self.orders.get(number)
+        if known is None:
+            return None  # it has ended at this very instant: the answer is on its way already
+        if kind == CANCEL:
+            known.cancel = (request, self._core.now)
+            return CancelRequest(account=account, instrument=market, order_no=number)
+        known.amend = (request, self._core.now)
+        trigger = self._core.new_trigger(LANE, number, request)
+        return AmendRequest(
+            account=account, instrument=market, order_no=number, ticks=ticks, lots=lots, trigger_ticks=trigger
+        )
+
+    def _order(self, market: int, slot: int, number: int) -> OrderRequest:
+        terms = self._core.terms(slot)
+        flags, stp = terms["flags"], terms["stp"]
+        order = self._context.order_in(slot)
+        known = self.orders[number] = Known(market, slot, terms["side"])
+        known.sent_ns = self._clock.monotonic_ns()
+        return OrderRequest(
+            account=self._venue_of[market],
+            instrument=market,
+            order_no=number,
+            side=terms["side"],
+            lots=terms["lots"],
+            ticks=terms["ticks"],
+            tif=terms["tif"],
+            type=terms["type"],
+            reduce_only=bool(flags & codes.FLAG_REDUCE_ONLY),
+            trigger=terms["trigger"],
+            expires_ns=terms["expires_ns"],
+            stp=None if stp == NO_STP else stp,
+            leg=flags & (codes.FLAG_LONG_LEG | codes.FLAG_SHORT_LEG),
+            close_position=bool(flags & codes.FLAG_CLOSE_POSITION),
+            client_id=order.client_id if order is not None else None,
+        )
+
+    def _send(self, kind: int, venue: int, requests: list[Any], now: Now) -> None:
+        sender = self._senders[venue]
+        session = sender.session
+        if kind == SUBMIT:
+            session.submit(requests, now)
+        elif kind == CANCEL:
+            session.cancel(requests, now)
+        elif kind == AMEND:
+            session.amend(requests, now)
+        else:
+            for request in requests:
+                session.change(request, now)
+        sender.flush(now)
+
+    def cancel_everything(self) -> int:
+        """Ask for the end of all orders that are open, at the end of a run. Returns how many there are."""
+        now = Now(self._clock.wall_ns(), self._clock.monotonic_ns())
+        wanted: dict[int, list[CancelRequest]] = {}
+        for number, known in self.orders.items():
+            venue = self._venue_of[known.instrument]
+            request = CancelRequest(account=venue, instrument=known.instrument, order_no=number)
+            self._journal.write("CancelRequest", now.wall_ns, {"request": msgspec.to_builtins(request)})
+            wanted.setdefault(venue, []).append(request)
+        self._journal.sync()
+        for venue, requests in wanted.items():
+            self._send(CANCEL, venue, requests, now)
+        return len(self.orders)
+
+    # -- events in
+
+    def on_events(self, venue: int, events: Sequence[Event]) -> None:
+        """What a session says; brought in by ``bring_in``, which must be called soon."""
+        wall_ns = self._clock.wall_ns()
+        for event in events:
+            self._journal.write(type(event).__name__, wall_ns, {"event": msgspec.to_builtins(event)})
+            if len(self._inbox) == INBOX_MAX:
+                raise OverflowError(f"{INBOX_MAX} events of the venues wait: the run does not keep up")
+            self._inbox.append((venue, event))
+
+    @property
+    def has_events(self) -> bool:
+        """Whether something waits to be brought in."""
+        return bool(self._inbox)
+
+    def bring_in(self) -> None:
+        """Give the core what has come. The loop must be stepped afterwards."""
+        while self._inbox:
+            venue, event = self._inbox.popleft()
+            self.counts.events += 1
+            if isinstance(event, OrderEvent):
+                self._order_event(event)
+            else:
+                self._other_event(venue, event)
+
+    def _order_event(self, event: OrderEvent) -> None:
+        number = event.order_no
+        known = self.orders.get(number) or self.ended.get(number)
+        if known is None or isinstance(event, FillVoided):
+            self.counts.foreign += 1
+            what = "was taken back" if isinstance(event, FillVoided) else "is of no order of this run"
+            self._log("error", f"{self._instruments[event.instrument].symbol}: {type(event).__name__} {what}: {event}")
+            return
+        if known.sent_ns and not known.is_acked:
+            known.is_acked = True
+            self.round_trips_ns.append(self._clock.monotonic_ns() - known.sent_ns)
+        more: dict[str, int] = {"side": known.side}
+        reason = int(getattr(event, "reason", codes.R_NONE))
+        if isinstance(event, Filled):
+            more |= {"ticks": event.ticks, "lots": event.lots, "leaves": event.leaves_lots}
+            more |= {"liquidity": event.liquidity, "fee": event.fee_e8}
+        elif isinstance(event, Amended):
+            more |= {"ticks": event.ticks, "lots": event.lots}
+        elif isinstance(event, CancelRejected | AmendRejected):
+            request, sent = known.cancel if isinstance(event, CancelRejected) else known.amend
+            more |= {"request": request, "sent": sent}
+        elif not isinstance(event, (Accepted, Held, Triggered, *ENDS)):
+            raise TypeError(f"no such order event: {event!r}")
+        if isinstance(event, Rejected | CancelRejected | AmendRejected) and (event.code or event.text):
+            self._context.words[number, event.kind] = (event.code or None, event.text)
+            self._words.tell(event.instrument, number, event.kind, event.code, event.text)
+            self._log("warning", self._refusal(event))
+        self._core.bring(LANE, event.instrument, known.slot, number, event.kind, reason, event.ts_event_ns, **more)
+        if isinstance(event, ENDS) or (isinstance(event, Filled) and event.leaves_lots == 0):
+            self._end(number)
+
+    def _refusal(self, event: Rejected | CancelRejected | AmendRejected) -> str:
+        why = cure(event.reason)
+        what = {codes.EV_REJECTED: "order", codes.EV_CANCEL_REJECTED: "cancel of order"}.get(event.kind, "amendment of")
+        said = f"{event.code} {event.text}".strip()
+        return f"{self._instruments[event.instrument].symbol}: {what} {event.order_no} was refused: {said}{why}"
+
+    def _end(self, number: int) -> None:
+        known = self.orders.pop(number, None)
+        if known is not None:
+            self.ended[number] = known
+            if len(self.ended) > ENDED_MAX:
+                del self.ended[next(iter(self.ended))]
+
+    def _other_event(self, venue: int, event: Any) -> None:
+        core = self._core
+        if isinstance(event, FundingPaid):
+            core.bring_funding(
+                LANE, event.instrument, event.boundary_ns, event.position_lots, event.mark_e8, event.rate_e12,
+                event.payment_e8, event.ts_event_ns,
+            )  # fmt: skip
+        elif isinstance(event, Liquidated | AutoDeleveraged):
+            taken = isinstance(event, Liquidated)
+            core.bring_forced(
+                LANE, event.instrument, event.kind, codes.R_LIQUIDATION if taken else codes.R_ADL, event.ts_event_ns,
+                event.side, event.ticks, event.lots, getattr(event, "fee_e8", 0),
+                codes.CAUSE_LIQUIDATION if taken else codes.CAUSE_ADL,
+            )  # fmt: skip
+        elif isinstance(event, MarginWarning):
+            self._warn(venue, event)
+        elif isinstance(event, SettingChanged | SettingRejected):
+            reason = event.reason if isinstance(event, SettingRejected) else codes.R_NONE
+            core.bring_setting(
+                LANE, event.instrument, event.kind, reason, event.setting, event.value, event.ts_event_ns
+            )  # fmt: skip
+        elif isinstance(event, PositionChanged | BalanceChanged):
+            self._stated(venue, event)
+        elif isinstance(event, AccountState):
+            self._compare(venue, event)
+        elif isinstance(event, OutcomeLost):
+            self.counts.lost += 1
+            self._log(
+                "warning",
+                f"{self._instruments[event.instrument].symbol}: no answer to the {event.what} of order "
+                f"{event.order_no} ({event.why}); the venue is asked",
+            )
+            known = self.orders.get(event.order_no)
+            if known is not None:
+                lost = lifecycle.L_OUTCOME_LOST if event.what == "submit" else lifecycle.L_REQUEST_LOST
+                self._context.lose(known.slot, event.order_no, lost)
+        elif isinstance(event, NotReady):
+            self.not_ready = event
+            self._log("error", f"{event.code} {event.text}: {event.cure}")
+
+    def _warn(self, venue: int, event: MarginWarning) -> None:
+        for market, place in enumerate(self._venue_of):
+            lots = self._core.ledger.position(venue, market) if place == venue else 0
+            if lots:
+                side = codes.SELL if lots > 0 else codes.BUY
+                self._core.bring_forced(
+                    LANE, market, event.kind, codes.R_NONE, event.ts_event_ns, side,
+                    self._core.mark_e8(market), abs(lots), 0, codes.CAUSE_LIQUIDATION,
+                )  # fmt: skip
+
+    # -- what the venue states of the account
+
+    def _stated(self, venue: int, event: PositionChanged | BalanceChanged) -> None:
+        if isinstance(event, BalanceChanged):
+            self.stated_wallets[venue, event.asset] = event.wallet_e8
+        else:
+            self._differs(event.instrument, event.position_lots)
+
+    def _compare(self, venue: int, state: AccountState) -> None:
+        stated = dict.fromkeys((m for m, place in enumerate(self._venue_of) if place == venue), 0)
+        for position in state.positions:
+            if position.instrument in stated:
+                stated[position.instrument] += position.lots
+        for market, lots in stated.items():
+            self._differs(market, lots)
+        for asset, wallet_e8 in state.wallets_e8.items():
+            self.stated_wallets[venue, asset] = wallet_e8
+        for order in state.orders:
+            if order.order_no not in self.orders and order.order_no not in self.ended:
+                self._log("error", f"{self._instruments[order.instrument].symbol}: an order that is not ours is open")
+
+    def _differs(self, market: int, stated_lots: int) -> None:
+        """Positions are compared when no order of theirs can be under way; a statement may come before its fill."""
+        counted = self._core.ledger.position(self._venue_of[market], market)
+        symbol = self._instruments[market].symbol
+        if counted == stated_lots:
+            self.counts.differences.pop(symbol, None)
+        else:
+            self.counts.differences[symbol] = f"the venue states {stated_lots} lots, counted are {counted}"
+
+    def lost_money(self, start_e8: Mapping[int, int], assets: Sequence[str]) -> tuple[Decimal, str]:
+        """The greatest loss of equity since the start in any asset: how much, and of what. ``start_e8`` by asset."""
+        worst, name = Decimal(0), ""
+        for asset, before in start_e8.items():
+            venues = set(self._venue_of)
+            after = sum(self._core.ledger.equity_e8(venue, asset) for venue in venues)
+            lost = Decimal(before - after) / 10**8
+            if lost > worst:
+                worst, name = lost, assets[asset]
+        return worst, name

@@ -1,0 +1,90 @@
+"""A run whose feed is given to it as it comes: what differs from a backtest's ``Run``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from matching.feed import FeedWindow, messages_from_rows
+from matching.kernel import Core
+from sim.assembly import Plan, build_core
+from sim.backtest import Run
+from sim.live.words import Words
+from sim.strategy import Strategy
+from sim.venue_face import VenueFace
+from venues.instruments import Instrument
+from venues.ports import Clock
+from venues.rules import RuleCard
+from venues.trading import AccountState
+
+E8: Final = 10**8
+NOTHING: Final[FeedWindow] = messages_from_rows(*[np.zeros(0, kind) for kind in ("i8", "i8", "u1", "u1", "i4", "i4")])
+
+
+class LiveRun(Run):
+    """``accounts``: what each venue (by place) says that the account holds, in live; empty in paper."""
+
+    nothing = NOTHING
+
+    def __init__(
+        self, plan: Plan, strategies: list[Strategy], names: list[str], folder: Path, clock: Clock,
+        accounts: Mapping[int, AccountState],
+    ) -> None:  # fmt: skip
+        self.is_external = bool(accounts)
+        for place, state in accounts.items():
+            venue = plan.venues[place]
+            settled = {market.instrument.settle for market in plan.markets if market.venue == place}
+            wallets = {
+                asset: Decimal(state.wallets_e8.get(asset, 0)) / E8
+                for asset in sorted(settled | set(venue.config.collateral))
+            }
+            venue.config = venue.config.model_copy(update={"deposit": wallets})
+        super().__init__(plan, strategies, names, folder, False, clock)
+        self._began_ns = clock.monotonic_ns()
+        self._start_e8: dict[tuple[int, int], int] = {}
+
+    def _face(self, cards: list[RuleCard], instruments: list[Instrument], venues: list[int]) -> VenueFace:
+        self.words = Words(cards, instruments, venues)
+        return self.words
+
+    def _core(self) -> Core:
+        return build_core(self.plan, len(self.strategies), external=self.is_external)
+
+    def _loop_sources(self) -> Sequence[Any]:
+        return [None] * len(self.sources)
+
+    def _refused(self, market: int, order_no: int, why: str) -> None:
+        text = f"{self.plan.name_of(market)} order {order_no} was not sent: {why}"
+        self.writer.log(-1, self.core.now, text, {"level": "warning"})
+
+    def start(self) -> None:
+        """``on_start``, with the windows up to the begin given to the core."""
+        self.core.sample_accounts(self.plan.first_ns)
+        self.loop.begin()
+        self._start_e8 = self._equities_e8()
+
+    def close(self) -> None:
+        """Finish every file."""
+        self.wall_ns = self.clock.monotonic_ns() - self._began_ns
+        super().close()
+
+    def _equities_e8(self) -> dict[tuple[int, int], int]:
+        accounts = range(len(self.strategies) * len(self.plan.venues))
+        assets = range(len(self.plan.assets))
+        return {
+            (account, asset): self.core.ledger.equity_e8(account, asset) for account in accounts for asset in assets
+        }
+
+    def lost(self) -> tuple[Decimal, str]:
+        """The greatest loss since the start, over all accounts, in any one asset: how much, and of what."""
+        now = self._equities_e8()
+        worst, name = Decimal(0), ""
+        for asset, title in enumerate(self.plan.assets):
+            lost = sum(self._start_e8[key] - now[key] for key in now if key[1] == asset)
+            if Decimal(lost) / E8 > worst:
+                worst, name = Decimal(lost) / E8, title
+        return worst, name

@@ -1,0 +1,413 @@
+"""A session of paper or live: a recorder, a feed, the run loop stepped as records come, and an end that leaves nothing.
+
+Theory of operation. The recorder writes down what the venues send and hands each record over at once. Records of the
+warm-up are kept; when it is over they say how far behind the venue we are and are then fed to the ``LiveFeed`` of the
+run, just as a backtest of the recording will do. From there on every record is a step: it becomes messages, the core
+gets the client's and the venue's windows, the loop runs to the record's stamp, and what was decided leaves. Between
+records a timer steps to the instant at which the loop or the core has something due, to just before the present, so
+that no later record can have that stamp. A step of a record is one call from the socket's reader to the last byte of an
+order: no queue, no task in between.
+
+In live the trading sessions' events come between records: the loop is stepped to the present, they are brought in, and
+the loop takes them to the strategy.
+
+The run folder is that of a backtest, its manifest says the mode, the recording, delay and offset, and how far the
+session was behind its own clock. ``stop`` (a signal, the strategy, the recorder's end) ends it: in live our orders are
+canceled if the run file says so and the answers waited for; then the end is noted in the recording, ``on_stop`` is
+called, everything is flushed, and the report written. Errors do the same but leave a manifest that says ``failed``.
+
+Time is the clock's, sleeping too, so that a session runs in virtual time as well."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, Final
+
+from recorders.live.feed import LiveFeed
+from recorders.live.recorder import Recorder, Settings
+from recorders.raw import RawRecord, RawWriter, RunEnded
+from sim.backtest import Result, folder_of, version
+from sim.live.account import Account, external_run
+from sim.live.gateway import Gateway
+from sim.live.inputs import Boundaries, check_marks, live_plan, settle
+from sim.live.journal import Journal
+from sim.live.lags import Lags
+from sim.live.run import LiveRun
+from sim.live.setup import Ports, Setup
+from sim.live.state import StateFile
+from sim.live.status import status_of
+from sim.live.warmup import WarmUp
+from venues.connector import Connector
+from venues.errors import InputError, VenueError
+from venues.trading import Event, Now
+from venues.trading_sessions import trading_session
+
+POLL_NS: Final = 10_000_000  # while waiting for an account or for the end of orders
+IDLE_NS: Final = 50_000_000  # the longest that the timer sleeps
+READY_NS: Final = 60 * 10**9  # an account that is not known by then will not be
+Show = Callable[[dict[str, Any]], None]
+
+
+class Session:
+    """One session. ``run`` once, in an event loop; ``stop`` from anywhere in it."""
+
+    def __init__(self, setup: Setup, ports: Ports, show: Show = lambda status: None) -> None:
+        self.setup, self.ports = setup, ports
+        self.run: LiveRun | None = None
+        self.gateway: Gateway | None = None
+        self.state: StateFile | None = None
+        self.lags = Lags()
+        self.why = ""
+        self.phase = "connecting"
+        self.messages: list[tuple[str, str]] = []  # level and text, the last few
+        self.accounts: dict[int, Account] = {}
+        self._show = show
+        self._stopping = asyncio.Event()
+        self._error: BaseException | None = None
+        self._mono = ports.clock.monotonic_ns
+        self._warm_up = WarmUp(setup, ports.clock)
+        self._feed: LiveFeed | None = None
+        self._is_stepping = False
+        self._sleeper: asyncio.Task[None] | None = None
+        self._sleeps_until = 0
+        self._saved_ns = 0
+        self._recorder = self._make_recorder()
+
+    def _make_recorder(self) -> Recorder:
+        record = self.setup.record
+        writer = RawWriter(
+            self.setup.base / record.folder, self.setup.about, rotate_bytes=record.rotate_bytes,
+            rotate_ns=record.rotate, block_bytes=record.block_bytes, sync_ns=record.sync,
+        )  # fmt: skip
+        self.recording = writer.path
+        settings = Settings(
+            queue_bytes=record.queue_bytes, drop=frozenset(record.drop), status_ns=record.status,
+            limit_ns=record.limit or 0, config=self.setup.about,
+        )  # fmt: skip
+        ports = self.ports
+        return Recorder(
+            self.setup.sessions, writer, ports.feed, ports.clock, ports.entropy, settings, self._status, self._take
+        )
+
+    # -- from the beginning to the end
+
+    async def execute(self) -> Result:
+        """The whole session. Raises what went wrong, after the run folder says so."""
+        recording = asyncio.create_task(self._recorder.run())
+        main = asyncio.create_task(self._main())
+        try:
+            await asyncio.wait({recording, main}, return_when=asyncio.FIRST_COMPLETED)
+            if not main.done():
+                self.stop(self._recorder.why or "the recording ended")
+            await main
+        except BaseException as error:
+            self._error = self._error or error
+        finally:
+            main.cancel()
+            await self._close(recording)
+        return self._result()
+
+    def stop(self, why: str) -> None:
+        """End the session cleanly."""
+        self.why = self.why or why
+        self._stopping.set()
+
+    def fail(self, error: BaseException) -> None:
+        """End the session because of an error, which ``execute`` raises."""
+        self._error = self._error or error
+        self.stop(f"{type(error).__name__}: {error}"[:200])
+
+    async def _main(self) -> None:
+        try:
+            if self.setup.mode == "live":
+                await self._open_accounts()
+            self.phase = "warming up"
+            await self._sleep_unless_stopped(self.setup.paper.warm_up)
+            if self._stopping.is_set():
+                return
+            self._begin()
+            self.phase = "running"
+            self._watch_time()
+            await self._stopping.wait()
+        finally:
+            self.phase = "stopping"
+            if self._sleeper is not None:
+                self._sleeper.cancel()
+            if self.run is not None and self._feed is not None:
+                await self._end()
+
+    async def _sleep_unless_stopped(self, duration_ns: int) -> None:
+        stopping = asyncio.create_task(self._stopping.wait())
+        sleeping = asyncio.create_task(self.ports.clock.sleep_ns(duration_ns))
+        await asyncio.wait({stopping, sleeping}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        sleeping.cancel()
+
+    async def _close(self, recording: asyncio.Task[dict[str, Any]]) -> None:
+        for account in self.accounts.values():
+            await account.connector.stop()
+        if not recording.done():
+            self._recorder.stop(self.why or "the session ended")
+        try:
+            await recording
+        except BaseException as error:
+            self._error = self._error or error
+        with contextlib.suppress(Exception):
+            await self.ports.orders.close()
+
+    def _result(self) -> Result:
+        run, error = self.run, self._error
+        if run is None:
+            if error is not None:
+                raise error
+            raise InputError(f"ended before the run began: {self.why}", source=self.setup.mode)
+        run.about |= {
+            "why": self.why, "lag_ms": self.lags.figures_ms(), "steps": self.lags.count,
+            "late_frames": self._late_frames(),
+        }  # fmt: skip
+        if error is not None:
+            run.fail(error)
+            raise error
+        settle(run.plan, run.core.now)
+        run.close()
+        return run.finish(self.setup.html)
+
+    def _late_frames(self) -> int:
+        feed = self._feed
+        return 0 if feed is None else sum(feed.counts(m)["late_frames"] for m in range(len(feed.markets)))
+
+    # -- the beginning
+
+    async def _open_accounts(self) -> None:
+        """Connect every account, and wait until the venue has said what it holds."""
+        self.phase = "opening accounts"
+        token = self.ports.entropy.token(6).hex()
+        for place, wanted in self.setup.trading.items():
+            account = Account(place, self)
+            session = trading_session(replace(wanted, run=token), self.ports.entropy)
+            account.connector = Connector(session, self.ports.orders, self.ports.clock, self.ports.entropy, account)
+            self.accounts[place] = account
+            account.connector.start()
+        until_ns = self._mono() + READY_NS
+        while not all(account.is_known for account in self.accounts.values()):
+            for account in self.accounts.values():
+                account.check_ready()
+            if self._stopping.is_set():
+                return
+            if self._mono() > until_ns:
+                slow = [self.setup.config.venue[p].name for p, account in self.accounts.items() if not account.is_known]
+                raise VenueError("the account's state did not come within a minute", venue=", ".join(slow))
+            await self.ports.clock.sleep_ns(POLL_NS)
+
+    def _begin(self) -> None:
+        setup = self.setup
+        found = self._warm_up.measured()
+        feed, begin_ns = self._warm_up.feed(found, self._mono())
+        plan = live_plan(setup.config, setup.base, setup.sessions, begin_ns)
+        folder = folder_of(setup.config, setup.out, self.ports.clock)
+        held = {place: account.state for place, account in self.accounts.items() if account.state is not None}
+        run = self.run = LiveRun(plan, setup.strategies, setup.names, folder, self.ports.clock, held)
+        run.about |= {
+            "mode": setup.mode, "recording": str(self.recording), "delay_ns": found.delay_ns,
+            "offset_ns": found.offset_ns, "warm_up_samples": found.samples,
+        }  # fmt: skip
+        self._feed = feed
+        self._boundaries = Boundaries(plan, run.sources)
+        self._recorder.note(found.note(begin_ns, folder.name))
+        run.core.set_delay(found.delay_ns)
+        run.core.set_live()
+        if self.accounts:
+            journal = Journal(self.ports.files, folder / "journal.bin")
+            self.gateway = external_run(run, self.accounts, journal, self.ports.clock, self.say)
+        if setup.config.state is not None:
+            self.state = StateFile(
+                self.ports.files, setup.base / setup.config.state.file, setup.config, setup.mode, version()
+            )
+            self.state.restore(run.strategies)
+        self._saved_ns = self._mono()
+        self._give(begin_ns)
+        run.start()
+        check_marks(plan, [run.core.mark_e8(m) for m in range(len(plan.markets))])
+        self._after()
+
+    # -- records and time
+
+    def _take(self, record: RawRecord) -> None:
+        """Each record of the recorder, as it is written."""
+        feed = self._feed
+        if feed is None:
+            self._warm_up.take(record)
+            return
+        try:
+            feed.take(record)
+            if self.phase == "running" and self._error is None:
+                stamp = feed.stamp_ns
+                self.lags.add(feed.stamp_of(self._mono()) - stamp)
+                self._step(stamp)
+        except Exception as error:
+            self.fail(error)
+
+    def _give(self, stamp: int) -> None:
+        """Give the core what has come by ``stamp``."""
+        feed, run = self._feed, self.run
+        assert feed is not None and run is not None
+        complete_ns = stamp - feed.delay_ns
+        core = run.core
+        for m, source in enumerate(run.sources):
+            window = feed.client_window(m)
+            if window is not None:
+                core.feed_client(m, source.watch(window))
+            core.feed_venue(m, feed.venue_window(m, complete_ns) or run.nothing, complete_ns)
+
+    def _step(self, stamp: int) -> None:
+        if self._is_stepping:
+            raise RuntimeError("a step within a step")
+        run = self.run
+        assert run is not None
+        self._is_stepping = True
+        try:
+            self._give(stamp)
+            run.loop.step(stamp)
+            self._after()
+        finally:
+            self._is_stepping = False
+        if stamp > self._boundaries.next_ns and self.setup.mode == "paper":
+            self._boundaries.check(stamp)
+        if run.loop.stopped:
+            self.stop(run.loop.stop_reason or "the strategy stopped the run")
+        elif self._sleeps_until > run.loop.next_due_ns():
+            self._watch_time()
+
+    def _after(self) -> None:
+        """What was decided leaves; what the venues have said in the meantime comes in, until nothing is left."""
+        gateway, run = self.gateway, self.run
+        if gateway is None or run is None:
+            return
+        gateway.drain()
+        while gateway.has_events and not run.loop.stopped:
+            gateway.bring_in()
+            run.loop.step(run.core.now)
+            gateway.drain()
+
+    def _present(self) -> int:
+        """The last instant that no later record can be stamped with."""
+        feed = self._feed
+        assert feed is not None
+        return max(feed.stamp_of(self._mono()) - 1, feed.stamp_ns)
+
+    def _watch_time(self) -> None:
+        """Sleep until something is due without a record. The one sleeper is replaced when something is due earlier."""
+        if self._sleeper is not None:
+            self._sleeper.cancel()
+        self._sleeper = asyncio.create_task(self._sleep())
+
+    async def _sleep(self) -> None:
+        run, feed = self.run, self._feed
+        assert run is not None and feed is not None
+        while not self._stopping.is_set():
+            now = feed.stamp_of(self._mono())
+            due = min(max(run.loop.next_due_ns(), now) + 1, now + IDLE_NS)
+            self._sleeps_until = due
+            await self.ports.clock.sleep_ns(due - now)
+            self._sleeps_until = 0
+            present = self._present()
+            try:
+                if run.loop.next_due_ns() <= present and present > run.core.now:
+                    self.lags.add(present - run.loop.next_due_ns())
+                    self._step(present)
+            except Exception as error:
+                self.fail(error)
+
+    def on_events(self, place: int, events: list[Event], now: Now) -> None:
+        """What a venue has said about an account."""
+        gateway, run = self.gateway, self.run
+        if gateway is None or run is None:
+            return
+        gateway.on_events(place, events)
+        if self._is_stepping or self._error is not None:
+            return
+        try:
+            self._step(self._present())
+            self._kill_switch()
+        except Exception as error:
+            self.fail(error)
+
+    # -- the end
+
+    async def _end(self) -> None:
+        run, feed = self.run, self._feed
+        assert run is not None and feed is not None
+        if self.gateway is not None and self.setup.live.on_stop == "cancel":
+            await self._cancel_orders()
+        self.phase = "ended"
+        stamp = max(feed.stamp_of(self._mono()), feed.stamp_ns + 1)
+        self._recorder.note(RunEnded(stamp, self.why[:500]))
+        if self._error is not None:
+            return
+        try:
+            stamp = feed.stamp_ns
+            for m, source in enumerate(run.sources):
+                window = feed.client_window(m)
+                if window is not None:
+                    run.core.feed_client(m, source.watch(window))
+            run.core.end_live()
+            for m in range(len(run.sources)):
+                run.core.feed_venue(m, feed.venue_window(m, stamp) or run.nothing, stamp)
+            run.loop.step(stamp)
+            run.loop.finish()
+            if self.state is not None:
+                self.state.save(run.strategies, self.ports.clock.wall_ns())
+        except Exception as error:
+            self._error = error
+
+    async def _cancel_orders(self) -> None:
+        gateway = self.gateway
+        assert gateway is not None
+        self.phase = "canceling"
+        try:
+            if not gateway.cancel_everything():
+                return
+            until_ns = self._mono() + self.setup.live.stop_within
+            while gateway.orders and self._mono() < until_ns:
+                await self.ports.clock.sleep_ns(POLL_NS)
+        except Exception as error:
+            self.fail(error)
+        if gateway.orders:
+            left = ", ".join(str(number) for number in sorted(gateway.orders)[:20])
+            self.say("error", f"{len(gateway.orders)} orders may still be open at the venue: {left}")
+
+    # -- what is watched beside
+
+    def say(self, level: str, text: str) -> None:
+        """Something a person should know: into the run's log and the view."""
+        self.messages = [*self.messages[-19:], (level, text)]
+        if self.run is not None:
+            self.run.writer.log(-1, self.run.core.now, text, {"level": level})
+
+    def _kill_switch(self) -> None:
+        run = self.run
+        if run is None or run.risk is None or run.risk.halted:
+            return
+        lost, asset = run.lost()
+        why = run.risk.loss_halt(lost, asset)
+        if why is not None:
+            run.risk.halt(why)
+            self.say("error", why)
+            self.stop(why)
+
+    def _status(self, recording: dict[str, Any]) -> None:
+        """Each status interval of the recorder."""
+        run = self.run
+        if run is not None and self.phase == "running" and self._error is None:
+            try:
+                self._kill_switch()
+                config = self.setup.config.state
+                if self.state is not None and config is not None and self._mono() - self._saved_ns >= config.every:
+                    self._saved_ns = self._mono()
+                    self.state.save(run.strategies, self.ports.clock.wall_ns())
+            except Exception as error:
+                self.fail(error)
+        self._show(status_of(self, recording))

@@ -1,0 +1,95 @@
+"""Running a session in this process: the event loop, the real ports, signals. And the two functions for Python."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import signal
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from sim.backtest import Result, Strategies
+from sim.config import RunConfig
+from sim.live.runner import Session
+from sim.live.setup import Mode, Ports, Setup, prepare
+from venues.errors import LocalError
+from venues.ports import SystemClock, SystemEntropy, SystemFiles
+from venues.transport import AiohttpWire
+
+SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+SWITCH_SECONDS: Final = 0.0005  # how long the writing thread may keep the interpreter while a frame waits
+GC_ALLOCATIONS: Final = 20_000
+Source = str | Path | Mapping[str, Any] | RunConfig
+Show = Callable[[dict[str, Any]], None]
+
+
+class EndedAtOnceError(LocalError):
+    """A second signal ended a session that was still ending: orders may be open, the run folder is not finished."""
+
+
+def run_session(
+    setup: Setup, show: Show = lambda status: None, began: Callable[[Session], None] = lambda session: None
+) -> Result:
+    """Run a session until a signal, its strategy, its limit or an error ends it."""
+    gc.collect()
+    gc.freeze()
+    before = gc.get_threshold()
+    gc.set_threshold(GC_ALLOCATIONS, 50, 100)
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(SWITCH_SECONDS)
+    try:
+        return asyncio.run(_run(setup, show, began))
+    finally:
+        sys.setswitchinterval(interval)
+        gc.set_threshold(*before)
+        gc.unfreeze()
+
+
+async def _run(setup: Setup, show: Show, began: Callable[[Session], None]) -> Result:
+    wire = AiohttpWire(setup.record.frame_bytes)
+    ports = Ports(SystemClock(), SystemEntropy(), SystemFiles(), wire, AiohttpWire())
+    session = Session(setup, ports, show)
+    began(session)
+    main = asyncio.current_task()
+    assert main is not None
+    signals = 0
+
+    def on_signal(number: signal.Signals) -> None:
+        nonlocal signals
+        signals += 1
+        if signals == 1:
+            session.stop(f"stopped by {number.name}")
+        else:
+            main.cancel()
+
+    loop = asyncio.get_running_loop()
+    for number in SIGNALS:
+        if number == signal.SIGHUP and signal.getsignal(number) == signal.SIG_IGN:
+            continue
+        loop.add_signal_handler(number, on_signal, number)
+    try:
+        return await session.execute()
+    except asyncio.CancelledError:
+        raise EndedAtOnceError(
+            "a second signal ended the session at once: orders may still be open at the venue, and the run folder "
+            "has no report"
+        ) from None
+
+
+def paper(config: Source, strategy: Strategies | None = None, **options: Any) -> Result:
+    """``perpsim paper`` from Python: a strategy on a live feed against the simulated venue, until a signal, the
+    strategy (``ctx.stop``) or ``[record] limit`` ends it. ``options``: ``overrides``, ``seed``, ``out``, ``html``."""
+    return _session("paper", config, strategy, options)
+
+
+def live(config: Source, strategy: Strategies | None = None, **options: Any) -> Result:
+    """``perpsim live`` from Python: real orders, so both ``[live] enabled = true`` in the run file and
+    ``yes_real_orders=True`` here. Other ``options`` as for ``paper``."""
+    return _session("live", config, strategy, options)
+
+
+def _session(mode: Mode, config: Source, strategy: Strategies | None, options: dict[str, Any]) -> Result:
+    return run_session(prepare(mode, config, SystemClock(), os.environ, strategy, **options))

@@ -1,0 +1,169 @@
+"""The live terminal view of paper and live: one screen, made anew from each status."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Any, Final, Self
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+FIXED_LINES: Final = 12
+MESSAGES_SHOWN: Final = 4
+LATE_MS: Final = 100.0  # a lag that deserves attention
+_STYLES: Final = {"error": "bold red", "warning": "yellow", "info": "dim"}
+
+
+class LiveView:
+    """A context in which ``show`` draws a status on the terminal."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self._console = console or Console()
+        self._live = Live(console=self._console, auto_refresh=False, screen=False, transient=True)
+
+    def __enter__(self) -> Self:
+        self._live.start()
+        self._live.update(Text("connecting ..."), refresh=True)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._live.stop()
+
+    def show(self, status: dict[str, Any]) -> None:
+        """Draw a status."""
+        self._live.update(screen(status, self._console.size.height), refresh=True)
+
+
+def screen(status: dict[str, Any], height: int) -> RenderableType:
+    """A status as something to print, of about ``height`` lines."""
+    parts = [_head(status), _feed(status)]
+    if "books" in status:
+        taken = FIXED_LINES + len(status["books"]) + len(status["accounts"]) + len(status["messages"][-MESSAGES_SHOWN:])
+        parts += [_paths(status), _books(status), _accounts(status), _orders(status, max(height - taken, 3))]
+    parts += [Text(row["text"], _STYLES[row["level"]]) for row in status["messages"][-MESSAGES_SHOWN:]]
+    return Group(*parts)
+
+
+def _head(status: dict[str, Any]) -> RenderableType:
+    mode = Text(f" {status['mode']} ", "bold white on red" if status["mode"] == "live" else "bold black on cyan")
+    counts = status.get("counts")
+    figures = "" if counts is None else f"   {counts['orders']:,} orders  {counts['fills']:,} fills"
+    rejected = "" if counts is None or not counts["rejects"] else f"  {counts['rejects']:,} rejects"
+    return Text.assemble(
+        mode, (f" {status['name']}", "bold"), f"   {status['phase']}   {_elapsed(status['elapsed_s'])}{figures}",
+        (rejected, "yellow"),
+    )  # fmt: skip
+
+
+def _feed(status: dict[str, Any]) -> RenderableType:
+    feed, lag = status["feed"], status["lag_ms"]
+    down = [row["name"] for row in status["connections"] if not row["open"]]
+    state = (f"{len(status['connections']) - len(down)} of {len(status['connections'])} connections open", "green")
+    lost = feed["gaps"] or feed["dropped"]
+    return Text.assemble(
+        f"feed {feed['frames_per_s']:,.0f} frames/s  lag p50 {_ms(feed['lag_p50_ms'])} p99 {_ms(feed['lag_p99_ms'])}  ",
+        (f"gaps {feed['gaps']} dropped {feed['dropped']}", "bold red" if lost else "green"),
+        "  ",
+        (f"down: {', '.join(down)}", "bold red") if down else state,
+        "  behind its own clock ",
+        (
+            f"p50 {_ms(lag['p50'])} p99.9 {_ms(lag['p999'])} max {_ms(lag['max'])}",
+            "bold red" if lag["p999"] > LATE_MS else "",
+        ),
+    )
+
+
+def _paths(status: dict[str, Any]) -> RenderableType:
+    risk, path = status["risk"], status.get("orders_path")
+    delay = f"venue simulated {status['delay_ns'] / 1e6:,.1f} ms behind" if status["mode"] == "paper" else ""
+    said = Text.assemble(delay)
+    if path is not None:
+        said = Text.assemble(
+            (f"orders {'ready' if path['ready'] else 'NOT READY'}", "green" if path["ready"] else "bold red"),
+            f"  round trip p50 {_ms(path['round_trip_p50_ms'])} p99 {_ms(path['round_trip_p99_ms'])}"
+            f"  own share p50 {_us(path['own_p50_us'])} p99 {_us(path['own_p99_us'])}",
+            (f"  lost answers {path['lost']}" if path["lost"] else "", "yellow"),
+            (f"  foreign events {path['foreign']}" if path["foreign"] else "", "bold red"),
+        )
+        for name, text in path["differences"].items():
+            said.append(f"  {name}: {text}", "bold red")
+    if risk is None:
+        said.append("  no limits")
+    elif risk["halted"]:
+        said.append(f"  HALTED: {risk['halted']}", "bold red")
+    else:
+        refused = ", ".join(f"{name} {count}" for name, count in risk["refused"].items())
+        said.append(f"  limits {'ok' if not refused else f'refused: {refused}'}", "yellow" if refused else "green")
+    return said
+
+
+def _table(*columns: str, left: int = 1) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for place, name in enumerate(columns):
+        table.add_column(name, justify="left" if place < left else "right", no_wrap=True)
+    return table
+
+
+def _books(status: dict[str, Any]) -> Table:
+    table = _table("book", "bid", "size", "ask", "size", "mark", "funding", "in", "gaps", left=1)
+    for row in status["books"]:
+        name = Text(row["instrument"], "" if row["valid"] else "bold red")
+        if not row["valid"]:
+            name.append(" STALE")
+        rate, due = row["funding_rate"], row["next_funding_s"]
+        table.add_row(
+            name, row["bid"] or "", row["bid_size"] or "", row["ask"] or "", row["ask_size"] or "",
+            "" if row["mark"] is None else f"{row['mark']:,.8g}", "" if rate is None else f"{rate * 100:.4f} %",
+            "" if due is None else _elapsed(due), str(row["gaps"]),
+        )  # fmt: skip
+    return table
+
+
+def _accounts(status: dict[str, Any]) -> Table:
+    table = _table("account", "equity", "unrealized", "realized", "fees", "funding", "margin ratio", "position", left=1)
+    for row, margin in zip(status["accounts"], status["margin"], strict=True):
+        ratio = margin["margin_ratio"]
+        positions = "  ".join(
+            f"{one['instrument']} {one['position_lots']:+,} lots" for one in row["positions"] if one["position_lots"]
+        )
+        table.add_row(
+            f"{row['venue']} {row['asset']}" + (f" lane {row['lane']}" if row["lane"] else ""),
+            *(_money(row[key]) for key in ("equity_e8", "unrealized_e8", "realized_e8", "fees_e8", "funding_e8")),
+            "" if ratio is None else Text(f"{ratio * 100:.2f} %", "bold red" if ratio > 0.5 else ""),
+            positions or "flat",
+        )  # fmt: skip
+    return table
+
+
+def _orders(status: dict[str, Any], room: int) -> Table:
+    table = _table("order", "instrument", "side", "price", "size", "filled", "state", "age", left=3)
+    rows = status["orders"]
+    for row in rows[-room:]:
+        side = Text(row["side"], "green" if row["side"] == "buy" else "red")
+        state = Text(row["status"], "bold yellow" if row["status"] == "UNKNOWN" else "")
+        table.add_row(
+            str(row["number"]), row["instrument"], side, row["price"], row["size"], row["filled"], state,
+            f"{row['age_s']:,.1f} s",
+        )  # fmt: skip
+    if len(rows) > room:
+        table.add_row(Text(f"... and {len(rows) - room} older", "dim"))
+    return table
+
+
+def _money(value_e8: int) -> str:
+    return f"{value_e8 / 1e8:,.2f}"
+
+
+def _ms(value: float | None) -> str:
+    return "-" if value is None else f"{value:,.1f} ms"
+
+
+def _us(value: float | None) -> str:
+    return "-" if value is None else f"{value:,.0f} us"
+
+
+def _elapsed(seconds: float) -> str:
+    whole = int(seconds)
+    return f"{whole // 3600:02d}:{whole // 60 % 60:02d}:{whole % 60:02d}"

@@ -1,0 +1,92 @@
+"""``perpsim paper`` and ``perpsim live``: the run file of a backtest on a live feed, from the command line."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from sim.command import ENVIRONMENT, errors
+
+RunFile = Annotated[Path, typer.Argument(help="run file (TOML)", show_default=False)]
+Set = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="override a key of the run file")]
+Lines = Annotated[bool, typer.Option("--json", help="print a line of JSON every status interval, the last the summary")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="no live view")]
+Seed = Annotated[int | None, typer.Option(help="seed of this run")]
+Out = Annotated[Path | None, typer.Option(help="folder for run folders")]
+Html = Annotated[bool, typer.Option("--report/--no-report", help="write report.html")]
+
+
+def paper(
+    run: RunFile,
+    set_: Set = None,
+    seed: Seed = None,
+    out: Out = None,
+    html: Html = True,
+    json_: Lines = False,
+    quiet: Quiet = False,
+) -> None:
+    """Run a strategy on a live feed against the simulated venue, until Ctrl-C: no order leaves this machine."""
+    _session("paper", run, json_, quiet, overrides=set_ or [], seed=seed, out=out, html=None if html else False)
+
+
+def live(
+    run: RunFile,
+    yes_real_orders: Annotated[
+        bool, typer.Option("--yes-real-orders", help="one half of the opt-in; the other: [live] enabled = true")
+    ] = False,
+    set_: Set = None,
+    seed: Seed = None,
+    out: Out = None,
+    html: Html = True,
+    json_: Lines = False,
+    quiet: Quiet = False,
+) -> None:
+    """Run a strategy on a live feed with real orders, until Ctrl-C, which cancels them ([live] on_stop)."""
+    _session(
+        "live", run, json_, quiet, overrides=set_ or [], seed=seed, out=out, html=None if html else False,
+        yes_real_orders=yes_real_orders,
+    )  # fmt: skip
+
+
+def _session(mode: Any, run: Path, as_json: bool, quiet: bool, **options: Any) -> None:
+    with errors():
+        from matching._build import uncompiled_notice
+        from recorders.raw import RecordingStopped
+        from sim.live.setup import prepare
+        from sim.live.shell import run_session
+        from venues.ports import SystemClock
+
+        notice = uncompiled_notice()
+        if notice is not None:
+            typer.echo(notice, err=True)
+        setup = prepare(mode, run, SystemClock(), os.environ, **options)
+        try:
+            if as_json:
+                result = run_session(setup, _line)
+                _line({**result.summary, "path": str(result.path)})
+                return
+            if quiet or not sys.stdout.isatty():
+                result = run_session(setup)
+            else:
+                from sim.live.view import LiveView
+
+                with LiveView() as view:
+                    result = run_session(setup, view.show)
+        except RecordingStopped as error:
+            typer.echo(f"error: {error.why}", err=True)
+            raise typer.Exit(ENVIRONMENT) from None
+        from sim.report import print_table
+
+        print_table(result.path)
+        typer.echo(f"run folder  {result.path}")
+
+
+def _line(content: dict[str, Any]) -> None:
+    import msgspec
+
+    sys.stdout.write(msgspec.json.encode(content, enc_hook=str).decode() + "\n")
+    sys.stdout.flush()
