@@ -267,10 +267,11 @@ class _AccountEvent(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PositionChanged(_AccountEvent, frozen=True, kw_only=True):
-    """The venue's own statement of a position (signed lots)."""
+    """The venue's own statement of a position (signed lots); ``leg`` FLAG_LONG_LEG or FLAG_SHORT_LEG in hedge mode."""
 
     instrument: int
     position_lots: int
+    leg: int = 0
 
 
 class BalanceChanged(_AccountEvent, frozen=True, kw_only=True):

@@ -85,8 +85,7 @@ class Track:
 
     __slots__ = (
         "amends", "cancels", "client_id", "conditional", "early", "end", "executed", "filled_lots", "instrument", "leg",
-        "lots",
-        "market", "order_no", "reduce_only", "side", "stage", "ticks", "tif", "trades", "venue_id",
+        "lots", "market", "order_no", "reduce_only", "side", "stage", "ticks", "tif", "told_lots", "trades", "venue_id",
     )  # fmt: skip
 
     def __init__(self, order_no: int, instrument: int, client_id: str, side: int, ticks: int, lots: int) -> None:
@@ -103,6 +102,7 @@ class Track:
         self.executed: dict[str, int] = {}
         self.stage = SENT
         self.filled_lots = 0
+        self.told_lots = 0  # the most that the venue has said to be filled
         self.trades: dict[str, int] = {}  # trade id to lots; at most one entry a lot
         self.early: dict[int, Fill] = {}  # by the quantity before it; at most EARLY_MAX
         self.end: End | None = None
@@ -162,7 +162,7 @@ class Orders:
         track = Track(found.order_no, found.instrument, found.client_id, found.side, found.ticks, found.lots)
         track.stage = HELD if found.is_held else OPEN
         track.conditional, track.reduce_only = found.is_held, found.reduce_only
-        track.filled_lots = found.filled_lots
+        track.filled_lots = track.told_lots = found.filled_lots
         self.name(track, found.venue_id)
         return self._keep(track)
 
@@ -232,6 +232,17 @@ class Orders:
         self._emit(NotFound, track, 0, now_ns)
         return True
 
+    def withdraw(self, track: Track, now_ns: int) -> None:
+        """It was canceled before it left us."""
+        self._close(track)
+        self._emit(Canceled, track, 0, now_ns, reason=codes.R_USER)
+
+    def told(self, track: Track, filled_lots: int) -> None:
+        """The venue says that so much is filled; what is missing of it will come, or must be asked for."""
+        track.told_lots = max(track.told_lots, filled_lots)
+        if track.told_lots > track.filled_lots and track.stage != ENDED:
+            self.gaps[track.order_no] = None
+
     def fill(self, track: Track, fill: Fill, now_ns: int) -> None:
         """An execution."""
         if fill.trade_id in track.trades:
@@ -240,7 +251,7 @@ class Orders:
         if before > track.filled_lots and track.stage != ENDED:
             if len(track.early) < EARLY_MAX:
                 track.early[before] = fill
-            self.gaps[track.order_no] = None
+            self.told(track, fill.filled_lots)
             return
         self._fill(track, fill, now_ns)
         while track.early:
@@ -285,9 +296,9 @@ class Orders:
             self._close(track)
             track.end = None
             self._emit(Canceled if end.canceled else Expired, track, end.ts_event_ns, now_ns, reason=end.reason)
-        elif end is not None or track.early:
-            self.gaps[track.order_no] = None
-        else:
+            return
+        self.told(track, end.filled_lots if end is not None else 0)
+        if track.told_lots <= track.filled_lots:
             self.gaps.pop(track.order_no, None)
 
     # -- requests about an order, and their answers

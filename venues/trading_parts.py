@@ -307,6 +307,11 @@ class Inquiries:
         one = self._open.get((order_no, what))
         return one is not None and now_ns - one.since_ns >= self.settle_ns
 
+    def age_ns(self, order_no: int, what: str, now_ns: int) -> int:
+        """How long this has been asked about; 0: it is not."""
+        one = self._open.get((order_no, what))
+        return now_ns - one.since_ns if one is not None else 0
+
     def is_open(self, order_no: int, what: str) -> bool:
         return (order_no, what) in self._open
 

@@ -177,3 +177,110 @@ REASONS: Final = ReasonTable(
         VenueReason(codes.R_PRICE_RANGE, -4002, "price outside the filter's limits", _CODES, low_code=-4013),
     )
 )
+
+
+# What the wire can say beyond what the simulator does: code to reason. The same code may answer several kinds of
+# requests; codes of ``REASONS`` mean what they mean there.
+_WIRE: Final = {
+    -1111: codes.R_TICK_SIZE,
+    -1121: codes.R_UNSUPPORTED,
+    -2018: codes.R_MARGIN,
+    -2020: codes.R_NO_LIQUIDITY,
+    -2026: codes.R_UNSUPPORTED,
+    -4003: codes.R_LOT_SIZE,
+    -4023: codes.R_LOT_SIZE,
+    -4047: codes.R_OPEN_ORDERS,
+    -4059: codes.R_SAME_SETTING,
+    -4067: codes.R_OPEN_ORDERS,
+    -4068: codes.R_OPEN_POSITION,
+    -4087: codes.R_HALTED,
+    -4118: codes.R_REDUCE_ONLY,
+    -4120: codes.R_UNSUPPORTED,
+    -4192: codes.R_HALTED,
+    -4300: codes.R_LEVERAGE,
+    -4400: codes.R_HALTED,
+    -4401: codes.R_HALTED,
+    -1003: codes.R_RATE_LIMIT,
+    -5024: codes.R_HALTED,
+    -5025: codes.R_UNSUPPORTED,
+}
+
+
+def _by_code() -> dict[int, int]:
+    found = dict(_WIRE)
+    for row in reversed(REASONS.rows):  # the first row of a code is its usual meaning
+        for code in (row.code, row.low_code):
+            if code is not None:
+                found[code] = row.reason
+    return found
+
+
+_BY_CODE: Final = _by_code()
+
+
+def reason_of(code: int) -> int:
+    """The reason (``matching.codes`` R_*) of a refusal with this code; R_VENUE for one that is not known."""
+    return _BY_CODE.get(code, codes.R_VENUE)
+
+
+# -- the end of an order, as the wire words it
+
+_EXPIRIES: Final = {
+    1: codes.R_STP,
+    2: codes.R_IOC_REMAINDER,
+    3: codes.R_STP,
+    4: codes.R_REDUCE_ONLY,
+    5: codes.R_LIQUIDATION,
+    6: codes.R_SIBLING,
+    7: codes.R_HALTED,
+    9: codes.R_MARKET_REMAINDER,
+}
+
+
+def expiry_reason(status: str, expiry: int, order_type: str, tif: str) -> int:
+    """Why an order EXPIRED: by ``er`` of the stream; where that is not told (a reply), by what the order was."""
+    if expiry in _EXPIRIES:
+        return _EXPIRIES[expiry]
+    if status == "EXPIRED_IN_MATCH":
+        return codes.R_STP
+    if order_type == "MARKET":
+        return codes.R_MARKET_REMAINDER
+    if tif == "IOC":
+        return codes.R_IOC_REMAINDER
+    return codes.R_FOK if tif == "FOK" else codes.R_EXPIRED
+
+
+# -- what to do about it, in plain words
+
+CURES: Final = {
+    -1003: "too many requests: waiting; look for other programs on this address",
+    -1015: "too many orders: send fewer, or ask the venue for more",
+    -1021: "the clock's offset was measured again; if it stays, mend this machine's clock or its network",
+    -1022: "the signature is wrong: the secret does not belong to this key",
+    -1111: "the price or size has more decimals than the venue takes: load its exchangeInfo again",
+    -1121: "the venue has no such symbol: correct it in the run file",
+    -2014: "the API key has a wrong form: it was not copied whole",
+    -2015: "the venue refuses the key: check that it is right, may trade futures, and that its address list has this"
+    " machine",
+    -2018: "the balance is too small: deposit, or trade less",
+    -2019: "the margin is too small: deposit, trade less, or raise the leverage",
+    -2027: "the position would be too large at this leverage: lower it, or trade less",
+    -2028: "the leverage is too low for the margin: raise it",
+    -4003: "the size must be above zero",
+    -4004: "the size is too small: see min_lots of the instrument",
+    -4005: "the size is too large: see max_lots of the instrument",
+    -4014: "the price is off the grid: load the venue's exchangeInfo again (tick_size)",
+    -4016: "the price is too far above the mark price",
+    -4023: "the size is off the grid: load the venue's exchangeInfo again (lot_size)",
+    -4024: "the price is too far below the mark price",
+    -4061: "the account's position mode (one-way or hedge) does not fit the order's leg",
+    -4164: "the order is too small: see min_notional of the instrument",
+    -4188: "the clock's offset was measured again; if it stays, mend this machine's clock or its network",
+    -4192: "the account is in a cooling-off period",
+    -5028: "the clock's offset was measured again; if it stays, mend this machine's clock or its network",
+}
+
+
+def cure_of(code: int) -> str:
+    """What to do about a refusal; "" where there is nothing to say beyond the venue's own words."""
+    return CURES.get(code, "")
