@@ -4,15 +4,18 @@ documents, independently of the emulator. One symbol, no matching: tests say wha
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 
+from matching import codes
 from venues.binance.auth import Signer
 from venues.binance.trading import BinanceTrading
 from venues.instruments import Instrument
+from venues.orders import AmendRequest, CancelRequest, OrderRequest, SettingRequest
 from venues.ports import CountingEntropy
 from venues.session_parts import SECOND, Ping, Reconnect, Remark, Reply, Send
 from venues.trading import Action, Call, Event, Now, Open
@@ -462,3 +465,37 @@ class Drive:
         found = [*self.events, *self.session.take_events()]
         self.events.clear()
         return found
+
+
+# -- commands, and what came of them
+
+
+def order(number: int, **more: Any) -> OrderRequest:
+    values: dict[str, Any] = {"account": 0, "instrument": 3, "order_no": number, "side": codes.BUY, "lots": 10}
+    return OrderRequest(**(values | {"ticks": 500_000} | more))
+
+
+def cancel(number: int) -> CancelRequest:
+    return CancelRequest(account=0, instrument=3, order_no=number)
+
+
+def amend(number: int, ticks: int, lots: int) -> AmendRequest:
+    return AmendRequest(account=0, instrument=3, order_no=number, ticks=ticks, lots=lots)
+
+
+def names(events: Iterable[Event]) -> list[str]:
+    return [type(event).__name__ for event in events]
+
+
+def placed(count: int = 1, **more: Any) -> Drive:
+    """A ready session with open orders 1, 2 ..., their events taken."""
+    drive = Drive(**more).start()
+    for number in range(1, count + 1):
+        drive.session.submit([order(number)], drive.now)
+        drive.run()
+    drive.taken()
+    return drive
+
+
+def setting(kind: int, value: int, number: int = 1) -> SettingRequest:
+    return SettingRequest(account=0, instrument=3, number=number, setting=kind, value=value)
