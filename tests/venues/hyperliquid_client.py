@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from matching import codes
 from tests.venues.fake_engine import FakeEngine
 from venues.emulation import Admit, Answer, Beat, BookState, Credentials, Hangup, HttpRequest, MarketState, Push
 from venues.hyperliquid.auth import TESTNET, Wallet
@@ -13,6 +14,7 @@ from venues.hyperliquid.emulator import HyperliquidEmulator
 from venues.hyperliquid.emulator_limits import Limits
 from venues.hyperliquid.metadata import leverage_brackets
 from venues.hyperliquid.rules import HYPERLIQUID, KNOWN
+from venues.market_data import MarkPrice, Record, Trade
 from venues.orders import OrderRequest
 
 KEY = "0x0123456789012345678901234567890123456789012345678901234567890123"
@@ -24,6 +26,9 @@ OTHER = Wallet(OTHER_KEY).address
 INSTRUMENTS = KNOWN[:2]  # BTC 5 decimals, ETH 4
 BRACKETS = (leverage_brackets(((0, 40), (150_000_000, 20))), leverage_brackets(((0, 25),)))
 MS = 1_000_000
+TRADE = Trade("BTC", 1_700_000_000_200 * MS, 0, 77, codes.SELL, 300000, 20, "MARKET", True)
+HOUR_NS = 3_600_000_000_000
+MARK = MarkPrice("BTC", 0, 0, 3_000_050_000_000, 3_000_100_000_000, -1_234_567, HOUR_NS)
 
 
 class FixedEntropy:
@@ -210,3 +215,19 @@ def resting(venue: Venue, *wires: dict[str, Any]) -> list[int]:
     for request in asked:
         venue.emulator.on_order(venue.engine.accepted(request))
     return [status["resting"]["oid"] for status in statuses(venue.reply(number))]
+
+
+def taken(venue: Venue, size: str = "0.001") -> OrderRequest:
+    """An order that is filled at once."""
+    _, (request,) = placed(venue, limit("31500", size, "Ioc"))
+    venue.emulator.on_order(venue.engine.accepted(request))
+    venue.emulator.on_order(venue.engine.filled(request, request.lots, 0, 300010))
+    return request
+
+
+def fed(venue: Venue, record: Record, instrument: int = 0) -> None:
+    venue.emulator.on_market(instrument, record, venue.engine.now_ns)
+
+
+def channel(frames: list[Any], name: str) -> list[Any]:
+    return [frame["data"] for frame in frames if frame["channel"] == name]

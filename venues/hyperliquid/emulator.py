@@ -390,6 +390,7 @@ class HyperliquidEmulator:
     def on_tick(self, wall_ns: int) -> None:
         """Push what is due and drop who has heard nothing for a minute."""
         self._wall_ns = wall_ns
+        self._settle()
         self._streams.on_time(self._engine.now_ns)
         for client in list(self._clients.values()):
             if wall_ns - client.sent_ns >= IDLE_NS:

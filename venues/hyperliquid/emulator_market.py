@@ -17,7 +17,7 @@ from fractions import Fraction
 from typing import Any, Final
 
 from matching.brackets import Brackets
-from matching.codes import BUY, E8, E12
+from matching.codes import BUY, E8
 from venues.emulation import BookState, VenueEngine
 from venues.hyperliquid.emulator_numbers import Writer, ms, plain, price_e8, rate, rounded
 from venues.market_data import AggTrade, BookTicker, DepthDiff, DepthSnapshot, MarkPrice, Trade
@@ -117,7 +117,8 @@ class Market:
         self.mark = record
 
     def _premium_e12(self, mark: MarkPrice) -> int:
-        return (mark.mark_e8 - mark.index_e8) * E12 // mark.index_e8 if mark.index_e8 else 0
+        """The mark's distance from the index, with ten decimals."""
+        return round(Fraction((mark.mark_e8 - mark.index_e8) * 10**10, mark.index_e8)) * 100 if mark.index_e8 else 0
 
     # -- books
 
