@@ -105,6 +105,7 @@ class EmulatorHost:
     def pump(self, wall_ns: int) -> None:
         """Bring everything up to ``wall_ns``."""
         wall_ns = self.wall_ns = max(wall_ns, self.wall_ns)
+        self._release()
         target = self.feed_at(wall_ns)
         if target > self._engine.feed_ns:
             self._engine.step(target)
@@ -113,6 +114,7 @@ class EmulatorHost:
     def run_slice(self, wall_ns: int) -> None:
         """At full speed: the next stretch of the feed."""
         self.wall_ns = max(wall_ns, self.wall_ns)
+        self._release()
         self._engine.step(min(self._engine.feed_ns + SLICE_NS, self._end_ns))
         self._tick()
 
@@ -239,7 +241,6 @@ class EmulatorHost:
 
     def take_actions(self) -> list[Deed]:
         """What is to be done on the wire now, in order."""
-        self._release()
         deeds, self._deeds = self._deeds, []
         return deeds
 

@@ -259,17 +259,20 @@ class EmulatorServer:
             elif socket.transport.get_write_buffer_size() > self._buffer_bytes:
                 self.slow += 1
                 self._hang_up(client, SLOW_CODE, SLOW_TEXT)
-                self._abort(client)
             else:
                 socket.transport.write(content)
 
     def _hang_up(self, client: int, code: int, reason: str) -> None:
         """Say goodbye; the client's own close frame ends the connection, or it is cut off after a while."""
         socket = self._sockets.get(client)
-        if socket is None or socket.is_closing:
+        if socket is None or socket.is_closing or socket.transport is None:
             return
-        self._write((client,), _frame(_CLOSE, code.to_bytes(2, "big") + reason.encode()[:120]))
         socket.is_closing = True
+        goodbye = _frame(_CLOSE, code.to_bytes(2, "big") + reason.encode()[:120])
+        if socket.early is not None:
+            socket.early.append(goodbye)
+        elif not socket.transport.is_closing():
+            socket.transport.write(goodbye)
         task = asyncio.ensure_future(self._cut_later(client))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
