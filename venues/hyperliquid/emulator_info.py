@@ -289,7 +289,7 @@ class Info:
 
     def _fundings(self, params: Params) -> Any:
         account = self._of(params)
-        from_ms, to_ms = _times(params)
+        from_ms, to_ms = _times(params, 0)  # ccxt leaves the start out
         rows = [] if account is None else within(account.fundings, from_ms, to_ms, ROWS_MOST)
         return [
             {
@@ -371,9 +371,9 @@ def _user(params: Params) -> str:
     return str(address).lower()
 
 
-def _times(params: Params) -> tuple[int, int]:
-    """(startTime, endTime) in ms, both included. Raises ``Unreadable``."""
-    from_ms, to_ms = params.get("startTime"), params.get("endTime")
+def _times(params: Params, from_ms: int | None = None) -> tuple[int, int]:
+    """(startTime, endTime) in ms, both included. Raises ``Unreadable``; without a default startTime is required."""
+    from_ms, to_ms = params.get("startTime", from_ms), params.get("endTime")
     if not isinstance(from_ms, int) or isinstance(from_ms, bool):
         raise Unreadable("startTime")
     if to_ms is not None and (not isinstance(to_ms, int) or isinstance(to_ms, bool)):

@@ -108,7 +108,7 @@ class Scenario:
         async def forever() -> None:
             while True:
                 got = await call()
-                self.streamed[kind] += list(got) if isinstance(got, list) else [got]
+                self.streamed[kind] += [dict(row) for row in (got if isinstance(got, list) else [got])]
 
         self.watchers.append(asyncio.ensure_future(forever()))
 

@@ -53,7 +53,7 @@ class Scenario:
     async def stream(self) -> Any:
         async def forever() -> None:
             while True:
-                self.orders += list(await self.client.watch_orders(self.symbol))
+                self.orders += [dict(row) for row in await self.client.watch_orders(self.symbol)]
 
         self.watcher = asyncio.ensure_future(forever())
         await asyncio.sleep(0.5)

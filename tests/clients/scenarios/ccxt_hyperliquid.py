@@ -67,7 +67,7 @@ class Scenario:
     def _watch(self, kind: str, call: Callable[[], Any]) -> None:
         async def forever() -> None:
             while True:
-                self.streamed[kind] += list(await call())
+                self.streamed[kind] += [dict(row) for row in await call()]  # ccxt changes the rows it gave
 
         self.watchers.append(asyncio.ensure_future(forever()))
 

@@ -25,21 +25,21 @@ class Steps:
     def __init__(self) -> None:
         self.seen: dict[str, dict[str, Any]] = {}
 
-    def take(self, step: Callable[..., Any], *arguments: Any) -> Any:
+    def take(self, step: Callable[[], Any]) -> Any:
         """Run one step now (its name is the function's); None if it failed."""
         begun = time.monotonic()
         try:
-            saw = step(*arguments)
+            saw = step()
         except Exception as error:
             self._fail(step.__name__, error, begun)
             return None
         return self._keep(step.__name__, saw, begun)
 
-    async def wait(self, step: Callable[..., Awaitable[Any]], *arguments: Any) -> Any:
-        """The same for an asynchronous step; one that takes longer than STEP_SECONDS has failed."""
+    async def wait(self, step: Callable[[], Awaitable[Any]], seconds: float = STEP_SECONDS) -> Any:
+        """The same for an asynchronous step; one that takes longer than ``seconds`` has failed."""
         begun = time.monotonic()
         try:
-            saw = await asyncio.wait_for(step(*arguments), STEP_SECONDS)
+            saw = await asyncio.wait_for(step(), seconds)
         except Exception as error:
             self._fail(step.__name__, error, begun)
             return None
@@ -86,7 +86,7 @@ def told(error: Exception) -> dict[str, str]:
     return {"type": type(error).__name__, "text": " ".join(parts)[:500]}
 
 
-async def until(condition: Callable[[], Any], seconds: float = STEP_SECONDS) -> Any:
+async def until(condition: Callable[[], Any], seconds: float = STEP_SECONDS, pause: float = 0.02) -> Any:
     """The condition's first true value; TimeoutError if there is none in time."""
     end = time.monotonic() + seconds
     while True:
@@ -97,7 +97,7 @@ async def until(condition: Callable[[], Any], seconds: float = STEP_SECONDS) -> 
             return value
         if time.monotonic() > end:
             raise TimeoutError("what was waited for did not come")
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(pause)
 
 
 def until_now(condition: Callable[[], Any], seconds: float = STEP_SECONDS) -> Any:
