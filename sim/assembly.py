@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import partial
@@ -23,12 +23,15 @@ from matching.feed import FeedSource
 from matching.forms import OrderForms
 from matching.kernel import Core, LatencyTable
 from matching.ledger import Ledger
+from recorders.files import fingerprint
 from recorders.lake import Lake
 from recorders.latency import load_steps
+from recorders.live.recorded import RecordedFeed
 from recorders.tables import load_brackets
 from sim import effects, gates, margins, settings
 from sim.config import InstrumentConfig, QueueConfig, RunConfig, VenueConfig
-from sim.feeds import Announced, BoundedSource, LiveSource, RecordedMarks, feed_latency_series, plan_rows
+from sim.delay import DelayedSource
+from sim.feeds import Announced, BoundedSource, RecordedMarks, feed_latency_series, plan_rows
 from sim.fees import ROUNDING, ROUNDING_NAMES, Fees, build_fees
 from sim.latency import build_leg
 from sim.liquidations import Traded, install
@@ -63,6 +66,8 @@ class MarketPlan:
     instrument: Instrument
     source: FeedSource
     paths: list[Path]
+    announced: Announced | None = None  # what a feed's stream brings that cannot be looked up before the run
+    late: Callable[[], int] | None = None  # how many frames of the feed came later than the delay
     mark: str = ""
     mark_exact: bool = True
     mark_mid: bool = False
@@ -120,6 +125,7 @@ class Plan:
     first_ns: int
     last_ns: int
     assets: list[str]
+    delay_ns: int | None = None  # how far behind the feed the venues are simulated
 
     def asset_of(self, market: int) -> int:
         return self.assets.index(self.markets[market].instrument.settle)
@@ -134,7 +140,8 @@ class Plan:
 def assemble(config: RunConfig, base: Path, feeds: Mapping[str | int, FeedSource] | None = None) -> Plan:
     """Resolve a run file. ``feeds`` gives instruments (by index, symbol or venue:symbol) feeds that are in no lake."""
     cards = [_card_of(venue) for venue in config.venue]
-    markets = [_market(config, place, cards, base, feeds or {}) for place in range(len(config.instrument))]
+    recordings: dict[Path, RecordedFeed] = {}
+    markets = [_market(config, place, cards, base, feeds or {}, recordings) for place in range(len(config.instrument))]
     first_ns = min(market.source.first_ns for market in markets)
     last_ns = max(market.source.last_ns for market in markets)
     if config.feed.from_ is not None:
@@ -158,7 +165,8 @@ def assemble(config: RunConfig, base: Path, feeds: Mapping[str | int, FeedSource
     ]
     settled = [market.instrument.settle for market in markets]
     assets = list(dict.fromkeys([*settled, *(asset for venue in config.venue for asset in venue.collateral)]))
-    plan = Plan(config, base, venues, markets, first_ns, last_ns, assets)
+    delay_ns = next((feed.delay_ns for feed in recordings.values()), config.feed.delay)
+    plan = Plan(config, base, venues, markets, first_ns, last_ns, assets, delay_ns)
     _check_deposits(plan)
     return plan
 
@@ -235,8 +243,9 @@ def _check_deposits(plan: Plan) -> None:
 
 
 def _market(
-    config: RunConfig, place: int, cards: Sequence[RuleCard], base: Path, feeds: Mapping[str | int, FeedSource]
-) -> MarketPlan:
+    config: RunConfig, place: int, cards: Sequence[RuleCard], base: Path, feeds: Mapping[str | int, FeedSource],
+    recordings: dict[Path, RecordedFeed],
+) -> MarketPlan:  # fmt: skip
     one = config.instrument[place]
     venue = config.venue_of(one)
     venue_name = config.venue[venue].name
@@ -244,10 +253,20 @@ def _market(
     start, stop = config.feed.from_, config.feed.to
     if given is not None:
         source = given if start is None and stop is None else BoundedSource(given, start, stop)
-        return MarketPlan(one, venue, instrument_of(one, cards[venue], None), source, [])
+        plan = MarketPlan(one, venue, instrument_of(one, cards[venue], None), source, [])
+        plan.announced = getattr(given, "announced", None)
+        return plan if plan.announced is not None else _delayed(plan, config)
     folder = one.lake or config.feed.lake
+    if folder is None and config.feed.recording is not None:
+        path = base / config.feed.recording
+        if path not in recordings:
+            recordings[path] = RecordedFeed(path, config.feed.delay)
+        return _recorded_market(config, one, venue, cards[venue], recordings[path])
     if folder is None:
-        raise InputError("has no feed: give feed.lake, or lake of the instrument", source=f"instrument {one.symbol}")
+        raise InputError(
+            "has no feed: give feed.lake or feed.recording, or lake of the instrument",
+            source=f"instrument {one.symbol}",
+        )
     lake = Lake(base / folder)
     lake_venue = _lake_venue(lake, one, cards[venue].venue)
     recorded = lake.instrument(lake_venue, one.symbol, start)
@@ -256,6 +275,31 @@ def _market(
     plan = MarketPlan(one, venue, instrument, lake.source(lake_venue, one.symbol, start, stop), list(feed.paths))
     taken = lake.assumptions(lake_venue, one.symbol, start, stop)
     plan.assumptions += [f"{one.symbol}: feed: {sentence}" for sentence in taken]
+    return _delayed(plan, config)
+
+
+def _delayed(plan: MarketPlan, config: RunConfig) -> MarketPlan:
+    """The market with its feed as a venue sees it that is simulated behind, where the run file asks for that."""
+    if config.feed.delay is not None:
+        source = DelayedSource(plan.source, config.feed.delay)
+        plan.source, plan.late = source, lambda: source.late
+    return plan
+
+
+def _recorded_market(
+    config: RunConfig, one: InstrumentConfig, venue: int, rule_card: RuleCard, feed: RecordedFeed
+) -> MarketPlan:
+    """A market whose feed is a raw recording's."""
+    known = feed.instrument(one.feed_venue or rule_card.venue, one.symbol)
+    instrument = instrument_of(one, rule_card, known)
+    source = feed.source(known or instrument)
+    start, stop = config.feed.from_, config.feed.to
+    bounded = source if start is None and stop is None else BoundedSource(source, start, stop)
+    plan = MarketPlan(one, venue, instrument, bounded, [])
+    has_marks = feed.has_stream("marks")
+    plan.announced = Announced(marks=has_marks, index=has_marks, first_ns=source.first_ns)
+    plan.late = lambda: source.late
+    plan.files |= {str(path): fingerprint(path).sha256 for path in feed.paths}
     return plan
 
 
@@ -310,9 +354,9 @@ def _described(one: InstrumentConfig, rule_card: RuleCard, given: dict[str, Any]
 
 def _recorded(market: MarketPlan, first_ns: int, last_ns: int) -> RecordedMarks | Announced | None:
     """What the lake has of marks in the run's span, with the last mark before it (a checkpoint carries it); of a live
-    feed what it will bring."""
-    if isinstance(market.source, LiveSource):
-        return market.source.announced
+    feed or its recording what it will bring."""
+    if market.announced is not None:
+        return market.announced
     return RecordedMarks(market.paths, first_ns, last_ns) if market.paths else None
 
 
@@ -442,6 +486,8 @@ def build_core(plan: Plan, lanes: int, *, external: bool = False) -> Core:
     for place, venue in enumerate(plan.venues):
         core.set_latency(place, venue.entry, venue.response)
     core.sample_every(plan.config.samples.bbo, plan.config.samples.accounts)
+    if plan.delay_ns is not None:
+        core.set_delay(plan.delay_ns)
     if external:
         return core
     traded = [Traded(m.venue, plan.venues[m.venue].config.name, m.instrument) for m in plan.markets]

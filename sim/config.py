@@ -242,11 +242,21 @@ class InstrumentConfig(Part):
 
 
 class FeedConfig(Part):
-    """Where the market data come from, and which part of them runs."""
+    """Where the market data come from, and which part of them runs. Of a paper session's recording: what it saw."""
 
     lake: str | None = None
+    recording: str | None = Field(None, description="a raw recording (or a folder with one) in place of a lake")
     from_: Instant | None = Field(None, alias="from")
     to: Instant | None = None
+    delay: Duration | None = Field(
+        None, description="the venue is simulated so far behind the feed, as in paper; a recording says its own"
+    )
+
+    @model_validator(mode="after")
+    def _one_home(self) -> Self:
+        if self.lake is not None and self.recording is not None:
+            raise PydanticCustomError("feed", "comes from a lake or from a recording, not from both")
+        return self
 
 
 class StrategyConfig(ShortForm):

@@ -29,6 +29,8 @@ def banner_facts(plan: Plan, core: Core, sources: Sequence[WatchedSource], folde
         instruments=[_instrument(plan, m, sources[m], folder) for m in range(len(plan.markets))],
         span_ns=plan.last_ns - plan.first_ns,
         seed=plan.config.seed,
+        feed_delay_ns=plan.delay_ns,
+        late_frames=sum(market.late() for market in plan.markets if market.late is not None),
         notes=_notes(plan, core),
     )
 

@@ -84,13 +84,14 @@ class InstrumentFacts:
 @dataclass(frozen=True, slots=True)
 class BannerFacts:
     """All that the banner is made of; ``span_ns`` is the venue time the run covers, ``feed_delay_ns`` the fixed
-    delay D."""
+    delay D and ``late_frames`` how many frames came later than that."""
 
     venues: Sequence[VenueFacts]
     instruments: Sequence[InstrumentFacts]
     span_ns: int
     seed: int
-    feed_delay_ns: int = 0
+    feed_delay_ns: int | None = None
+    late_frames: int = 0
     notes: Sequence[str] = ()
 
 
@@ -110,8 +111,8 @@ def banner_lines(facts: BannerFacts) -> list[BannerLine]:
     )
     clocked = [i for i in instruments if i.clock_correction]
     lines += _grouped("Receive clock", clocked, lambda i: i.clock_correction, lambda i: "info")
-    if facts.feed_delay_ns:
-        lines.append(BannerLine("Feed delay", f"the venue is simulated {duration_text(facts.feed_delay_ns)} behind"))
+    if facts.feed_delay_ns is not None:
+        lines.append(_delay_line(facts.feed_delay_ns, facts.late_frames))
     lines.append(
         BannerLine("Market impact", "own orders do not move the recorded market beyond what they took", "info")
     )
@@ -120,6 +121,13 @@ def banner_lines(facts: BannerFacts) -> list[BannerLine]:
     lines += [BannerLine("Note", text, "warn") for text in facts.notes]
     lines.append(BannerLine("Seed", str(facts.seed)))
     return lines
+
+
+def _delay_line(delay_ns: int, late: int) -> BannerLine:
+    text = f"the venue is simulated {duration_text(delay_ns)} behind"
+    if late:
+        text += f"; {late:,} frames came later than that and count as of their receipt minus the delay"
+    return BannerLine("Feed delay", text, "warn" if late else "info")
 
 
 def _level(exact: bool) -> Level:
