@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,9 @@ from recorders.live.recorded import RecordedFeed
 from recorders.raw import FRAME_IN, REPLY, RunBegan, RunEnded
 from recorders.writer import instrument_fields
 from sim.assembly import assemble
-from sim.backtest import Run, Services
+from sim.backtest import Run
 from sim.config import load_config
 from sim.feeds import Announced, LiveSource
-from sim.loop import Loop
 from tests.recorders.captures import MS, Market
 from tests.recorders.live_feeds import told
 from tests.recorders.test_building import USDM, Recorder
@@ -76,6 +75,13 @@ class Trader(Strategy):
         self.heard.append(("fill", self.ctx.now_ns, fill.ticks, fill.lots))
 
 
+class Stepped(Run):
+    """A run whose core is given its messages as they come."""
+
+    def _loop_sources(self) -> Sequence[None]:
+        return [None]
+
+
 def session(root: Path, seed: int = 3, jitter_ns: int = 60 * MS, began: bool = True) -> tuple[Path, int, int]:
     """A recording with a run in it: warm-up, beginning, an outage, end. Returns it, the beginning and the end."""
     market = Market(seed=seed, jitter_ns=jitter_ns).run(300)
@@ -102,11 +108,8 @@ def stepped(path: Path, begin_ns: int, end_ns: int, out: Path) -> tuple[Run, Tra
     plan.delay_ns = DELAY_NS
     out.mkdir()
     strategy = Trader()
-    run = Run(plan, [strategy], ["Trader"], out, False, SystemClock())
-    core = run.core
-    services = Services(plan, run.writer)
-    loop = run.loop = Loop(core, [None], begin_ns, [], run.writer, services)  # type: ignore[list-item]
-    run._add_lanes()
+    run = Stepped(plan, [strategy], ["Trader"], out, False, SystemClock())
+    core, loop = run.core, run.loop
     core.set_delay(DELAY_NS)
     core.set_live()
     feed = LiveFeed([INSTRUMENT], DELAY_NS, 0)
@@ -147,7 +150,7 @@ def stepped(path: Path, begin_ns: int, end_ns: int, out: Path) -> tuple[Run, Tra
     core.end_live()
     loop.step(end_ns)
     loop.finish()
-    run._close()
+    run.close()
     return run, strategy
 
 
