@@ -141,7 +141,7 @@ class Played:
     def __init__(
         self, folder: Any, strategy: Strategy, document: dict[str, Any], seconds: int, *, mode: Mode = "paper",
         session: SyntheticSession = SESSION, cut: Iterable[int] = (), silent: Iterable[str] = (),
-        files: MemoryFiles | None = None,
+        files: MemoryFiles | None = None, environment: Mapping[str, str] | None = None, yes: bool = False,
     ) -> None:  # fmt: skip
         self.clock = VirtualTime(session.start_ns)
         self.wire = PlayedWire(self.clock, raw_lines(7, session=session), cut)
@@ -150,7 +150,7 @@ class Played:
         self.shown: list[dict[str, Any]] = []
         document = document | {"out": str(folder / "runs")}
         document["record"] = document["record"] | {"folder": str(folder / "raw")}
-        setup = prepare(mode, document, self.clock, {}, strategy)
+        setup = prepare(mode, document, self.clock, environment or {}, strategy, yes_real_orders=yes)
 
         async def main() -> Any:
             ports = Ports(self.clock, CountingEntropy(), self.files, self.wire, self.wire)

@@ -1,0 +1,250 @@
+"""Live against an exchange that answers in memory: opt-in, journal before wire, orders, money, refusals, the end."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from matching.codes import BUY, IOC, SELL
+from sim.live.journal import read_journal
+from sim.strategy import Fill, Funding, Order, OrderEvent, Setting, Strategy
+from tests.sim import live_venue
+from tests.sim.live_wires import SECOND, START_NS, Played, run_file
+from venues.errors import InputError, VenueError
+from venues.orders import AmendRequest, CancelRequest, OrderRequest
+from venues.ports import MemoryFiles
+from venues.trading_sessions import SESSIONS
+
+KEYS = {"KEY": "k3y", "SECRET": "s3cr3t"}
+CONNECT = {"binance_usdm": {"book": "0ms", "key_env": "KEY", "secret_env": "SECRET"}}
+
+
+@pytest.fixture(autouse=True)
+def stand_in(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
+    monkeypatch.setitem(SESSIONS, "binance_usdm", ("tests.sim.live_venue", "VenueStandIn"))
+    live_venue.MADE.clear()
+    live_venue.BEHAVIOUR.clear()
+    yield live_venue.BEHAVIOUR
+    live_venue.BEHAVIOUR.clear()
+
+
+class Actor(Strategy):
+    """Does what its script says at whole seconds after the start."""
+
+    def __init__(self, *script: Any) -> None:
+        self.script = list(script)
+        self.orders: list[Order] = []
+        self.heard: list[tuple[Any, ...]] = []
+        self.began: tuple[Any, ...] = ()
+
+    def on_start(self) -> None:
+        self.began = (self.ctx.position(0), self.ctx.balance)
+        self.ctx.every("1s")
+
+    def on_timer(self) -> None:
+        if self.script:
+            self.script.pop(0)(self)
+
+    def on_order(self, order: Order, event: OrderEvent) -> None:
+        self.heard.append((order.number, event.name, order.status_name, event.code, event.text))
+
+    def on_fill(self, order: Order, fill: Fill) -> None:
+        self.heard.append(("fill", fill.ticks, fill.lots, fill.fee_e8, self.ctx.position(0)))
+
+    def on_funding(self, i: int, funding: Funding) -> None:
+        self.heard.append(("funding", funding.payment_e8))
+
+    def on_setting(self, i: int, setting: Setting) -> None:
+        self.heard.append(("setting", setting.value, setting.is_accepted))
+
+
+def buy(lots: int, tif: int = 0, away: int = 100) -> Any:
+    return lambda actor: actor.orders.append(
+        actor.ctx.submit(0, BUY, actor.ctx.book(0).best_bid_ticks - away, lots, tif)
+    )
+
+
+def live(folder: Path, strategy: Strategy, seconds: int = 20, *, yes: bool = True, **more: Any) -> Played:
+    document = run_file(**({"connect": CONNECT, "live": {"enabled": True}} | more))
+    return Played(folder, strategy, document, seconds, mode="live", environment=KEYS, yes=yes)
+
+
+def journal(played: Played) -> list[dict[str, Any]]:
+    files = played.files
+    assert isinstance(files, MemoryFiles)
+    (path,) = [path for path in files.contents if path.name == "journal.bin"]
+    assert files.synced[path] == files.contents[path]
+    return list(read_journal(files.contents[path], str(path)))
+
+
+# -- the opt-in
+
+
+@pytest.mark.parametrize(
+    ("more", "yes", "missing"),
+    [
+        ({"live": {"enabled": False}}, True, ["the run file does not say [live] enabled = true"]),
+        ({"live": {}}, True, ["the run file does not say"]),
+        ({"live": {"enabled": True}}, False, ["the command line does not say --yes-real-orders"]),
+        ({"live": {}}, False, ["the run file does not say", "the command line does not say"]),
+    ],
+)
+def test_both_halves_of_the_opt_in_are_needed(more: Any, yes: bool, missing: list[str], tmp_path: Path) -> None:
+    with pytest.raises(InputError) as caught:
+        live(tmp_path, Actor(), yes=yes, **more)
+    text = str(caught.value)
+    assert "[live] enabled = true and the command line --yes-real-orders" in text
+    assert all(part in text for part in missing) and not live_venue.MADE and not list(tmp_path.iterdir())
+
+
+def test_keys_are_needed_and_shown_nowhere(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="names no keys"):
+        live(tmp_path, Actor(), connect={"binance_usdm": {}})
+    played = live(tmp_path / "b", Actor(buy(5)))
+    assert live_venue.MADE[-1].wanted.keys.secret == "s3cr3t"
+    for path in (tmp_path / "b").rglob("*"):
+        assert path.is_dir() or (b"s3cr3t" not in path.read_bytes() and b"k3y" not in path.read_bytes()), path
+    assert b"s3cr3t" not in b"".join(played.files.contents.values())
+
+
+# -- what the account holds at the start
+
+
+def test_positions_and_wallets_are_taken_over(tmp_path: Path, stand_in: dict[str, Any]) -> None:
+    stand_in["position"] = -300
+    actor = Actor(lambda one: one.ctx.market(0, BUY, 100))
+    played = live(tmp_path, actor)
+    assert actor.began == (-300, 5_000.0)
+    assert actor.heard[-1][0] == "fill" and actor.heard[-1][4] == -200
+    (account,) = played.result.summary["accounts"]
+    assert account["positions"] == [{"instrument": "BTCUSDT", "position_lots": -200}]
+    assert account["realized_e8"] == -(28_150 - 28_000) * 10**8 // 10 and account["fees_e8"] == 1_000
+
+
+def test_open_orders_at_the_start_are_refused_by_name(tmp_path: Path, stand_in: dict[str, Any]) -> None:
+    stand_in["orders"] = 7
+    with pytest.raises(InputError, match=r"has 7 open orders.*\(x0, x1, x2, x3, x4 and 2 more\): cancel them first"):
+        live(tmp_path, Actor(buy(1)))
+    assert not live_venue.MADE[-1].commands
+
+
+def test_an_account_that_cannot_trade_says_what_to_do(tmp_path: Path, stand_in: dict[str, Any]) -> None:
+    stand_in["not_ready"] = True
+    with pytest.raises(VenueError, match="Invalid API-key: check the key's permissions"):
+        live(tmp_path, Actor())
+
+
+# -- orders
+
+
+def test_orders_go_out_and_come_back_as_in_a_backtest(tmp_path: Path, stand_in: dict[str, Any]) -> None:
+    stand_in["funding"] = 250
+    actor = Actor(
+        buy(5), buy(7, IOC), lambda one: one.ctx.market(0, SELL, 20),
+        lambda one: one.ctx.amend(one.orders[0], one.orders[0].ticks - 1, 6),
+        lambda one: one.ctx.cancel(one.orders[0]), buy(2_000), lambda one: one.ctx.set_leverage(0, 9),
+    )  # fmt: skip
+    played = live(tmp_path, actor)
+    assert [row[:2] for row in actor.heard] == [
+        (1, "Accepted"), (2, "Accepted"), (2, "Expired"), (3, "Accepted"), (3, "Filled"), ("fill", 281_500),
+        (1, "Amended"), (1, "Canceled"), (4, "Rejected"), ("setting", 9), ("funding", -2_800_000),
+    ]  # fmt: skip
+    assert actor.heard[8] == (4, "Rejected", "CLOSED", -2019, "Margin is insufficient.")
+    assert actor.heard[5] == ("fill", 281_500, 20, 1_000, -20)
+    orders = played.result.orders
+    assert orders.filter(orders["order_no"] == 4)["venue_text"].to_list() == ["Margin is insufficient."]
+    said = json.loads((played.result.path / "manifest.json").read_text())
+    assert (said["mode"], said["status"]) == ("live", "finished") and said["hash"]
+    log = (played.result.path / "log.jsonl").read_text()
+    assert "order 4 was refused: -2019 Margin is insufficient.; the account has too little margin" in log
+    kinds = [row["kind"] for row in journal(played)]
+    assert kinds[:4] == ["AccountState", "OrderRequest", "Accepted", "OrderRequest"]
+    assert kinds.count("OrderRequest") == 4 and kinds.count("FundingPaid") == 1
+
+
+def test_a_command_is_on_the_disk_before_it_leaves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[int, int]] = []
+    submit = live_venue.VenueStandIn.submit
+
+    def checking(self: Any, requests: list[OrderRequest], now: Any) -> None:
+        files = holder[0]
+        (path,) = [path for path in files.synced if path.name == "journal.bin"]
+        written = [row["request"]["order_no"] for row in read_journal(files.synced[path], "j") if "request" in row]
+        seen.extend((request.order_no, written.count(request.order_no)) for request in requests)
+        submit(self, requests, now)
+
+    holder = [MemoryFiles()]
+    monkeypatch.setattr(live_venue.VenueStandIn, "submit", checking)
+    document = run_file(connect=CONNECT, live={"enabled": True})
+    actor = Actor(buy(1), buy(2), buy(3))
+    Played(tmp_path, actor, document, 12, mode="live", environment=KEYS, yes=True, files=holder[0])
+    assert seen == [(1, 1), (2, 1), (3, 1)]
+
+
+def test_a_batch_goes_out_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[int] = []
+    submit = live_venue.VenueStandIn.submit
+
+    def counting(self: Any, requests: list[OrderRequest], now: Any) -> None:
+        sizes.append(len(requests))
+        submit(self, requests, now)
+
+    monkeypatch.setattr(live_venue.VenueStandIn, "submit", counting)
+    rows = [(0, BUY, 200_000 + n, 5) for n in range(3)]
+    live(tmp_path, Actor(lambda one: one.ctx.submit_batch(rows), buy(1), buy(1)))
+    assert sizes == [3, 1, 1]
+
+
+def test_limits_keep_orders_from_leaving(tmp_path: Path) -> None:
+    actor = Actor(buy(5), buy(500))
+    live(tmp_path, actor, risk={"max_position": "0.1"})
+    assert [request.lots for request in live_venue.MADE[-1].commands if isinstance(request, OrderRequest)] == [5]
+    refused = next(row for row in actor.heard if row[1] == "Rejected")
+    assert refused[0] == 2 and refused[4].startswith("not sent: max_position")
+
+
+def test_an_order_without_an_answer_is_unknown(tmp_path: Path, stand_in: dict[str, Any]) -> None:
+    stand_in["lose"] = {1}
+    actor = Actor(buy(5))
+    played = live(tmp_path, actor, live={"enabled": True, "on_stop": "leave"})
+    assert actor.orders[0].status_name == "UNKNOWN"
+    assert (
+        "no answer to the submit of order 1 (timeout); the venue is asked"
+        in (played.result.path / "log.jsonl").read_text()
+    )
+
+
+# -- the end
+
+
+def test_the_end_cancels_and_waits_for_the_answers(tmp_path: Path) -> None:
+    actor = Actor(buy(5), buy(6))
+    live(tmp_path, actor)
+    assert [row[:2] for row in actor.heard[-2:]] == [(1, "Canceled"), (2, "Canceled")]
+    made = live_venue.MADE[-1]
+    assert [type(request) for request in made.commands[-2:]] == [CancelRequest, CancelRequest] and made.stopped
+
+
+def test_the_end_leaves_orders_where_the_policy_says_so(tmp_path: Path) -> None:
+    live(tmp_path, Actor(buy(5)), live={"enabled": True, "on_stop": "leave"})
+    assert not any(isinstance(request, CancelRequest | AmendRequest) for request in live_venue.MADE[-1].commands)
+
+
+def test_a_venue_that_does_not_answer_does_not_hold_the_end_up(tmp_path: Path, stand_in: dict[str, Any]) -> None:
+    stand_in["deaf"] = True
+    played = live(tmp_path, Actor(buy(5)), live={"enabled": True, "stop_within": "3s"})
+    assert "1 orders may still be open at the venue: 1" in (played.result.path / "log.jsonl").read_text()
+    assert START_NS + 22 * SECOND < played.result.summary["last_ns"] < START_NS + 24 * SECOND
+
+
+def test_an_error_of_the_strategy_cancels_too(tmp_path: Path) -> None:
+    def fail(actor: Actor) -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        live(tmp_path, Actor(buy(5), fail))
+    assert isinstance(live_venue.MADE[-1].commands[-1], CancelRequest)
