@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 I64 = npt.NDArray[np.int64]
 LATENCY_SAMPLES: Final = 20_000
 MIN_SAMPLE_NS: Final = 100_000_000
+FEW: Final = 16  # messages of a window that are looked at one by one
 
 
 class WatchedSource:
@@ -52,13 +53,32 @@ class WatchedSource:
 
     def watch(self, window: FeedWindow) -> FeedWindow:
         """See a window on its way into the run; of a live feed, the client's, in the order of receipt."""
-        self._sample(window)
-        self._watch_gaps(window)
-        if len(window.aux):
-            marks = window.ref[window.kind == MARK] - window.aux_base
-            charges = window.ref[window.kind == FUNDING] - window.aux_base
-            self.boundaries.update(np.unique(np.concatenate((window.aux[marks, 3], window.aux[charges, 2]))).tolist())
+        if len(window) <= FEW:
+            self._watch_few(window)
+        else:
+            self._sample(window)
+            self._watch_gaps(window)
+            if len(window.aux):
+                marks = window.ref[window.kind == MARK] - window.aux_base
+                charges = window.ref[window.kind == FUNDING] - window.aux_base
+                named = np.concatenate((window.aux[marks, 3], window.aux[charges, 2]))
+                self.boundaries.update(np.unique(named).tolist())
         return window if self._marks is None else self._replace_marks(window, *self._marks)
+
+    def _watch_few(self, window: FeedWindow) -> None:
+        """The same for a window of a live feed, in whose path every microsecond counts."""
+        events = window.ts_event.tolist()
+        for j, kind in enumerate(window.kind.tolist()):
+            if kind in (SNAPSHOT, ORDER_BOOK):
+                if self._open_gap is not None:
+                    self._close_gap(events[j])
+            elif kind == GAP:
+                self._open(window, j)
+            elif kind in (MARK, FUNDING):
+                row = window.aux[int(window.ref[j]) - window.aux_base]
+                self.boundaries.add(int(row[3 if kind == MARK else 2]))
+            if events[j] // self._every >= self._next_sample and kind != SNAPSHOT:
+                self._sample(window)
 
     def close(self, end_ns: int) -> None:
         """The run is over: a gap that is still open ends here."""
@@ -84,9 +104,14 @@ class WatchedSource:
             ts = int(window.ts_event[j])
             if window.kind[j] != GAP:
                 self._close_gap(ts)
-            elif self._open_gap is None:
-                kind, first, last, _ = (int(value) for value in window.aux[window.ref[j] - window.aux_base])
-                self._open_gap = (kind, ts, first, last)
+            else:
+                self._open(window, int(j))
+
+    def _open(self, window: FeedWindow, j: int) -> None:
+        """Message ``j`` is a GAP: one begins, unless it is part of another."""
+        if self._open_gap is None:
+            kind, first, last, _ = (int(value) for value in window.aux[window.ref[j] - window.aux_base])
+            self._open_gap = (kind, int(window.ts_event[j]), first, last)
 
     def _close_gap(self, end_ns: int) -> None:
         if self._open_gap is None:

@@ -163,8 +163,9 @@ def test_the_backtest_of_a_recording_is_the_run_that_was_stepped(seed: int, tmp_
     path, begin_ns, end_ns = session(tmp_path / "raw", seed)
     run, live = stepped(path, begin_ns, end_ns, tmp_path / "live")
     again = Trader()
-    document = {**CONFIG, "feed": {"recording": str(path)}}
-    result = backtest(document, again, out=tmp_path / "out", html=False, show_progress=False)
+    document = {**CONFIG, "feed": {"lake": "of/the/backtest", "from": "2023-11-01"}}  # in the run file of the session
+    override = f'feed={{recording="{path}"}}'
+    result = backtest(document, again, overrides=[override], out=tmp_path / "out", html=False, show_progress=False)
     fills = sum(one[0] == "fill" for one in live.heard)
     assert len(live.heard) > 500 and fills > 10 and live.heard[-1][0] in ("gap", "timer", "order")
     assert again.heard == live.heard
