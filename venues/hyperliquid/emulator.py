@@ -10,7 +10,8 @@ Answers of HTTP are 200 with the venue's own words for whatever was understood; 
 was not, 429 with ``null`` beyond the address's weight. On the websocket what is not understood goes to the channel
 ``error``, without the request's id, as on the venue.
 
-An instant is complete when the server takes the actions: until then events of orders are collected, see the desk. The
+An instant is complete when a later one begins or the server takes the actions: until then events of orders are
+collected, see the desk. The
 server closes a client to which it has sent nothing for a minute. The whole section of docs/emulator.md says what is
 served. Sources: hyperliquid.gitbook.io, for-developers/api; recorded payloads; the venue's Python SDK at 7ee976d.
 """
@@ -105,8 +106,8 @@ class HyperliquidEmulator:
         self._places: dict[str, Place] = {}
         self._weights: dict[str, Window] = {}
         self._addresses: dict[int, str] = {}  # of clients
-        self._others: dict[str, list[dict[str, Any]]] = {}
         self._wall_ns = 0
+        self._instant_ns = 0
 
     # -- HTTP
 
@@ -338,6 +339,7 @@ class HyperliquidEmulator:
 
     def on_market(self, instrument: int, record: Record, now_ns: int) -> None:
         """A record of the feed reaches the clients."""
+        self._at(now_ns)
         market = self._markets[instrument]
         if not isinstance(record, Batch):
             self._market_record(market, record, now_ns)
@@ -357,12 +359,20 @@ class HyperliquidEmulator:
         market.take(record, now_ns)
         self._streams.on_record(market, record, now_ns)
 
+    def _at(self, now_ns: int) -> None:
+        """Another instant begins: what the last one meant is told first."""
+        if now_ns != self._instant_ns:
+            self._instant_ns = now_ns
+            self._settle()
+
     def on_order(self, event: OrderEvent) -> None:
         """An event of an order; what it means is told with the instant."""
+        self._at(event.ts_recv_ns)
         self._desk.on_order(event)
 
     def on_account(self, event: AccountEvent | SettingChanged | SettingRejected) -> None:
         """An event of an account."""
+        self._at(event.ts_recv_ns)
         if isinstance(event, SettingChanged | SettingRejected):
             self._exchange.on_setting(event)
             return
@@ -406,6 +416,8 @@ class HyperliquidEmulator:
     def _settle(self) -> None:
         """Tell what has become of orders. Answers may lead to new orders, so until nothing is left."""
         updates = self._desk.settle()
+        if not updates and not self._desk.fills:
+            return
         fills, self._desk.fills = self._desk.fills, []
         dropped, self._desk.not_by_user = self._desk.not_by_user, []
         accounts = {number for number, _ in (*updates, *fills, *dropped)}

@@ -361,6 +361,8 @@ class Desk:
     def settle(self) -> list[tuple[int, list[dict[str, Any]]]]:
         """Answer what can be answered; order updates by account, in the order of what happened."""
         found: dict[int, list[dict[str, Any]]] = {}
+        if not self._touched:
+            return []
         while self._touched:  # answers may touch the orders' children
             touched, self._touched = self._touched, {}
             for order in touched.values():
