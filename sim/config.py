@@ -542,7 +542,7 @@ def schema_text() -> str:
 
 
 # Keys whose text may be a path from the run file's folder on (others stand for themselves: "recorded", "mid" ...).
-PATH_KEYS = frozenset({"lake", "mark", "index", "funding", "margin", "file", "path", "out", "class"})
+PATH_KEYS = frozenset({"lake", "recording", "mark", "index", "funding", "margin", "file", "path", "out", "class"})
 
 
 def resolved(config: RunConfig) -> dict[str, Any]:

@@ -43,7 +43,8 @@ class WatchedSource:
         self._market = market
         self._tables = tables
         self._marks = marks
-        self._every = max(MIN_SAMPLE_NS, (self.last_ns - self.first_ns) // LATENCY_SAMPLES)
+        span_ns = 0 if isinstance(source, LiveSource) else self.last_ns - self.first_ns  # its end is not known
+        self._every = max(MIN_SAMPLE_NS, span_ns // LATENCY_SAMPLES)
         self._next_sample = 0
         self._open_gap: tuple[int, int, int, int] | None = None  # kind, start, first and last lost id
 

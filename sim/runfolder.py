@@ -222,8 +222,10 @@ class RunWriter:
 
     def drain(self, core: Core, final: bool) -> None:
         """Write what the core has gathered; ``final`` at the end of the run."""
-        if final and self._last_sample != core.now:
-            core.sample_accounts(core.now)
+        if final:
+            self._take_samples(core.drain_samples())  # which may have one of this very instant
+            if self._last_sample != core.now:
+                core.sample_accounts(core.now)
         self._take_log(core.drain_log(final))
         self._take_samples(core.drain_samples())
         self._take_transfers(core)

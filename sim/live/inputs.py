@@ -54,7 +54,9 @@ def check(config: RunConfig, mode: str) -> None:
         raise InputError("in live, computing takes the time it takes", source="run file", field="compute")
 
 
-def live_plan(config: RunConfig, base: Path, sessions: Sequence[MarketSession], first_ns: int) -> Plan:
+def live_plan(
+    config: RunConfig, base: Path, sessions: Sequence[MarketSession], first_ns: int, delay_ns: int = 0
+) -> Plan:
     """The run from ``first_ns`` on. Raises ``InputError`` for what is neither known, named nor in the stream."""
     streams = set((config.record or RecordConfig()).streams)
     offers = {session.venue: set(getattr(session, "offers", Session.offers)) & streams for session in sessions}
@@ -68,7 +70,7 @@ def live_plan(config: RunConfig, base: Path, sessions: Sequence[MarketSession], 
         feeds[place] = LiveSource(first_ns, first_ns + HORIZON_NS, announced)
     without_span = config.model_copy(update={"feed": FeedConfig()})
     plan = assemble(without_span, base, feeds)
-    plan.config = config
+    plan.config, plan.delay_ns = config, delay_ns
     return plan
 
 

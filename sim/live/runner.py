@@ -24,12 +24,14 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any, Final
 
 from recorders.live.feed import LiveFeed
 from recorders.live.recorder import Recorder, Settings
 from recorders.raw import RawRecord, RawWriter, RunEnded
 from sim.backtest import Result, folder_of, version
+from sim.config import FeedConfig
 from sim.live.account import Account, external_run
 from sim.live.gateway import Gateway
 from sim.live.inputs import Boundaries, check_marks, live_plan, settle
@@ -166,7 +168,7 @@ class Session:
             raise InputError(f"ended before the run began: {self.why}", source=self.setup.mode)
         run.about |= {
             "why": self.why, "lag_ms": self.lags.figures_ms(), "steps": self.lags.count,
-            "late_frames": self._late_frames(),
+            "late_frames": sum(market.late() for market in run.plan.markets if market.late is not None),
         }  # fmt: skip
         if error is not None:
             run.fail(error)
@@ -174,10 +176,6 @@ class Session:
         settle(run.plan, run.core.now)
         run.close()
         return run.finish(self.setup.html)
-
-    def _late_frames(self) -> int:
-        feed = self._feed
-        return 0 if feed is None else sum(feed.counts(m)["late_frames"] for m in range(len(feed.markets)))
 
     # -- the beginning
 
@@ -206,7 +204,10 @@ class Session:
         setup = self.setup
         found = self._warm_up.measured()
         feed, begin_ns = self._warm_up.feed(found, self._mono())
-        plan = live_plan(setup.config, setup.base, setup.sessions, begin_ns)
+        plan = live_plan(setup.config, setup.base, setup.sessions, begin_ns, found.delay_ns)
+        plan.config = plan.config.model_copy(update={"feed": FeedConfig(recording=str(self.recording))})
+        for m, market in enumerate(plan.markets):
+            market.late = partial(late_frames, feed, m)
         folder = folder_of(setup.config, setup.out, self.ports.clock)
         held = {place: account.state for place, account in self.accounts.items() if account.state is not None}
         run = self.run = LiveRun(plan, setup.strategies, setup.names, folder, self.ports.clock, held)
@@ -217,7 +218,6 @@ class Session:
         self._feed = feed
         self._boundaries = Boundaries(plan, run.sources)
         self._recorder.note(found.note(begin_ns, folder.name))
-        run.core.set_delay(found.delay_ns)
         run.core.set_live()
         if self.accounts:
             journal = Journal(self.ports.files, folder / "journal.bin")
@@ -411,3 +411,8 @@ class Session:
             except Exception as error:
                 self.fail(error)
         self._show(status_of(self, recording))
+
+
+def late_frames(feed: LiveFeed, m: int) -> int:
+    """How many frames of a market came later than the delay after their venue time."""
+    return feed.counts(m)["late_frames"]

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from matching.codes import BUY, GTX, SELL
 from recorders.raw import NOTE, RawRecord, RawRecording, RunBegan, RunEnded, decode_note
+from sim.backtest import backtest
 from sim.live.view import screen
 from sim.strategy import Fill, Funding, Gap, Order, OrderEvent, Strategy
 from sim.synth.session import SyntheticSession
@@ -95,7 +96,7 @@ def test_a_paper_session_leaves_a_run_folder_and_its_recording(tmp_path: Path) -
     assert strategy.timers[0] == START_NS + 5 * SECOND + SECOND // 10  # exactly at its instants
     assert {b - a for a, b in itertools.pairwise(strategy.timers)} == {SECOND // 10}
     fills = [row for row in strategy.heard if row[0] == "fill"]
-    assert len(fills) > 5 and len(played.result.fills) == len(fills)
+    assert len(fills) > 5 and 0 <= len(played.result.fills) - len(fills) < 5  # the last ones are still on their way
     told = played.result.orders.filter(played.result.orders["ts_event_ns"] > 0)
     assert (told["ts_deliver_ns"] - told["ts_event_ns"]).min() >= said["delay_ns"] - 10**6  # cut to milliseconds
     assert said["lag_ms"] == {"p50": 0.0, "p999": 0.0, "max": 0.0} and said["steps"] > 1000
@@ -229,3 +230,15 @@ def test_the_view_shows_everything(tmp_path: Path) -> None:
     ):
         assert part in text, text
     assert played.shown[0]["phase"] in ("connecting", "warming up")
+
+
+@pytest.mark.parametrize("cut", [[], [START_NS + 15 * SECOND]])
+def test_the_backtest_of_the_recording_is_the_session_to_the_byte(cut: list[int], tmp_path: Path) -> None:
+    played = Played(tmp_path, Quoter(lots=50), run_file(), 40, cut=cut)
+    assert len(played.result.fills) > 20
+    again = backtest(played.result.path / "run.toml", Quoter(lots=50), out=tmp_path / "again", show_progress=False)
+    assert again.hash == played.result.hash
+    for name in ("orders", "fills", "funding", "equity", "positions", "bbo", "gaps"):
+        assert (again.path / f"{name}.parquet").read_bytes() == (played.result.path / f"{name}.parquet").read_bytes(), (
+            name
+        )
