@@ -5,36 +5,112 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlencode
 
+from matching import codes
 from tests.venues.fake_engine import FakeEngine
 from venues.binance.emulator import BinanceEmulator
 from venues.binance.rules import BTCUSD_PERP, BTCUSDT, BTCUSDT_BRACKETS, COINM, ETHUSDT, USDM
-from venues.emulation import Answer, Credentials, HttpRequest, Push, WalletState
+from venues.emulation import Answer, Beat, Credentials, HttpRequest, Push, WalletState
+from venues.orders import Accepted, Filled, OrderRequest
 from venues.ports import CountingEntropy
 
 START_NS = 1_790_000_000_000_000_000
 KEYS = [Credentials(account=n, name=f"a{n}", key=f"key{n}" * 12, secret=f"secret{n}") for n in range(2)]
 
+LIMIT = {
+    "symbol": "BTCUSDT",
+    "side": "BUY",
+    "type": "LIMIT",
+    "timeInForce": "GTC",
+    "quantity": "0.010",
+    "price": "60000.0",
+}
+STOP = {"symbol": "BTCUSDT", "side": "SELL", "type": "STOP_MARKET", "algoType": "CONDITIONAL", "quantity": "0.010",
+        "triggerPrice": "59000"}  # fmt: skip
+ORDER_FIELDS = {
+    "orderId",
+    "symbol",
+    "status",
+    "clientOrderId",
+    "price",
+    "origQty",
+    "executedQty",
+    "cumQty",
+    "timeInForce",
+    "type",
+    "reduceOnly",
+    "closePosition",
+    "side",
+    "positionSide",
+    "stopPrice",
+    "workingType",
+    "priceProtect",
+    "origType",
+    "priceMatch",
+    "selfTradePreventionMode",
+    "goodTillDate",
+    "updateTime",
+}
+UPDATE_FIELDS = {
+    "s",
+    "c",
+    "S",
+    "o",
+    "f",
+    "q",
+    "p",
+    "ap",
+    "sp",
+    "x",
+    "X",
+    "i",
+    "l",
+    "z",
+    "L",
+    "n",
+    "N",
+    "T",
+    "t",
+    "b",
+    "a",
+    "m",
+    "R",
+    "wt",
+    "ot",
+    "ps",
+    "cp",
+    "rp",
+    "pP",
+    "si",
+    "ss",
+    "V",
+    "pm",
+    "gtd",
+    "er",
+}
+
 
 class Client:
     """An emulator over a fake engine, with REST and websockets at hand."""
 
-    def __init__(self, *, coin: bool = False, **options: Any) -> None:
+    def __init__(self, *, coin: bool = False, keys: Sequence[Credentials] = KEYS, **options: Any) -> None:
         card, instruments = (COINM, [BTCUSD_PERP]) if coin else (USDM, [BTCUSDT, ETHUSDT])
         self.engine = FakeEngine(card, instruments, [BTCUSDT_BRACKETS] * len(instruments), accounts=2)
         self.engine.now_ns = START_NS
         for account in range(2):
             for asset in self.engine.assets():
                 self.engine.wallets[account, asset] = WalletState(10**12, 0, 10**12, 0, 0, 0, 0, 10**12)
-        self.emulator = BinanceEmulator(self.engine, KEYS, CountingEntropy(), **options)
+        self.emulator = BinanceEmulator(self.engine, keys, CountingEntropy(), **options)
         self.api = "/dapi" if coin else "/fapi"
         self.wall_ns = START_NS
         self.number = 0
         self.frames: dict[int, list[Any]] = {}
         self.answers: dict[int, Answer] = {}
         self.other: list[Any] = []
+        self.is_silent = False  # whether pings stay unanswered
 
     # -- time
 
@@ -53,6 +129,9 @@ class Client:
                     self.frames.setdefault(client, []).append(json.loads(action.payload))
             else:
                 self.other.append(action)
+                if isinstance(action, Beat) and not self.is_silent:
+                    for client in action.clients:
+                        self.emulator.on_pong(client, action.payload, self.wall_ns)
 
     # -- REST
 
@@ -111,3 +190,40 @@ class Client:
         """Frames of one kind, unwrapped."""
         found = [frame.get("data", frame) for frame in self.frames.get(client, []) if isinstance(frame, dict)]
         return [frame for frame in found if frame.get("e") == kind]
+
+
+class Desk(Client):
+    """A client with a user stream, and the engine's events at hand."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        for account in range(2):
+            number = self.send("POST", "v1/listenKey", key=KEYS[account].key)
+            self.connect(100 + account, "/private/ws", f"listenKey={self.body(number)['listenKey']}")
+
+    def say(self, kind: type[Any], command: Any, **fields: Any) -> Any:
+        event = kind(
+            account=command.account, instrument=command.instrument, order_no=command.order_no,
+            ts_event_ns=self.engine.now_ns, ts_recv_ns=self.engine.now_ns, **fields,
+        )  # fmt: skip
+        self.emulator.on_order(event)
+        self.read()
+        return event
+
+    def told(self, account: int = 0) -> list[dict[str, Any]]:
+        return self.frames.get(100 + account, [])
+
+    def kinds(self) -> list[str]:
+        return [frame["e"] + ":" + frame["o"]["x"] if "o" in frame and "x" in frame["o"] else frame["e"]
+                for frame in self.told()]  # fmt: skip
+
+    def resting(self, **changes: Any) -> tuple[OrderRequest, dict[str, Any]]:
+        """An accepted limit order and the reply to it."""
+        number = self.ask("POST", "v1/order", **{**LIMIT, **changes})
+        request = self.engine.asked[-1]
+        self.say(Accepted, request)
+        return request, self.body(number)
+
+    def fill(self, request: OrderRequest, lots: int, leaves: int, ticks: int = 600_000, **fields: Any) -> None:
+        known = {"liquidity": codes.LIQ_TAKER, "fee_e8": 30_000, **fields}
+        self.say(Filled, request, ticks=ticks, lots=lots, leaves_lots=leaves, **known)

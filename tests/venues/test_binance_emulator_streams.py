@@ -244,6 +244,7 @@ def test_limits_of_a_connection() -> None:
 
 def test_pings_and_the_end_of_a_connection() -> None:
     client = Client()
+    client.is_silent = True
     client.connect(1, "/ws")
     client.connect(2, "/ws")
     client.connect(3, "/nowhere")

@@ -10,6 +10,11 @@ one ``Site``:
     emulator_streams   who follows what, conflation
     emulator_sockets   websocket clients, control frames, the WS API
     emulator_public    public REST
+    emulator_forms     order requests read; emulator_orders: orders as clients see them
+    emulator_trading   orders placed, amended, canceled, and what the engine says of them
+    emulator_ledger    what accounts have been told of positions and wallets
+    emulator_queries, emulator_account    what they ask, and what they set
+    emulator_private   those calls by path and by WS API method
 
 A request is counted (429, 418), its key and signature checked, and handed to one handler, which answers at once or when
 the engine has spoken. Which calls there are: ``docs/emulator.md``.
@@ -17,19 +22,35 @@ the engine has spoken. Which calls there are: ``docs/emulator.md``.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Any, Final
 
 from matching.codes import FLAG_LONG_LEG
+from venues.binance.emulator_account import Accounts
+from venues.binance.emulator_ledger import Ledger
 from venues.binance.emulator_market import Market
+from venues.binance.emulator_private import PrivateCalls
 from venues.binance.emulator_public import PublicCalls
+from venues.binance.emulator_queries import Queries
 from venues.binance.emulator_site import KEYED, SIGNED, Call, Endpoint, Site
 from venues.binance.emulator_sockets import LOGON, Sockets
 from venues.binance.emulator_streams import Streams
-from venues.binance.emulator_wire import Params, Refusal, form
+from venues.binance.emulator_trading import Trading
+from venues.binance.emulator_wire import Params, Refusal, form, ms
 from venues.emulation import Action, Credentials, HttpRequest, VenueEngine
 from venues.market_data import MarkPrice, Record
-from venues.orders import AccountEvent, OrderEvent, SettingChanged, SettingRejected
+from venues.orders import (
+    AccountEvent,
+    AutoDeleveraged,
+    BalanceChanged,
+    FundingPaid,
+    Liquidated,
+    MarginWarning,
+    OrderEvent,
+    PositionChanged,
+    SettingChanged,
+    SettingRejected,
+)
 from venues.ports import Entropy
 
 KEY_HEADER: Final = "x-mbx-apikey"
@@ -46,9 +67,14 @@ class BinanceEmulator:
         self._engine = engine
         self._site = site = Site(engine, credentials, entropy)
         self._streams = Streams(site.markets, site.followers, self._made_mark, native_depth_ns)
+        self._ledger = Ledger(site, self._tell)
+        self._trading = Trading(site, self._ledger, self._tell)
+        self._accounts = Accounts(site, self._ledger, self._trading, self._tell)
+        private = PrivateCalls(site, self._trading, Queries(site, self._trading, self._ledger), self._accounts)
         public = PublicCalls(site, self._held_lots)
-        self._endpoints: dict[tuple[str, str], Endpoint] = public.endpoints()
+        self._endpoints: dict[tuple[str, str], Endpoint] = {**public.endpoints(), **private.endpoints()}
         methods = {
+            **private.methods(),
             "session.logon": LOGON,
             "ping": self._endpoints["GET", f"{site.api}/v1/ping"],
             "time": self._endpoints["GET", f"{site.api}/v1/time"],
@@ -57,6 +83,16 @@ class BinanceEmulator:
             "ticker.book": self._endpoints["GET", f"{site.api}/v1/ticker/bookTicker"],
         }
         self._sockets = Sockets(site, methods)
+        self._account_handlers: dict[type, Callable[[Any], None]] = {
+            PositionChanged: self._ledger.take_position,
+            BalanceChanged: self._ledger.take_balance,
+            FundingPaid: self._ledger.take_funding,
+            MarginWarning: self._ledger.warn,
+            Liquidated: self._trading.on_takeover,
+            AutoDeleveraged: self._trading.on_takeover,
+            SettingChanged: self._accounts.on_changed,
+            SettingRejected: self._accounts.on_refused,
+        }
 
     # -- clients
 
@@ -106,10 +142,17 @@ class BinanceEmulator:
         self._streams.on_record(instrument, record, now_ns)
 
     def on_order(self, event: OrderEvent) -> None:
-        """Orders are not taken by this emulator, so none is spoken of."""
+        self._trading.on_order(event)
 
     def on_account(self, event: AccountEvent | SettingChanged | SettingRejected) -> None:
-        """No user stream is served by this emulator."""
+        handler = self._account_handlers.get(type(event))
+        if handler is not None:
+            handler(event)
+
+    def _tell(self, account: int, event: dict[str, Any]) -> None:
+        key = self._site.listen_keys.key(account)
+        if key is not None:
+            self._sockets.publish_user(key, event)
 
     def _made_mark(self, market: Market) -> MarkPrice | None:
         """A mark of the engine's own, for feeds that have none."""
@@ -136,8 +179,13 @@ class BinanceEmulator:
         self._streams.on_time(self._engine.now_ns)
         self._sockets.on_tick(wall_ns)
         self._site.give_up(wall_ns)
+        for account, key in self._site.listen_keys.expired(wall_ns):
+            event = {"e": "listenKeyExpired", "E": ms(wall_ns), "listenKey": key}
+            self._ledger.flush(account)
+            self._sockets.publish_user(key, event)
 
     def take_actions(self) -> list[Action]:
+        self._ledger.flush_all()
         found = list(self._site.actions)
         self._site.actions.clear()
         return found

@@ -278,9 +278,9 @@ class ListenKeys:
     def account(self, key: str) -> int | None:
         return self._accounts.get(key)
 
-    def expired(self, wall_ns: int) -> list[str]:
-        """Keys whose hour is over; they are gone with this call."""
-        found = [key for key, end in self._ends.items() if end <= wall_ns]
-        for key in found:
-            self.stop(self._accounts[key])
+    def expired(self, wall_ns: int) -> list[tuple[int, str]]:
+        """(account, key) of keys whose hour is over; they are gone with this call."""
+        found = [(self._accounts[key], key) for key, end in self._ends.items() if end <= wall_ns]
+        for account, _key in found:
+            self.stop(account)
         return found

@@ -254,7 +254,7 @@ class Sockets:
         if message.method in ("session.status", "session.logout"):
             call.finish(self._session(socket))
             return
-        endpoint = self._methods.get(message.method)
+        endpoint = self._methods.get(message.method.lstrip("/"))
         if endpoint is None:
             raise Refusal(-1020)
         weight = endpoint.weight(call.params) if callable(endpoint.weight) else endpoint.weight

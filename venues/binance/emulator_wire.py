@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from fractions import Fraction
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -21,10 +21,13 @@ from venues.instruments import Instrument, scaled_from_str
 from venues.wire import MS, plain_number
 
 E8: Final = 10**8
+_Name = TypeVar("_Name")
 _PRICE_DECIMALS: Final = {"BTCUSDT": 2}  # pricePrecision where it is finer than the tick (exchangeInfo, 2026-09-15)
 _CACHE_MOST: Final = 1 << 16
 _PLAIN: Final = re.compile(r"-?[0-9]{1,20}(\.[0-9]{0,20})?$|-?\.[0-9]{1,20}$")
 _OBJECT: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_OBJECTS: Final = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
+_LIST: Final = msgspec.json.Decoder(list[msgspec.Raw])
 _WHOLE: Final = re.compile(r"-?[0-9]{1,19}$")
 
 # -- refusals
@@ -247,7 +250,7 @@ def form(query: str, body: bytes) -> dict[str, str]:
     return found
 
 
-def raw_texts(values: Mapping[str, msgspec.Raw]) -> dict[str, str]:
+def raw_texts(values: Mapping[_Name, msgspec.Raw]) -> dict[_Name, str]:
     """JSON parameters as text: strings without their quotes, all else as it was written (numbers are never floats)."""
     found = {}
     for name, raw in values.items():
@@ -314,19 +317,20 @@ class Params:
             raise Refusal(-1130, f"Data sent for parameter '{name}' is not valid.")
         return min(found, most)
 
-    def listed(self, name: str) -> list[Any]:
-        """A JSON list."""
+    def objects(self, name: str) -> list[dict[str, str]]:
+        """A JSON list of objects, each as parameters."""
         try:
-            found = msgspec.json.decode(self.text(name).encode())
+            return [raw_texts(one) for one in _OBJECTS.decode(self.text(name).encode())]
         except (msgspec.DecodeError, RecursionError):
-            found = None
-        if not isinstance(found, list):
-            raise malformed(name)
-        return found
+            raise missing(name) from None
+
+    def scalars(self, name: str) -> list[str]:
+        """A JSON list of numbers or strings, as text."""
+        try:
+            return list(raw_texts(dict(enumerate(_LIST.decode(self.text(name).encode())))).values())
+        except (msgspec.DecodeError, RecursionError):
+            raise missing(name) from None
 
 
 def missing(name: str) -> Refusal:
     return Refusal(-1102, f"Mandatory parameter '{name}' was not sent, was empty/null, or malformed.")
-
-
-malformed = missing
