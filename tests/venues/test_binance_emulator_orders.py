@@ -145,7 +145,7 @@ def test_amendments() -> None:
     assert (desk.body(number)["price"], desk.body(number)["origQty"]) == ("59000.00", "0.020")
     assert desk.body(number)["selfTradePreventionMode"] == "NONE"
     event = desk.told()[-1]["o"]
-    assert (event["x"], event["X"], event["M"]) == ("AMENDMENT", "NEW", 1)
+    assert (event["x"], event["X"], event["M"]) == ("AMENDMENT", "NEW", "1")
     number = desk.ask("PUT", "v1/order", **terms)
     desk.say(AmendRejected, request, reason=codes.R_NO_CHANGE)
     assert desk.body(number)["code"] == -5027

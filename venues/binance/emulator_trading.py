@@ -211,11 +211,14 @@ class Trading:
 
     def cancel_batch(self, call: Call) -> None:
         market, table = self._site.market(call.params), self.tables[call.account]
-        if call.params.has("orderIdList"):
-            numbers = call.params.scalars("orderIdList")
+        lists = Params(
+            {name.lower(): value for name, value in call.params.values.items()}
+        )  # as some clients write them
+        if lists.has("orderidlist"):
+            numbers = lists.scalars("orderidlist")
             rows = [table.of_id(int(text)) if text.isdigit() else None for text in numbers]
         else:
-            rows = [table.of_client(name) for name in call.params.scalars("origClientOrderIdList")]
+            rows = [table.of_client(name) for name in lists.scalars("origclientorderidlist")]
         if not 1 <= len(rows) <= BATCH_CANCEL_MOST:
             raise Refusal(-4032, "Exceed maximum cancel order size.")
         batch, known = Batch(call, len(rows)), []
@@ -474,7 +477,7 @@ class Trading:
         row.ticks, row.lots = event.ticks, event.lots
         if self._site.card.stp.reset_by_amend.value:
             row.stp = "NONE"
-        self._tell(row.account, order_event(row, "AMENDMENT", self._times(event), M=one[0]))
+        self._tell(row.account, order_event(row, "AMENDMENT", self._times(event), M=str(one[0])))
         if row.amending:
             row.amending.pop(0).finish(order_reply(row))
         if row.filled and row.lots <= row.filled and row.is_open:
