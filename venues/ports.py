@@ -1,10 +1,11 @@
-"""The ports to the outside world: clock, randomness, files, transport. The only module that may touch any of them.
+"""The ports to the outside world: clock, randomness, files. The only module that may touch any of them, beside
+``venues/transport.py`` with the fourth port, the wire.
 
 Theory of operation. Everything that decides something is a plain synchronous object which is told the time and handed
-its bytes. What reads a clock, draws entropy, opens a file to keep or a socket takes it as one of the small protocols
-below; the ``System...`` classes are the real ones, and a test or a simulation passes its own (``VirtualClock``,
-``MemoryFiles``). That is what makes a live session replayable and lets days of it run in seconds. A test bans
-``time``, ``random``, ``uuid`` and ``socket`` everywhere else.
+its bytes. What reads a clock, draws entropy or opens a file to keep takes it as one of the small protocols below; the
+``System...`` classes are the real ones, and a test or a simulation passes its own (``VirtualClock``, ``MemoryFiles``).
+That is what makes a live session replayable and lets days of it run in seconds. A test bans ``time``, ``random``,
+``uuid`` and ``socket`` everywhere else.
 
 Times are integers in nanoseconds. ``wall_ns`` is UTC since 1970 and may step; ``monotonic_ns`` never goes back and
 has no meaning between processes.
@@ -16,7 +17,6 @@ import asyncio
 import fcntl
 import os
 import secrets
-import ssl
 import sys
 import time
 from pathlib import Path
@@ -24,8 +24,6 @@ from typing import Final, Protocol
 
 from venues.errors import LocalError
 
-CONNECT_SECONDS: Final = 10
-READ_BYTES: Final = 1 << 16
 _BOOT_CLOCK: Final[int | None] = getattr(time, "CLOCK_BOOTTIME", None)
 
 
@@ -416,61 +414,3 @@ class MemoryClaim:
 
     def release(self) -> None:
         """Nothing to release."""
-
-
-# -- transport
-
-
-class Stream(Protocol):
-    """A byte stream to a peer. ``receive`` returns b"" at its end."""
-
-    async def send(self, content: bytes) -> None: ...
-
-    async def receive(self) -> bytes: ...
-
-    async def close(self) -> None: ...
-
-
-class Transport(Protocol):
-    """Opens byte streams. Protocols on top (HTTP, websocket) are sans-I/O objects fed from them."""
-
-    async def connect(self, host: str, port: int, *, tls: bool) -> Stream: ...
-
-
-class SystemTransport:
-    """TCP, with TLS verified against the system's certificates. Plain TCP goes to this machine only."""
-
-    async def connect(self, host: str, port: int, *, tls: bool) -> SystemStream:
-        """A connected stream. Raises ``OSError`` (refused, unreachable), ``TimeoutError`` after 10 seconds, and
-        ``LocalError`` for a connection without TLS to another machine."""
-        if not tls and host not in ("127.0.0.1", "::1", "localhost"):
-            raise LocalError(f"{host}:{port}: a connection without TLS may only go to this machine")
-        context = ssl.create_default_context() if tls else None
-        async with asyncio.timeout(CONNECT_SECONDS):
-            reader, writer = await asyncio.open_connection(host, port, ssl=context)
-        return SystemStream(reader, writer)
-
-
-class SystemStream:
-    """A connected socket. Reads are bounded; writes wait while the peer does not read."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader = reader
-        self._writer = writer
-
-    async def send(self, content: bytes) -> None:
-        """Hand bytes to the socket, waiting for room."""
-        self._writer.write(content)
-        await self._writer.drain()
-
-    async def receive(self) -> bytes:
-        """The next bytes, at most 64 KiB; b"" when the peer has closed."""
-        return await self._reader.read(READ_BYTES)
-
-    async def close(self) -> None:
-        """Close both directions."""
-        self._writer.close()
-        try:
-            await self._writer.wait_closed()
-        except OSError:
-            return  # the peer was faster, or had reset the connection: closed all the same

@@ -84,7 +84,8 @@ class Track:
     that the venue has given it, in their order, and what was executed under each, where its session counts that."""
 
     __slots__ = (
-        "amends", "cancels", "client_id", "conditional", "early", "end", "executed", "filled_lots", "instrument", "leg",
+        "amended_ns", "amends", "cancels", "client_id", "conditional", "early", "end", "executed", "filled_lots",
+        "instrument", "leg",
         "lots", "market", "order_no", "reduce_only", "side", "stage", "ticks", "tif", "told_lots", "trades", "venue_id",
     )  # fmt: skip
 
@@ -106,6 +107,7 @@ class Track:
         self.trades: dict[str, int] = {}  # trade id to lots; at most one entry a lot
         self.early: dict[int, Fill] = {}  # by the quantity before it; at most EARLY_MAX
         self.end: End | None = None
+        self.amended_ns = 0  # the venue's time of the latest amendment
         self.amends: list[Amend] = []  # requests under way or not yet heard of twice
         self.cancels: set[int] = set()  # numbers of the requests under way
 
@@ -338,7 +340,9 @@ class Orders:
     def _amended(self, track: Track, ticks: int, lots: int, ts_event_ns: int, now_ns: int) -> None:
         if track.stage == SENT:
             self.accept(track, "", ts_event_ns, now_ns)
-        track.ticks, track.lots = ticks, lots
+        if ts_event_ns < track.amended_ns:  # an older one is heard of late: answered, but the order is as it is
+            ticks, lots = track.ticks, track.lots
+        track.ticks, track.lots, track.amended_ns = ticks, lots, max(ts_event_ns, track.amended_ns)
         self._emit(Amended, track, ts_event_ns, now_ns, ticks=ticks, lots=lots)
 
     def amend_refused(self, track: Track, number: int, refusal: tuple[int, int, str], now_ns: int) -> None:

@@ -1,4 +1,4 @@
-"""The real ports on this machine's loopback and file system, and their stand-ins."""
+"""The real ports on this machine and its file system, and their stand-ins."""
 
 from __future__ import annotations
 
@@ -20,22 +20,17 @@ from venues.ports import (
     SystemClock,
     SystemEntropy,
     SystemFiles,
-    SystemTransport,
-    Transport,
     VirtualClock,
     is_claimed,
 )
-
-BOUND_SECONDS = 10  # of every test with a socket: loopback answers in milliseconds
 
 
 def test_system_ports_are_the_protocols() -> None:
     clock: Clock = SystemClock()
     entropy: Entropy = SystemEntropy()
     files: Files = SystemFiles()
-    transport: Transport = SystemTransport()
     stand_ins: tuple[Clock, Entropy, Files] = (VirtualClock(), CountingEntropy(), MemoryFiles())
-    assert clock and entropy and files and transport and stand_ins
+    assert clock and entropy and files and stand_ins
 
 
 def test_system_clock_is_the_machines() -> None:
@@ -158,52 +153,6 @@ def test_memory_files_lose_what_was_not_synced() -> None:
     opened.append(b"b")
     assert files.contents[Path("log")] == b"ab"
     assert files.synced[Path("log")] == b"a"
-
-
-def test_transport_talks_over_loopback() -> None:
-    async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(await reader.read(100))
-        await writer.drain()
-        writer.close()
-
-    async def talk() -> list[bytes]:
-        async with asyncio.timeout(BOUND_SECONDS):
-            server = await asyncio.start_server(echo, "127.0.0.1", 0)
-            port = server.sockets[0].getsockname()[1]
-            stream = await SystemTransport().connect("127.0.0.1", port, tls=False)
-            await stream.send(b"ping")
-            answers = [await stream.receive(), await stream.receive()]
-            await stream.close()
-            server.close()
-            return answers
-
-    assert asyncio.run(talk()) == [b"ping", b""]
-
-
-def test_transport_refuses_plain_text_to_other_machines() -> None:
-    with pytest.raises(LocalError, match="without TLS may only go to this machine"):
-        asyncio.run(SystemTransport().connect("192.0.2.1", 80, tls=False))
-
-
-def test_transport_verifies_certificates(tmp_path: Path) -> None:
-    """A peer that cannot prove who it is gets no bytes: TLS to a plain server fails in the handshake."""
-
-    async def talk() -> None:
-        async def plain(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            await reader.read(1)
-            writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-            writer.close()
-
-        async with asyncio.timeout(BOUND_SECONDS):
-            server = await asyncio.start_server(plain, "127.0.0.1", 0)
-            port = server.sockets[0].getsockname()[1]
-            try:
-                with pytest.raises(OSError):  # ssl.SSLError or a reset: both are
-                    await SystemTransport().connect("127.0.0.1", port, tls=True)
-            finally:
-                server.close()
-
-    asyncio.run(talk())
 
 
 def test_files_are_private_enough(tmp_path: Path) -> None:

@@ -186,12 +186,12 @@ class Account:
 
     def _complete(self, now: Now) -> None:
         is_first = not self._was_synced
+        orders = self._open_orders(now)  # before the trades: they do not say an order's size
         for symbol in self.places:
             rows: list[TradeRow] = self._parts[("trades", symbol)]
             if not is_first:
                 self.evidence.on_trades(rows, now)
             self._trades[symbol] = max([self._trades.get(symbol, 0), *(row.trade_id for row in rows)])
-        orders = self._open_orders(now)
         state = AccountState(
             ts_event_ns=self._since_ns,
             wallets_e8={

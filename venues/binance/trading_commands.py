@@ -231,7 +231,7 @@ class Commands(Evidence):
     def _lose_amend(self, track: Track, number: int, why: str, now: Now) -> None:
         if any(amend.number == number and amend.heard == 0 for amend in track.amends):
             self._lost(track, "amend", why)
-            self._lost_amends[track.order_no] = number
+            self._lost_amends.setdefault(track.order_no, set()).add(number)
             self.inquiries.open(track.order_no, "state", now.mono_ns)
 
     # -- cancels

@@ -42,7 +42,7 @@ class Evidence:
         self.dead_man_ns: dict[int, int] = {}  # by instrument: the venue's time at which it cancels
         self.adopting = True  # until the account's state is known, orders of this run may be unknown to us
         self._lost_cancels: dict[int, int] = {}  # order to the number of its cancel
-        self._lost_amends: dict[int, int] = {}
+        self._lost_amends: dict[int, set[int]] = {}
         self._seen = Seen()
         self._early: dict[int, list[tuple[OrderUpdate, int]]] = {}  # what was said of orders not known yet
 
@@ -60,7 +60,7 @@ class Evidence:
         ticks = codec.price(symbol, state.price, "price")
         stage = track.stage
         self._entered(track, str(state.order_id), ts_ns, now)
-        if amended:
+        if amended or self._was_amended(track, ticks, lots, ts_ns):
             self.orders.amended(track, ticks, lots, ts_ns, now.wall_ns, REPLY)
         if track.stage == OPEN and stage == SENT and not track.conditional:
             self.unheard.setdefault(track.order_no, now.mono_ns)
@@ -70,6 +70,11 @@ class Evidence:
         elif state.status not in _OPEN:
             self._finish(track, state.status, 0, filled, ts_ns, now)
         self._after(track, now)
+
+    def _was_amended(self, track: Track, ticks: int, lots: int, ts_ns: int) -> bool:
+        """Whether the venue states another price or size than we know: an amendment was not heard of."""
+        differs = (ticks, lots) != (track.ticks, track.lots)
+        return differs and not track.market and track.lots > 0 and ts_ns > track.amended_ns
 
     def _entered(self, track: Track, venue_id: str, ts_ns: int, now: Now) -> None:
         if track.conditional:
@@ -157,6 +162,9 @@ class Evidence:
             self._entered(track, str(update.order_id), ts_ns, now)
         if update.status not in _OPEN:
             filled = codec.size(symbol, update.filled, "o.z")
+            ticks, lots = codec.price(symbol, update.price, "o.p"), codec.size(symbol, update.quantity, "o.q")
+            if update.status != "FILLED" and self._was_amended(track, ticks, lots, ts_ns):
+                self.orders.amended(track, ticks, lots, ts_ns, now.wall_ns, STREAM)
             self._finish(track, update.status, _number(update.expiry), filled, ts_ns, now)
         self._after(track, now)
 
@@ -288,21 +296,20 @@ class Evidence:
         lost_cancel = self._lost_cancels.pop(number, None)
         if lost_cancel is not None:
             self.cancel_again(track, lost_cancel, now)
-        amend = self._lost_amends.get(number)
-        if amend is not None:
-            symbol = self.instruments[track.instrument].symbol
-            ticks = self.desk.codec.price(symbol, state.price, "price")
-            lots = self.desk.codec.size(symbol, state.quantity, "origQty")
-            wanted = [one for one in track.amends if one.number == amend and not one.heard]
-            if any((one.ticks, one.lots) == (ticks, lots) for one in wanted):
+        lost_amends = self._lost_amends.get(number, set())
+        symbol = self.instruments[track.instrument].symbol
+        ticks = self.desk.codec.price(symbol, state.price, "price")
+        lots = self.desk.codec.size(symbol, state.quantity, "origQty")
+        for amend in [one for one in track.amends if one.number in lost_amends and not one.heard]:
+            if (amend.ticks, amend.lots) == (ticks, lots):
                 self.orders.amended(track, ticks, lots, state.update_ms * MS, now.wall_ns, REPLY)
-            elif wanted and not self._has_settled(number, AMEND_SETTLE_NS, now):
+            elif self._has_settled(number, AMEND_SETTLE_NS, now):
+                refusal = (codes.R_VENUE, 0, "asked: the order is unchanged")
+                self.orders.amend_refused(track, amend.number, refusal, now.wall_ns)
+            else:
                 self.inquiries.again(number, "state", now.mono_ns)
                 return
-            elif wanted:
-                refusal = (codes.R_VENUE, 0, "asked: the order is unchanged")
-                self.orders.amend_refused(track, amend, refusal, now.wall_ns)
-            del self._lost_amends[number]
+        self._lost_amends.pop(number, None)
         self.inquiries.close(number, "state")
 
     def _has_settled(self, order_no: int, settle_ns: int, now: Now) -> bool:
@@ -342,6 +349,10 @@ class Evidence:
             self.orders.gaps.pop(track.order_no, None)
             self.inquiries.close(track.order_no, "fills")
             return
+        if _is_amending(track):  # trades do not say what the order's size is
+            self.inquiries.open(track.order_no, "state", now.mono_ns, 0)
+            self.inquiries.again(track.order_no, "fills", now.mono_ns)
+            return
         parameters = {
             "symbol": self.instruments[track.instrument].symbol,
             "orderId": track.venue_id,
@@ -377,6 +388,9 @@ class Evidence:
             track = self.orders.at_venue(str(row.order_id))
             if track is None or row.symbol not in codec.places:
                 continue
+            if _is_amending(track):
+                self.inquiries.open(track.order_no, "state", now.mono_ns, 0)
+                continue
             fill = Fill(
                 str(row.trade_id),
                 codec.price(row.symbol, row.price, "price"),
@@ -389,6 +403,11 @@ class Evidence:
             self._entered_before(track, "", fill.ts_event_ns, now)
             self.orders.fill(track, fill, now.wall_ns)
             self._after(track, now)
+
+
+def _is_amending(track: Track) -> bool:
+    """Whether its size may be another than we know. Not once the end is known: that names the size."""
+    return track.end is None and any(amend.heard == 0 for amend in track.amends)
 
 
 def _number(value: int | str) -> int:
