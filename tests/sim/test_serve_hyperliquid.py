@@ -181,6 +181,28 @@ def test_children_live_when_their_parent_has_filled(session: Session) -> None:
     assert statuses(session.act({"type": "cancel", "cancels": cancels})) == ["success", "success"]
 
 
+def test_triggers_are_modified_and_fire(session: Session) -> None:
+    bid, ask = session.best()
+    session.place(limit(f"{ask * 1.05:.0f}", "0.01", "Ioc"))
+    (status,) = session.place(stop(f"{bid * 0.8:.0f}", "0.01", f"{bid * 0.9:.0f}"))
+    change = {"oid": status["resting"]["oid"], "order": stop(f"{bid * 0.8:.0f}", "0.005", f"{bid * 0.91:.0f}")}
+    (status,) = statuses(session.act({"type": "batchModify", "modifies": [change]}))
+    (row,) = session.info("frontendOpenOrders", user=session.address)
+    assert row["oid"] == status["resting"]["oid"] != change["oid"]
+    assert (row["triggerPx"], row["sz"]) == (f"{bid * 0.91:.0f}.0", "0.005")
+    mark = float(session.info("metaAndAssetCtxs")[1][0]["markPx"])
+    below, above = session.place(
+        stop(f"{bid * 0.9:.0f}", "0.005", f"{mark - 1:.0f}"), stop(f"{bid * 0.9:.0f}", "0.005", f"{mark + 1:.0f}", "tp")
+    )
+    oids = [status["resting"]["oid"] for status in (below, above)]
+    for _ in range(60):
+        session.step(5 * SECOND)
+        if any(len(session.told(oid)) > 1 for oid in oids):
+            break
+    assert ["open", "triggered", "open", "filled"] in [session.told(oid) for oid in oids]
+    assert session.state()["assetPositions"][0]["position"]["szi"] == "0.005"
+
+
 def test_margin_modes(session: Session) -> None:
     _, ask = session.best()
     assert session.act({"type": "updateLeverage", "asset": 0, "isCross": False, "leverage": 5})["status"] == "ok"

@@ -256,14 +256,13 @@ class Market:
 
     def _day(self, now_ms: int) -> tuple[int, int, int]:
         """Lots and ticks x lots of the last day, and the price before it (or the first one seen)."""
-        lots = value = before = 0
-        for minute in self.minutes:
+        lots = value = first = 0
+        for minute in reversed(self.minutes):
             if minute.last_ms <= now_ms - _DAY_MS:
-                before = minute.close
-                continue
-            before = before or minute.open
+                return lots, value, minute.close
+            first = minute.open
             lots, value = lots + minute.lots, value + minute.value
-        return lots, value, before
+        return lots, value, first
 
     def _impacts(self) -> tuple[Fraction, Fraction] | None:
         """Mean prices at 1e-8 at which the impact notional would sell and buy."""

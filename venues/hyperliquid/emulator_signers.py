@@ -186,6 +186,8 @@ class Signers:
         if address == NOBODY:
             self._drop(old)
             return
+        if len(self._used_agents) >= _SIGNERS_MOST:
+            raise Refused("User has too many agents")
         if address in self._used_agents or address in self.accounts or address in self.agents:
             raise Refused("Extra agent already used.")
         named = sum(1 for agent in self.agents.values() if agent.user == user and agent.name)
