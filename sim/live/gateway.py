@@ -126,6 +126,7 @@ class Gateway:
         self.round_trips_ns: deque[int] = deque(maxlen=ROUND_TRIPS)
         self.own_ns: deque[int] = deque(maxlen=ROUND_TRIPS)  # decision to last byte written, journal left out
         self.not_ready: NotReady | None = None
+        self.is_ending = False
         self.stated_wallets: dict[tuple[int, str], int] = {}
         self._core = core
         self._context = context
@@ -149,6 +150,9 @@ class Gateway:
         wall_ns = self._clock.wall_ns()
         leaving: list[tuple[int, int, int, Any]] = []  # kind, venue, batch, request
         for kind, _, market, slot, number, ticks, lots, request, batch in found:
+            if self.is_ending and kind in (SUBMIT, AMEND):
+                self._too_late(kind, market, slot, number, request)
+                continue
             made = self._request(kind, market, slot, number, ticks, lots, request)
             if made is not None:
                 self._journal.write(type(made).__name__, wall_ns, {"request": msgspec.to_builtins(made)})
@@ -188,6 +192,13 @@ class Gateway:
             account=account, instrument=market, order_no=number, ticks=ticks, lots=lots, trigger_ticks=trigger
         )
 
+    def _too_late(self, kind: int, market: int, slot: int, number: int, request: int) -> None:
+        event = codes.EV_REJECTED if kind == SUBMIT else codes.EV_AMEND_REJECTED
+        self._context.words[number, event] = (None, "not sent: the session is ending")
+        self._core.bring(
+            LANE, market, slot, number, event, codes.R_RISK, 0, request=request, sent=self._core.now
+        )  # fmt: skip
+
     def _order(self, market: int, slot: int, number: int) -> OrderRequest:
         terms = self._core.terms(slot)
         flags, stp = terms["flags"], terms["stp"]
@@ -226,18 +237,12 @@ class Gateway:
                 session.change(request, now)
         sender.flush(now)
 
-    def cancel_everything(self) -> int:
-        """Ask for the end of all orders that are open, at the end of a run. Returns how many there are."""
-        now = Now(self._clock.wall_ns(), self._clock.monotonic_ns())
-        wanted: dict[int, list[CancelRequest]] = {}
-        for number, known in self.orders.items():
-            venue = self._venue_of[known.instrument]
-            request = CancelRequest(account=venue, instrument=known.instrument, order_no=number)
-            self._journal.write("CancelRequest", now.wall_ns, {"request": msgspec.to_builtins(request)})
-            wanted.setdefault(venue, []).append(request)
-        self._journal.sync()
-        for venue, requests in wanted.items():
-            self._send(CANCEL, venue, requests, now)
+    def wind_down(self) -> int:
+        """The end of a run: ask for the end of all orders that are open. From here on no order or amendment leaves, so
+        that a strategy that goes on deciding cannot outlive its run. Returns how many orders are open."""
+        self.is_ending = True
+        self._context.cancel_all()
+        self.drain()
         return len(self.orders)
 
     # -- events in
@@ -250,6 +255,14 @@ class Gateway:
             if len(self._inbox) == INBOX_MAX:
                 raise OverflowError(f"{INBOX_MAX} events of the venues wait: the run does not keep up")
             self._inbox.append((venue, event))
+
+    def sync(self) -> None:
+        """Everything written to the journal so far is on the disk afterwards."""
+        self._journal.sync()
+
+    def close(self) -> None:
+        """The run is over: nothing more is written."""
+        self._journal.close()
 
     @property
     def has_events(self) -> bool:

@@ -2,8 +2,8 @@
 
 Theory of operation. A frame is a length and a checksum (both 32 bits, little-endian) and a MessagePack map. ``write``
 appends, ``sync`` returns when everything is on the disk: the gateway calls it before a command leaves, so that after a
-crash the journal names every order that the venue can have. Events are synced with the next command, or by ``sync`` at
-the latest a second later. A file that was cut in the middle of a frame is read up to there (``read_journal``); a
+crash the journal names every order that the venue can have. Events are synced with the next command, at each
+status interval, and at the end. A file that was cut in the middle of a frame is read up to there (``read_journal``); a
 failing disk is an ``OSError`` that ends the run: no order leaves that was not written down.
 """
 

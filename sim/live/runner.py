@@ -151,6 +151,11 @@ class Session:
     async def _close(self, recording: asyncio.Task[dict[str, Any]]) -> None:
         for account in self.accounts.values():
             await account.connector.stop()
+        if self.gateway is not None:
+            try:
+                self.gateway.close()
+            except OSError as error:
+                self._error = self._error or error
         if not recording.done():
             self._recorder.stop(self.why or "the session ended")
         try:
@@ -327,7 +332,10 @@ class Session:
         if gateway is None or run is None:
             return
         gateway.on_events(place, events)
-        if self._is_stepping or self._error is not None:
+        if self._is_stepping:
+            return
+        if self._error is not None:
+            gateway.bring_in()  # the books are kept, the strategy hears nothing any more
             return
         try:
             self._step(self._present())
@@ -368,7 +376,7 @@ class Session:
         assert gateway is not None
         self.phase = "canceling"
         try:
-            if not gateway.cancel_everything():
+            if not gateway.wind_down():
                 return
             until_ns = self._mono() + self.setup.live.stop_within
             while gateway.orders and self._mono() < until_ns:
@@ -404,6 +412,8 @@ class Session:
         if run is not None and self.phase == "running" and self._error is None:
             try:
                 self._kill_switch()
+                if self.gateway is not None:
+                    self.gateway.sync()
                 config = self.setup.config.state
                 if self.state is not None and config is not None and self._mono() - self._saved_ns >= config.every:
                     self._saved_ns = self._mono()

@@ -229,6 +229,27 @@ def test_the_end_cancels_and_waits_for_the_answers(tmp_path: Path) -> None:
     assert [type(request) for request in made.commands[-2:]] == [CancelRequest, CancelRequest] and made.stopped
 
 
+def test_a_strategy_that_goes_on_deciding_does_not_outlive_its_run(tmp_path: Path) -> None:
+    class Restless(Actor):
+        def on_timer(self) -> None:
+            for order in self.ctx.orders(0):
+                self.ctx.cancel(order)
+            self.ctx.submit(0, BUY, self.ctx.book(0).best_bid_ticks - 100, 5)
+
+        def on_order(self, order: Order, event: OrderEvent) -> None:
+            super().on_order(order, event)
+            if event.name == "Canceled":
+                self.ctx.submit(0, BUY, self.ctx.book(0).best_bid_ticks - 100, 5)
+
+    actor = Restless()
+    played = live(tmp_path, actor)
+    made = live_venue.MADE[-1]
+    assert not made.open and json.loads((played.result.path / "manifest.json").read_text())["status"] == "finished"
+    assert "not sent: the session is ending" in {row[4] for row in actor.heard}
+    canceled = [request.order_no for request in made.commands if isinstance(request, CancelRequest)]
+    assert len(canceled) == len(set(canceled))  # each once
+
+
 def test_the_end_leaves_orders_where_the_policy_says_so(tmp_path: Path) -> None:
     live(tmp_path, Actor(buy(5)), live={"enabled": True, "on_stop": "leave"})
     assert not any(isinstance(request, CancelRequest | AmendRequest) for request in live_venue.MADE[-1].commands)
