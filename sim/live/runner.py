@@ -332,7 +332,7 @@ class Session:
         if gateway is None or run is None:
             return
         gateway.on_events(place, events)
-        if self._is_stepping:
+        if self._is_stepping or self.phase == "ended":
             return
         if self._error is not None:
             gateway.bring_in()  # the books are kept, the strategy hears nothing any more
