@@ -1,10 +1,10 @@
 """The shell around an emulator's host: plain http and websockets on one port of this machine. All I/O is here.
 
 Theory of operation. Requests and frames go to the host as they come; what it wants done is done at once, in order.
-Pushes are encoded once and written straight to every client's transport, so that a thousand clients cost little more
-than their bytes. What a client does not read piles up in its transport's buffer: beyond ``BUFFER_BYTES`` it is cut off,
-as the venue would, and nobody else waits for it. One task sleeps until the host is due next; whatever a request makes
-due earlier wakes it.
+Pushes are encoded once, those that follow each other to the same clients joined, and written straight to every
+client's transport, so that a thousand clients cost one call each. What a client does not read piles up in its
+transport's buffer: beyond ``BUFFER_BYTES`` it is told so and cut off, as the venue would, and nobody else waits for
+it. One task sleeps until the host is due next; whatever a request makes due earlier wakes it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Final
 
 from aiohttp import WSMsgType, web
 
-from sim.serve.host import Deed, EmulatorHost, Lost
+from sim.serve.host import Abort, Deed, EmulatorHost, Lost
 from venues.emulation import Admit, Answer, Beat, Hangup, HttpRequest, Push
 from venues.errors import InputError
 from venues.ports import Clock
@@ -228,13 +228,23 @@ class EmulatorServer:
 
     def _do(self) -> None:
         while deeds := self._host.take_actions():
+            clients: tuple[int, ...] = ()
+            frames: list[bytes] = []
             for deed in deeds:
-                self._perform(deed)
+                if isinstance(deed, Push):
+                    if deed.clients != clients:
+                        self._write(clients, b"".join(frames))
+                        clients, frames = deed.clients, []
+                    frames.append(_frame(_TEXT, deed.payload))
+                else:
+                    self._write(clients, b"".join(frames))
+                    clients, frames = (), []
+                    self._perform(deed)
+            self._write(clients, b"".join(frames))
 
     def _perform(self, deed: Deed) -> None:
-        if isinstance(deed, Push):
-            self._write(deed.clients, _frame(_TEXT, deed.payload))
-        elif isinstance(deed, Answer | Lost):
+        """All but pushes."""
+        if isinstance(deed, Answer | Lost):
             waiting = self._answers.get(deed.number)
             if waiting is not None and not waiting.done():
                 waiting.set_result(deed)
@@ -246,7 +256,7 @@ class EmulatorServer:
             self._write(deed.clients, _frame(_PING, deed.payload))
         elif isinstance(deed, Hangup):
             self._hang_up(deed.client, deed.code, deed.reason)
-        else:
+        elif isinstance(deed, Abort):
             self._abort(deed.client)
 
     def _write(self, clients: tuple[int, ...], content: bytes) -> None:
