@@ -27,7 +27,8 @@ LOST: Final = "no reply"
 
 
 class MemoryWire:
-    """A ``Wire`` to one host; every host name leads there. ``drive`` must run beside whoever uses it."""
+    """A ``Wire`` to one host; every host name leads there. Made in the running event loop, with ``drive`` beside
+    whoever uses it."""
 
     def __init__(self, host: EmulatorHost, clock: Clock, peer: str = "127.0.0.1") -> None:
         self._host, self._clock, self._peer = host, clock, peer
@@ -35,6 +36,8 @@ class MemoryWire:
         self._answers: dict[int, asyncio.Future[Answer | Lost]] = {}
         self._sockets: dict[int, MemorySocket] = {}
         self._moved = asyncio.Event()
+        self._alarm: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._alarm_ns = 0
         self._stopped = False
 
     # -- the port
@@ -92,34 +95,39 @@ class MemoryWire:
     async def drive(self) -> None:
         """Keep the host at the clock until the wire is closed or the feed is over."""
         while not self._stopped and not self._host.is_over:
-            self._moved.clear()
             now_ns = self._clock.wall_ns()
             if self._host.speed is None:
                 self._host.run_slice(now_ns)
             else:
                 self._host.pump(now_ns)
-            self.deliver()
-            wait_ns = self._host.next_due_ns() - self._clock.wall_ns()
+            self._hand_over()
             if self._host.speed is None:
                 await asyncio.sleep(0)
             else:
-                await self._sleep(max(1, wait_ns))
+                await self._until(self._host.next_due_ns())
+        self._alarm.cancel()
 
-    async def _sleep(self, wait_ns: int) -> None:
-        sleeping = asyncio.ensure_future(self._clock.sleep_ns(wait_ns))
-        moving = asyncio.ensure_future(self._moved.wait())
-        _, pending = await asyncio.wait((sleeping, moving), return_when=asyncio.FIRST_COMPLETED)
-        for task in pending:
-            task.cancel()
+    async def _until(self, due_ns: int) -> None:
+        """Until this instant, or until somebody has sent something."""
+        if due_ns != self._alarm_ns or self._alarm.done():
+            self._alarm.cancel()
+            self._alarm_ns = due_ns
+            self._alarm = asyncio.ensure_future(self._clock.sleep_ns(max(1, due_ns - self._clock.wall_ns())))
+            self._alarm.add_done_callback(lambda _: self._moved.set())
+        await self._moved.wait()
+        self._moved.clear()
 
     # -- what goes out
 
     def deliver(self) -> None:
-        """Hand over what the host has to say; the driver looks anew at what is due."""
+        """Hand over what has come of an input; the driver looks anew at what is due."""
+        self._hand_over()
+        self._moved.set()
+
+    def _hand_over(self) -> None:
         while deeds := self._host.take_actions():
             for deed in deeds:
                 self._perform(deed)
-        self._moved.set()
 
     def _perform(self, deed: Deed) -> None:
         if isinstance(deed, Push):

@@ -74,6 +74,8 @@ class EmulatorServer:
         self._sockets: dict[int, _Socket] = {}
         self._wake = asyncio.Event()
         self._stopped = asyncio.Event()
+        self._alarm: asyncio.Future[None] | None = None
+        self._alarm_ns = 0
         self._runner: web.AppRunner | None = None
         self._tasks: set[asyncio.Future[None]] = set()  # the loop keeps no reference of its own
         self.slow = 0
@@ -110,6 +112,8 @@ class EmulatorServer:
             if self._host.is_over and self._stop_at_end:
                 break
             await self._rest()
+        if self._alarm is not None:
+            self._alarm.cancel()
         await self._close()
 
     def _advance(self) -> int:
@@ -134,12 +138,15 @@ class EmulatorServer:
         if self._host.speed is None or wait_ns < LEAST_SLEEP_NS:
             await asyncio.sleep(0)
             return
+        due_ns = self._clock.wall_ns() + wait_ns
+        if self._alarm is None or self._alarm.done() or due_ns < self._alarm_ns:
+            if self._alarm is not None:
+                self._alarm.cancel()
+            self._alarm_ns = due_ns
+            self._alarm = asyncio.ensure_future(self._clock.sleep_ns(wait_ns))
+            self._alarm.add_done_callback(lambda _: self._wake.set())
+        await self._wake.wait()
         self._wake.clear()
-        sleeping = asyncio.ensure_future(self._clock.sleep_ns(wait_ns))
-        waking = asyncio.ensure_future(self._wake.wait())
-        _, pending = await asyncio.wait((sleeping, waking), return_when=asyncio.FIRST_COMPLETED)
-        for task in pending:
-            task.cancel()
 
     async def _close(self) -> None:
         for client in list(self._sockets):
