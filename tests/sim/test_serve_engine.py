@@ -20,7 +20,9 @@ from sim.serve.accounts import check_accounts, load_accounts
 from sim.serve.engine import Nowhere, SimEngine
 from sim.serve.setup import Choice, Served, prepare
 from sim.strategy import Strategy
+from sim.synth import making
 from sim.synth.presets import scenario
+from sim.synth.scenario import DEFAULT_START_NS
 from sim.synth.windows import SyntheticSource, servable
 from venues import orders
 from venues.errors import InputError
@@ -403,3 +405,66 @@ def test_synthetic_windows_are_what_the_kernels_take() -> None:
                 assert int(window.ts_event[0]) >= last and np.all(window.px_ticks > 0)
                 last = int(window.ts_event[-1])
             assert last <= source.last_ns
+
+
+# -- recorded feeds
+
+
+@pytest.fixture(scope="module")
+def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("serve") / "lake"
+    making.synth("outage", 5, 30 * SECOND, lake=folder)
+    return folder
+
+
+def test_a_slice_of_a_lake_is_served_from_the_book_it_begins_with(lake: Path) -> None:
+    start = DEFAULT_START_NS + 10 * SECOND
+    engine, told, served = started(Choice("binance", str(lake), from_ns=start, until_ns=start + 10 * SECOND))
+    first = [record for _, record, _ in told.market if isinstance(record, DepthSnapshot)]
+    assert len(first) == 1 and len(first[0].bid_ticks) > 500 and engine.market(0).mark_e8 > 0
+    assert engine.shift_ns == NOW - start and engine.now_ns == NOW
+    engine.step(served.end_ns)
+    diffs = [record for _, record, _ in told.market if isinstance(record, DepthDiff)]
+    lost = [one for before, one in itertools.pairwise(diffs) if one.previous_id != before.last_id]
+    assert len(lost) == 1 and engine.book(0, 1).is_valid  # the stretch of stale depth at 18 s
+
+
+def test_a_run_file_gives_the_inputs(lake: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run.toml"
+    run.write_text(
+        f"""
+        seed = 9
+        [feed]
+        lake = "{lake}"
+        [strategy]
+        class = "nobody:Needed"
+        [[venue]]
+        name = "here"
+        card = "binance_usdm"
+        latency = "7ms"
+        fees = {{ maker = 0, taker = "1 bps" }}
+        deposit = {{ USDT = 1 }}
+        [[venue]]
+        name = "okx"
+        [[instrument]]
+        symbol = "BTCUSDT"
+        venue = "here"
+        mark = "mid"
+        funding = "none"
+        [[instrument]]
+        symbol = "BTC-USDT-SWAP"
+        venue = "okx"
+        """
+    )
+    engine, told, _ = started(Choice("binance", run=run))
+    assert engine.fee_rates_e12(0, 0) == (0, 10**8) and len(engine.instruments) == 1
+    assert engine.plan.config.seed == 9 and engine.wallet(0, "USDT").wallet_e8 == 10**13  # accounts have their own
+    step(engine, 5 * SECOND)
+    marks = [record for _, record, _ in told.market if isinstance(record, MarkPrice)]
+    assert len(marks) >= 4 and engine.market(0).mark_e8 == marks[-1].mark_e8
+    sent = engine.now_ns
+    engine.submit([limit(1, engine.book(0, 1).bids[0][0] - 500, 5)])
+    step(engine, SECOND)
+    assert told.events[0].ts_event_ns == sent + 7_000_000
+    with pytest.raises(InputError, match="no venue of the rule card hyperliquid"):
+        started(Choice("hyperliquid", run=run))
