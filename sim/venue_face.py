@@ -50,6 +50,7 @@ class VenueFace:
         self._venues = list(venues) if venues is not None else [0] * len(cards)
         self._cards = list(cards)
         self._ids: dict[str, int] = {}
+        self._numbers = 0
         self.resolution_ns = [card.time_resolution_ns.value for card in cards]  # of times on the private wire
         shape = (len(cards), len(ASKED), REASON_COUNT)
         self._codes, self._low_codes = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
@@ -69,7 +70,16 @@ class VenueFace:
         form = self._cards[instrument].orders.client_id_form.value
         if form and re.fullmatch(form, client_id) is None:
             return -1
-        return self._ids.setdefault(client_id, len(self._ids) + 1)
+        known = self._ids.get(client_id)
+        if known is None:
+            self._numbers += 1
+            known = self._ids[client_id] = self._numbers
+        return known
+
+    def forget_client(self, instrument: int, client_id: str) -> None:
+        """No open order has this client id any longer; where the venue lets it be used again, it may be forgotten."""
+        if self._cards[instrument].orders.client_id_unique.value != "always":
+            self._ids.pop(client_id, None)
 
     def check_batch(self, instruments: Sequence[int], cancels: bool) -> None:
         """Refuse a batch that no single request could carry: ValueError with the venue's limit."""

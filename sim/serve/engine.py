@@ -164,7 +164,6 @@ class SimEngine:
 
     def _add_lanes(self, accounts: Sequence[AccountTerms]) -> list[WireAccount]:
         plan, made = self.plan, []
-        face = VenueFace([self.card] * len(plan.markets), self.instruments)
         settled = [one.settle for one in self.instruments]
         wallet_of = [plan.assets.index(asset) for asset in settled]
         prefixes = [(self.card.liquidation.order_id_prefix.value, self.card.loss.adl_id_prefix.value)]
@@ -176,7 +175,9 @@ class SimEngine:
                 strategy.engine = self
             deposits = [terms.deposit_e8.get(asset, 0) for asset in plan.assets]
             context = Context(self.core, lane, self.instruments, wallet_of, deposits, self.loop)
-            context.face = face
+            context.face = VenueFace(
+                [self.card] * len(plan.markets), self.instruments
+            )  # client ids are an account's own
             context.forced_prefixes = prefixes * len(self.instruments)
             self.loop.add_lane(strategy, context)
             made.append(strategy)

@@ -8,7 +8,7 @@ answered (the venue works them off in order too); what is then left to ask of a 
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -61,6 +61,7 @@ class WireAccount(Strategy):
         self._waiting: dict[int, deque[AmendRequest | CancelRequest]] = {}
         self._asked: dict[tuple[int, int, int], deque[int]] = {}  # settings under way: their numbers
         self._forced: dict[int, OrderRequest] = {}
+        self._names: Counter[str] = Counter()  # client ids of orders that are not closed
 
     def use(self, core: Any) -> None:
         """The core of the run, which says what position and wallet are after an event."""
@@ -82,6 +83,8 @@ class WireAccount(Strategy):
                     source=f"account {self.account}",
                 )
             self._orders[order.number] = order
+            if request.client_id is not None:
+                self._names[request.client_id] += 1
 
     def ask(self, requests: list[AmendRequest] | list[CancelRequest]) -> None:
         """Amend or cancel; several arrive together."""
@@ -199,6 +202,15 @@ class WireAccount(Strategy):
             del self._waiting[number]
         if order.is_closed and not order.pending:
             self._orders.pop(number, None)
+            if order.client_id is not None:
+                self._forget(order.instrument, order.client_id)
+
+    def _forget(self, instrument: int, client_id: str) -> None:
+        self._names[client_id] -= 1
+        if self._names[client_id] <= 0:  # a refused twin of an open order leaves that one its id
+            del self._names[client_id]
+            assert self.ctx.face is not None
+            self.ctx.face.forget_client(instrument, client_id)
 
     def _note_forced(self, order: Order) -> None:
         if len(self._forced) >= FORCED_KEPT:

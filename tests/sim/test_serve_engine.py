@@ -277,6 +277,25 @@ def test_requests_about_one_order_wait_for_each_other_and_unknown_ones_are_refus
     assert engine._lanes[0]._orders == {} and engine._lanes[0]._waiting == {}
 
 
+def test_a_client_id_is_free_again_when_its_order_has_closed_and_forgotten_then() -> None:
+    engine, told, _ = started(binance())
+    step(engine, SECOND)
+    bid = engine.book(0, 1).bids[0][0]
+    for number in (1, 2, 3):  # the second and the third while the first is open
+        engine.submit([limit(number, bid - 900, 5, client_id="mine")])
+        step(engine, SECOND // 10)
+    assert told.kinds() == ["Accepted", "Rejected", "Rejected"] and told.events[1].code == -4116
+    engine.cancel([CancelRequest(account=0, instrument=0, order_no=1)])
+    step(engine, SECOND // 10)
+    engine.submit([limit(4, bid - 900, 5, client_id="mine"), limit(5, bid - 900, 5, client_id="another")])
+    step(engine, SECOND // 10)
+    assert told.kinds()[3:] == ["Canceled", "Accepted", "Accepted"]
+    engine.cancel_all(CancelAllRequest(account=0, instrument=0))
+    step(engine, SECOND // 10)
+    lane = engine._lanes[0]
+    assert lane.ctx.face is not None and lane.ctx.face._ids == {} and not lane._names
+
+
 def test_settings_cancel_all_and_triggers() -> None:
     engine, told, _ = started(binance())
     step(engine, SECOND)
