@@ -83,8 +83,9 @@ def prepare(
     """Make the engine. ``wall_ns`` is when it will start. Raises ``InputError`` for whatever does not fit."""
     venue = served_venue(choice.venue)
     base = Path.cwd() if base is None else base
-    config, base = _config(choice, venue, base)
     kind, _, name = _feed(choice).partition(":")
+    _check_unused(choice, kind)
+    config, base = _config(choice, venue, base)
     made: dict[str | int, FeedSource] | None = None
     session: Scenario | None = None
     listed: list[Listed] = []
@@ -105,6 +106,20 @@ def prepare(
     shift_ns = 0 if choice.own_time else (wall_ns - first_ns) // MS_NS * MS_NS
     engine = SimEngine(plan, [account.terms for account in accounts], sources, shift_ns=shift_ns, sink=sink)
     return Served(engine, accounts, first_ns, end_ns, _about(choice, plan, config, first_ns, shift_ns))
+
+
+def _check_unused(choice: Choice, kind: str) -> None:
+    """What is given has an effect, or is refused."""
+    synthetic = kind == "synth"
+    for given, name, why in (
+        (synthetic and choice.from_ns is not None, "--from", "a synthetic session starts now"),
+        (synthetic and choice.until_ns is not None, "--until", "a synthetic session has a --duration"),
+        (not synthetic and choice.rate != 1, "--rate", "a recorded feed has its own"),
+        (not synthetic and choice.duration_ns != SYNTH_NS, "--duration", "a recorded feed has --from and --until"),
+        (choice.run is not None and choice.latency != DEFAULT_LATENCY, "--latency", "the run file has its own: --set"),
+    ):
+        if given:
+            raise InputError(f"has no effect here: {why}", source=name)
 
 
 def _feed(choice: Choice) -> str:

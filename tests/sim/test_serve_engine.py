@@ -406,6 +406,9 @@ def test_wrong_accounts_are_refused_by_name(accounts: list[Any], says: str) -> N
         (Choice("binance", "synth:calmer"), "calmer"),
         (Choice("binance", "synth:calm", ("XRPUSDT",)), "XRPUSDT"),
         (Choice("binance", "/nowhere/lake"), "/nowhere/lake"),
+        (Choice("binance", "synth:calm", from_ns=1), "--from"),
+        (Choice("binance", "/nowhere/lake", rate=Fraction(2)), "--rate"),
+        (Choice("binance", run=Path("run.toml"), latency="9ms"), "--latency"),
         (Choice("hyperliquid", "synth:calm", ("BTCUSDT",)), "BTCUSDT"),
     ],
 )
