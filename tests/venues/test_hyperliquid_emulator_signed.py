@@ -151,6 +151,7 @@ def test_builders_are_approved_and_transfers_refused() -> None:
         ("/info", b'{"type":"clearinghouseState","user":"0x12"}', "POST", 422),
         ("/info", b'{"type":"meta","dex":"xyz"}', "POST", 422),
         ("/info", b'{"type":"candleSnapshot","req":{"coin":"BTC","interval":"7m","startTime":1}}', "POST", 422),
+        ("/info", b'{"type":"candleSnapshot","req":{"coin":"BTC","interval":[],"startTime":1}}', "POST", 422),
         ("/exchange", b"{}", "POST", 422),
         ("/exchange", b'{"action":{"type":"bogus"},"nonce":1,"signature":{}}', "POST", 422),
         ("/exchange", b'{"action":{"type":"noop"},"nonce":1,"signature":{"r":"1"}}', "POST", 422),
@@ -178,6 +179,8 @@ def test_what_is_not_understood(path: str, body: bytes, method: str, status: int
         limit("29999", "0.001", cloid="0x12"),
         limit("29999", "0.001", "Day"),
         limit("29999", "0.001") | {"t": {}},
+        limit("29999", "0.001") | {"t": {"limit": {"tif": []}}},
+        limit("29999", "0.001") | {"t": {"trigger": {"tpsl": {}, "triggerPx": "1", "isMarket": True}}},
         {"a": 0},
     ],
 )
@@ -186,6 +189,13 @@ def test_an_order_of_another_form_is_unreadable(wire: dict[str, Any]) -> None:
     request = json.dumps(venue.signed(orders(wire))).encode()
     assert venue.raw("/exchange", request).status == 422
     assert venue.engine.asked == []
+
+
+@pytest.mark.parametrize(("grouping", "status"), [({"p": 5}, 200), ([], 422), ({}, 422), ("x", 422), (None, 422)])
+def test_groupings(grouping: Any, status: int) -> None:
+    venue = Venue()
+    action = orders(limit("29999", "0")) | {"grouping": grouping}
+    assert venue.raw("/exchange", json.dumps(venue.signed(action)).encode()).status == status
 
 
 def test_an_empty_batch_is_refused() -> None:

@@ -63,6 +63,9 @@ def test_subscriptions_are_echoed_in_full_and_known_again() -> None:
     [
         b"{", b"[]", b'{"method":"x"}', b'{"type":"allMids"}', b'{"method":"subscribe"}',
         b'{"method":"subscribe","subscription":{"type":"nothing"}}',
+        b'{"method":"subscribe","subscription":{"type":[]}}',
+        b'{"method":"subscribe","subscription":{"type":"trades","coin":{}}}',
+        b'{"method":"subscribe","subscription":{"type":"candle","coin":"BTC","interval":[]}}',
         b'{"method":"subscribe","subscription":{"type":"l2Book","coin":"NONE"}}',
         b'{"method":"subscribe","subscription":{"type":"userFills","user":"0x1"}}',
         b'{"method":"subscribe","subscription":{"type":"candle","coin":"BTC","interval":"7m"}}',

@@ -119,7 +119,8 @@ class Exchange:
 
     def _order(self, action: Mapping[str, Any], account: int, to: object) -> None:
         grouping = action.get("grouping")
-        if grouping not in _GROUPINGS and not (isinstance(grouping, dict) and set(grouping) == {"p"}):
+        by_name = isinstance(grouping, str) and grouping in _GROUPINGS
+        if not by_name and not (isinstance(grouping, dict) and set(grouping) == {"p"}):
             raise Unreadable("grouping")
         terms = [self._terms(wire) for wire in _rows(action, "orders")]
         kind = grouping if isinstance(grouping, str) else "na"

@@ -200,13 +200,13 @@ class Info:
 
     def _candles(self, params: Params) -> Any:
         asked = params.get("req")
-        if not isinstance(asked, dict) or asked.get("interval") not in INTERVALS:
+        interval = asked.get("interval") if isinstance(asked, dict) else None
+        if not isinstance(asked, dict) or not isinstance(interval, str) or interval not in INTERVALS:
             raise Unreadable("req")
         market = self._market(asked)
         from_ms, to_ms = _times(asked)
         if market is None:
             return []
-        interval = asked["interval"]
         return [market.candle_data(candle, interval) for candle in market.candles(interval, from_ms, to_ms)]
 
     def _predicted(self, _params: Params) -> Any:

@@ -165,12 +165,14 @@ def _read_kind(kind: object) -> tuple[str | None, bool, str, str]:
     if not isinstance(kind, dict) or len(kind) != 1:
         raise Unreadable("order type")
     limit, trigger = kind.get("limit"), kind.get("trigger")
-    if isinstance(limit, dict) and limit.get("tif") in _TIFS:
-        return limit["tif"], limit["tif"] == "FrontendMarket", "", ""
-    if isinstance(trigger, dict) and trigger.get("tpsl") in _KINDS:
-        price, is_market = trigger.get("triggerPx"), trigger.get("isMarket")
-        if isinstance(price, str) and isinstance(is_market, bool):
-            return None, is_market, price, trigger["tpsl"]
+    if isinstance(limit, dict):
+        tif = limit.get("tif")
+        if isinstance(tif, str) and tif in _TIFS:
+            return tif, tif == "FrontendMarket", "", ""
+    if isinstance(trigger, dict):
+        price, is_market, tpsl = trigger.get("triggerPx"), trigger.get("isMarket"), trigger.get("tpsl")
+        if isinstance(price, str) and isinstance(is_market, bool) and isinstance(tpsl, str) and tpsl in _KINDS:
+            return None, is_market, price, tpsl
     raise Unreadable("order type")
 
 

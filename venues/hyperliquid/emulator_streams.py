@@ -94,7 +94,7 @@ class Streams:
         """A subscription's identity, full form and coin. Raises ``Unreadable``."""
         if not isinstance(wire, dict):
             raise Unreadable("subscription")
-        kind = wire.get("type")
+        kind = _text(wire, "type")
         terms: dict[str, Any] = {"type": kind}
         market = None
         if kind in _USER_KINDS:
@@ -104,11 +104,11 @@ class Streams:
         elif kind not in _COIN_KINDS and kind not in _PLAIN_KINDS:
             raise Unreadable("type")
         if kind in _COIN_KINDS:
-            market = self._info.by_coin.get(wire.get("coin", ""))
+            market = self._info.by_coin.get(_text(wire, "coin"))
             if market is None:
                 raise Unreadable("coin")
             terms["coin"] = market.coin
-        self._extras(str(kind), wire, terms)
+        self._extras(kind, wire, terms)
         return _encode(terms), terms, market
 
     @staticmethod
@@ -120,7 +120,7 @@ class Streams:
                 raise Unreadable("fast")
             terms["fast"] = bool(fast)
         elif kind == "candle":
-            if wire.get("interval") not in INTERVALS:
+            if _text(wire, "interval") not in INTERVALS:
                 raise Unreadable("interval")
             terms["interval"] = wire["interval"]
         elif kind in ("allMids", "clearinghouseState", "openOrders", "twapStates"):
@@ -384,6 +384,13 @@ class Streams:
         clients = tuple(client for topic in topics for client in topic.clients)
         if clients:
             self._push(Push(clients, frame))
+
+
+def _text(wire: Mapping[str, Any], name: str) -> str:
+    value = wire.get(name)
+    if not isinstance(value, str):
+        raise Unreadable(name)
+    return value
 
 
 def _funding(row: Mapping[str, Any]) -> dict[str, Any]:
