@@ -295,7 +295,7 @@ class Wired:
         """The websocket is gone, and what travelled on it."""
         if self.is_open:
             self.is_open = False
-            self.pending = [one for one in self.pending if one[0] == "reply"]
+            self.pending = [one for one in self.pending if one[0] in ("call", "reply")]
             self.session.on_close("trade", self.now)
 
     def _sent(self, message: dict[str, Any]) -> None:

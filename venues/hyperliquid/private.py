@@ -248,6 +248,13 @@ def _trade_id(row: _Fill) -> str:
     return str(row.tid) if row.tid else f"{row.time}/{row.start_position}"
 
 
+def _oldest_first(rows: list[FillRow]) -> list[FillRow]:
+    """Lists of past fills come newest first."""
+    if len(rows) > 1 and rows[0].ts_event_ns > rows[-1].ts_event_ns:
+        rows.reverse()
+    return rows
+
+
 class PrivateCodec(WireCodec):
     """Decodes one account's messages; instruments by their place in the run."""
 
@@ -283,7 +290,7 @@ class PrivateCodec(WireCodec):
             return [Updates([row for row in rows if row is not None])]
         if channel == "userFills":
             fills: _UserFills = self._read(data, _UserFills, "data")
-            return [Fills(self.fills(fills.fills, "data.fills"), fills.is_snapshot)]
+            return [Fills(_oldest_first(self.fills(fills.fills, "data.fills")), fills.is_snapshot)]
         if channel == "user":
             return self._events(self._read(data, _UserEvents, "data"))
         if channel == "userFundings":
@@ -462,7 +469,7 @@ class PrivateCodec(WireCodec):
     def user_fills(self, raw: bytes) -> tuple[list[FillRow], int]:
         """userFills or userFillsByTime, oldest first, and how many rows there were of all coins."""
         rows: list[_Fill] = self._read(raw, list[_Fill])
-        return sorted(self.fills(rows, "$"), key=lambda row: row.ts_event_ns), len(rows)
+        return _oldest_first(self.fills(rows, "$")), len(rows)
 
     def requests(self, raw: bytes) -> tuple[int, int]:
         """userRateLimit: requests used, and how many there may be."""

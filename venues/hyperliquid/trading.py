@@ -274,7 +274,7 @@ class HyperliquidTrading:
                 account.send({"method": "ping"})
         account.ledger.tick(now.wall_ns)
         self.desk.priced(now)
-        self.desk.forget()
+        self.desk.forget(now)
         self._pump(now)
 
     def _pump(self, now: Now) -> None:

@@ -8,8 +8,8 @@ from matching import codes
 from venues.errors import LocalError
 from venues.hyperliquid import actions, reasons
 from venues.hyperliquid.private_rows import Best, Outcome, Status
-from venues.hyperliquid.trading_account import Account, Job
-from venues.hyperliquid.trading_orders import refusal
+from venues.hyperliquid.trading_account import SETTLE_NS, Account, Job
+from venues.hyperliquid.trading_orders import Refusal, refusal
 from venues.orders import (
     AmendRejected,
     AmendRequest,
@@ -24,7 +24,7 @@ from venues.orders import (
 )
 from venues.session_parts import MS, SECOND
 from venues.trading import NotReady, Now, OutcomeLost
-from venues.trading_orders import ENDED, HELD, Amend, Track
+from venues.trading_orders import ENDED, HELD, Track
 from venues.trading_parts import CANCEL, COMMAND, UPKEEP
 
 PRICE_WAIT_NS: Final = 5 * SECOND
@@ -49,6 +49,9 @@ class Desk:
         self.modes: dict[int, tuple[int, bool]] = {}  # leverage, and whether margin is isolated
         self._unpriced: list[tuple[int, list[OrderRequest]]] = []  # at most UNPRICED_MAX
         self._amends = 0
+        self._by_amend: set[int] = set()  # numbers of cancels that were asked for as amendments
+        self._unanswered: dict[int, bool] = {}  # orders with a lost cancel: whether it was asked for as an amendment
+        self._lost_amends: dict[int, int] = {}  # numbers, and when their answers were given up
         self._unsent: set[int] = set()  # orders that wait to leave
         self.proved = False  # the venue has taken a signature of ours, or said something else about it
 
@@ -120,8 +123,7 @@ class Desk:
             if track is None or track.stage == ENDED or request.order_no not in self.requests:
                 self._unknown(AmendRejected, request, now)
             elif request.lots <= track.filled_lots:  # nothing would be left: the venue has no such modification
-                self.cancel([CancelRequest(account=request.account, instrument=request.instrument,
-                                           order_no=request.order_no)], now)  # fmt: skip
+                self._cancel([track], now, by_amend=True)
             else:
                 self._amends += 1
                 self.ledger.amending(track, self._amends, request)
@@ -142,7 +144,7 @@ class Desk:
                 tracks.append(track)
         self._cancel(tracks, now)
 
-    def _cancel(self, tracks: list[Track], now: Now) -> None:
+    def _cancel(self, tracks: list[Track], now: Now, *, by_amend: bool = False) -> None:
         held = [track for track in tracks if track.conditional and track.stage <= HELD]
         resting = [track for track in tracks if not (track.conditional and track.stage <= HELD)]
         for group in (resting, held):
@@ -150,7 +152,7 @@ class Desk:
                 items: list[Any] = []
                 for track in group[at : at + actions.CANCELS_MAX]:
                     self._amends += 1
-                    track.cancels.add(self._amends)
+                    (self._by_amend if by_amend else track.cancels).add(self._amends)
                     items.append((track, self._amends))
                 self._queue(Job("cancel", items, CANCEL), now)
 
@@ -215,7 +217,7 @@ class Desk:
         if kind == "cancel":
             job.sent = [item for item in job.items if item[0].stage != ENDED]
             for track, number in (item for item in job.items if item[0].stage == ENDED):
-                self.ledger.cancel_refused(track, number, refusal(_OVER), now.wall_ns)
+                self._cancel_refused(track, number, refusal(_OVER), now)
             rows = [(assets[track.instrument], track.client_id) for track, _ in job.sent]
             fast = not any(track.conditional for track, _ in job.sent)
             return actions.cancels_by_cloid(rows, fast) if rows else None
@@ -296,7 +298,12 @@ class Desk:
         if kind == "submit":
             self.ledger.submitted(self.ledger[item.order_no], status, now.wall_ns)
         elif kind == "cancel":
-            self.ledger.cancel_answered(item[0], item[1], status, now.wall_ns)
+            self._unanswered.pop(item[0].order_no, None)
+            if status.word == "error":
+                self._cancel_refused(item[0], item[1], refusal(status.text), now)
+            else:
+                self._by_amend.discard(item[1])
+                self.ledger.canceled(item[0], item[1], now.wall_ns)
         else:
             track, number, request, lots = item
             self.ledger.modify_answered(track, number, (request.ticks, lots), status, now.wall_ns)
@@ -318,12 +325,21 @@ class Desk:
             if job.kind == "submit":
                 self.ledger.refused(self.ledger[item.order_no], why, now.wall_ns)
             elif job.kind == "cancel":
-                self.ledger.cancel_refused(item[0], item[1], why, now.wall_ns)
+                self._cancel_refused(item[0], item[1], why, now)
             elif job.kind == "amend":
                 self.ledger.amend_refused(item[0], item[1], why, now.wall_ns)
                 self.ledger.unstash(item[0], now.wall_ns)
             elif job.kind == "setting":
                 self.setting_refused(item, why[0], text, now, code)
+
+    def _cancel_refused(self, track: Track, number: int, why: Refusal, now: Now) -> None:
+        """The venue refused a cancel. That an order is unknown does not say that it never filled: it is asked for."""
+        if number in self._by_amend:
+            self._by_amend.discard(number)
+            self.ledger.not_amended(track, why, now.wall_ns)
+        self.ledger.cancel_refused(track, number, why, now.wall_ns)
+        if track.stage != ENDED:
+            self.ledger.doubts[track.order_no] = None
 
     def _note(self, text: str, now: Now) -> None:
         """What an error says about the session as a whole."""
@@ -356,8 +372,14 @@ class Desk:
             order_no = item.order_no if job.kind == "submit" else item[0].order_no
             instrument = item.instrument if job.kind == "submit" else item[0].instrument
             if job.kind == "cancel":
+                as_amend = item[1] in self._by_amend
+                self._by_amend.discard(item[1])
                 item[0].cancels.discard(item[1])
+                self._unanswered[order_no] = self._unanswered.get(order_no, True) and as_amend
             account.events.append(OutcomeLost(instrument=instrument, order_no=order_no, what=job.kind, why=why))
+            if job.kind == "amend":
+                self._lost_amends[item[1]] = now.mono_ns
+            account.inquiries.close(order_no, job.kind)  # its settle window begins now
             account.inquiries.open(order_no, job.kind, now.mono_ns)
 
     def _setting_lost(self, job: Job, request: SettingRequest, why: str, now: Now) -> None:
@@ -372,15 +394,19 @@ class Desk:
 
     def again(self, track: Track, now: Now) -> None:
         """A cancel got lost and the order is still open: once more."""
-        self._cancel([track], now)
+        self._cancel([track], now, by_amend=self._unanswered.pop(track.order_no, False))
 
-    def amend_lost(self, track: Track, now: Now) -> None:
-        """Modifications without an answer that the venue does not know of, and cannot do any more."""
-        pending: list[Amend] = list(track.amends)
-        for amend in pending:
-            why = (codes.R_VENUE, 0, "no answer came, and the venue shows the order without it")
-            self.ledger.amend_refused(track, amend.number, why, now.wall_ns)
+    def amend_lost(self, track: Track, now: Now) -> bool:
+        """Modifications without an answer that the venue does not show, and cannot do any more. Whether some of the
+        order's are still too young to say so."""
+        for amend in list(track.amends):
+            lost_ns = self._lost_amends.get(amend.number)
+            if lost_ns is not None and now.mono_ns - lost_ns >= SETTLE_NS:
+                why = (codes.R_VENUE, 0, "no answer came, and the venue shows the order without it")
+                self.ledger.amend_refused(track, amend.number, why, now.wall_ns)
+                del self._lost_amends[amend.number]
         self.ledger.unstash(track, now.wall_ns)
+        return any(amend.number in self._lost_amends for amend in track.amends)
 
     def _setting_done(self, request: SettingRequest, now: Now) -> None:
         times, isolated = self.modes.get(request.instrument, (1, False))
@@ -404,8 +430,8 @@ class Desk:
             )
         )  # fmt: skip
 
-    def forget(self) -> None:
-        """Drop the requests of orders that have ended."""
+    def forget(self, now: Now) -> None:
+        """Drop what belongs to orders that have ended."""
         over = [
             number for number in self.requests if (track := self.ledger.get(number)) is None or track.stage == ENDED
         ]

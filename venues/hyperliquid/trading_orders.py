@@ -23,11 +23,12 @@ from typing import Final
 from matching import codes
 from venues.hyperliquid import reasons
 from venues.hyperliquid.private_rows import FillRow, OrderRow, Status
-from venues.orders import AutoDeleveraged, Liquidated, PositionChanged
+from venues.orders import AmendRejected, AutoDeleveraged, Liquidated, PositionChanged
 from venues.trading import Event
 from venues.trading_orders import ENDED, HELD, SENT, End, Fill, Orders, Track
 from venues.trading_parts import ClientIds, Seen
 
+GROWN: Final = 4  # a mark of amendments: see ``Ledger._grow``
 STRAYS_MAX: Final = 1024
 ADL: Final = "Auto-Deleveraging"  # direction of a fill; the word is assumed, its documents name none
 FOREIGN_MAX: Final = 5000  # as many orders as an account can have
@@ -57,6 +58,8 @@ class Ledger(Orders):
         self.doubts: dict[int, None] = {}
         self._stash: dict[int, OrderRow] = {}  # ends of orders with a modification under way
         self._stated: dict[int, dict[str, int]] = {}  # by order and oid: executed as updates say
+        self._sizes: dict[int, int] = {}  # of modified orders: the size of what stands there now
+        self._final: dict[int, set[str]] = {}  # by order: oids of which all fills are known
         self._strays: deque[FillRow] = deque(maxlen=STRAYS_MAX)
         self._seen = Seen()
 
@@ -81,8 +84,14 @@ class Ledger(Orders):
             self.name(track, row.oid)
             if not is_current:
                 self._state(track, row)
+                if row.status not in ("open", "triggered"):
+                    self._final.setdefault(track.order_no, set()).add(row.oid)
+                self._grow(track, now_ns)
+                self._drain(now_ns)
                 return
         self._state(track, row)
+        if row.status not in ("open", "triggered"):
+            self._final.setdefault(track.order_no, set()).add(row.oid)
         if row.status == "open":
             self._is_open(track, row, now_ns)
         elif row.status == "triggered":
@@ -132,6 +141,7 @@ class Ledger(Orders):
     ) -> None:
         self._stash.pop(track.order_no, None)
         total = self._done(track) + lots
+        self._sizes[track.order_no] = lots
         self.replaced(track, number, ticks, total, oid, ts_event_ns, now_ns)
 
     def _end(self, track: Track, row: OrderRow, now_ns: int) -> None:
@@ -175,10 +185,12 @@ class Ledger(Orders):
             left = max(asked.lots - self._done(track), row.lots) if asked else row.lots
             self._replaced(track, 0, asked.ticks if asked else row.ticks, left, row.oid, row.ts_event_ns, now_ns)
         self.name(track, row.oid)
-        whole = track.filled_lots + row.lots
-        if track.stage != ENDED and whole > track.lots:  # of an oid from before a modification
-            self.amended(track, track.ticks, whole, row.ts_event_ns, now_ns, 0)
+        if self._is_unsure(track) and track.filled_lots + row.lots >= track.lots and row.oid == track.venue_id:
+            self._strays.append(row)  # the whole may be larger, by fills of an oid before
+            self.gaps[track.order_no] = None
+            return
         track.executed[row.oid] += row.lots
+        self._grow(track, now_ns)
         liquidity = codes.LIQ_TAKER if row.is_taker else codes.LIQ_MAKER
         self.fill(
             track,
@@ -187,6 +199,34 @@ class Ledger(Orders):
         )
         if track.stage == ENDED:
             self._stated.pop(track.order_no, None)
+            self._sizes.pop(track.order_no, None)
+            self._final.pop(track.order_no, None)
+
+    def _is_unsure(self, track: Track) -> bool:
+        """Whether fills of an earlier oid may not be known yet."""
+        if track.order_no not in self._sizes or track.stage == ENDED:
+            return False
+        known = self._final.get(track.order_no, ())
+        return any(oid not in known for oid in track.executed if oid != track.venue_id)
+
+    def sure(self, track: Track, now_ns: int) -> None:
+        """All fills up to now have been asked for and taken."""
+        if track.stage != ENDED:
+            self._final.setdefault(track.order_no, set()).update(oid for oid in track.executed if oid != track.venue_id)
+            if track.end is None:
+                self.gaps.pop(track.order_no, None)
+        self._drain(now_ns)
+
+    def _grow(self, track: Track, now_ns: int) -> None:
+        """More was executed under earlier oids than was known when the order was modified: the whole is larger."""
+        size = self._sizes.get(track.order_no)
+        if size is None or track.stage == ENDED:
+            return
+        total = self._done(track, track.venue_id) + size
+        if total > track.lots:
+            for amend in track.amends[:1]:
+                amend.heard |= GROWN  # whoever counts answers takes this one for its
+            self._amended(track, track.ticks, total, 0, now_ns)
 
     def _can_name(self) -> bool:
         """Whether an oid that is not known may yet turn out to be one of ours."""
@@ -244,16 +284,15 @@ class Ledger(Orders):
         elif not self.reject(track, why, 0, now_ns) and track.stage != ENDED:
             self.doubts[track.order_no] = None
 
-    def cancel_answered(self, track: Track, number: int, status: Status, now_ns: int) -> None:
-        """The answer to a cancel."""
-        if status.word != "error":
-            track.cancels.discard(number)
-            self._stash.pop(track.order_no, None)
-            self.finish(track, End(True, codes.R_USER, self._done(track), 0), now_ns)
-            return
-        self.cancel_refused(track, number, refusal(status.text), now_ns)
-        if track.stage != ENDED:
-            self.doubts[track.order_no] = None
+    def canceled(self, track: Track, number: int, now_ns: int) -> None:
+        """The venue has done a cancel."""
+        track.cancels.discard(number)
+        self._stash.pop(track.order_no, None)
+        self.finish(track, End(True, codes.R_USER, self._done(track), 0), now_ns)
+
+    def not_amended(self, track: Track, why: Refusal, now_ns: int) -> None:
+        """An amendment that was made as a cancel is refused."""
+        self._emit(AmendRejected, track, 0, now_ns, reason=why[0], code=why[1], text=why[2])
 
     def modify_answered(self, track: Track, number: int, sent: tuple[int, int], status: Status, now_ns: int) -> None:
         """The answer to a modification; ``sent`` are the ticks and lots of the new order."""

@@ -221,14 +221,14 @@ class Questions:
         is_open = row.status in ("open", "triggered")
         if row.status == "filled" and track.filled_lots < track.lots:
             ledger.gaps[number] = None
-        if track.stage == ENDED:
-            inquiries.close(number)
-        elif what == "cancel" and is_open and settled:
+        if what == "cancel" and is_open and settled and track.stage != ENDED:
             inquiries.close(number, what)
             self.desk.again(track, now)
-        elif what == "amend" and settled and track.amends:
+            return
+        if what == "amend" and settled:
             self.desk.amend_lost(track, now)
-            inquiries.close(number, what)
+        if track.stage == ENDED:
+            inquiries.close(number)
         elif what in ("submit", "amend", "state") and is_open and not track.amends and number not in ledger.gaps:
             inquiries.close(number, what)
         else:
@@ -306,10 +306,15 @@ class Questions:
             return True
         if ask.what == "missed":
             track = self.account.ledger.get(ask.about)
+            if track is not None:
+                self.account.ledger.sure(track, now.wall_ns)
             if track is None or track.stage == ENDED or ask.about not in self.account.ledger.gaps:
                 self.account.inquiries.close(ask.about, "fills")
             else:
                 self.account.inquiries.again(ask.about, "fills", now.mono_ns)
+        else:
+            for track in self.account.ledger.open():
+                self.account.ledger.sure(track, now.wall_ns)
         return False
 
     def _measure(self, ask: Ask, venue_ns: int, now: Now) -> None:
