@@ -179,6 +179,12 @@ class Orders:
             track.executed[venue_id] = 0
             self._venue_ids[venue_id] = track
 
+    def name_before(self, track: Track, venue_id: str) -> None:
+        """An id that the venue gave the order before the one it has now."""
+        if venue_id not in track.executed:
+            track.executed[venue_id] = 0
+            self._venue_ids[venue_id] = track
+
     def _close(self, track: Track) -> None:
         track.stage = ENDED
         track.early.clear()
@@ -325,10 +331,13 @@ class Orders:
 
     def replaced(
         self, track: Track, number: int, ticks: int, lots: int, venue_id: str, ts_event_ns: int, now_ns: int
-    ) -> None:
-        """A new order stands in its place, by the request of this number (0: the oldest one, if any is under way)."""
+    ) -> int:
+        """A new order stands in its place, by the request of this number (0: the oldest one, if any is under way).
+        Returns the number of the request that this has answered, or 0."""
+        answered = 0
         for amend in track.amends:
             if number in (0, amend.number):
+                answered = amend.number
                 track.amends.remove(amend)
                 break
         if track.stage == SENT:
@@ -336,6 +345,7 @@ class Orders:
         self.name(track, venue_id)
         if track.stage != ENDED:
             self._amended(track, ticks, lots, ts_event_ns, now_ns)
+        return answered
 
     def _amended(self, track: Track, ticks: int, lots: int, ts_event_ns: int, now_ns: int) -> None:
         if track.stage == SENT:

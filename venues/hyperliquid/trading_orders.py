@@ -25,10 +25,11 @@ from venues.hyperliquid import reasons
 from venues.hyperliquid.private_rows import FillRow, OrderRow, Status
 from venues.orders import AmendRejected, AutoDeleveraged, Liquidated, PositionChanged
 from venues.trading import Event
-from venues.trading_orders import ENDED, HELD, SENT, End, Fill, Orders, Track
+from venues.trading_orders import ENDED, HELD, SENT, Amend, End, Fill, Orders, Track
 from venues.trading_parts import ClientIds, Seen
 
 GROWN: Final = 4  # a mark of amendments: see ``Ledger._grow``
+UNNAMED: Final = "?"  # stands for an oid that was never heard
 STRAYS_MAX: Final = 1024
 ADL: Final = "Auto-Deleveraging"  # direction of a fill; the word is assumed, its documents name none
 FOREIGN_MAX: Final = 5000  # as many orders as an account can have
@@ -58,6 +59,7 @@ class Ledger(Orders):
         self.doubts: dict[int, None] = {}
         self._stash: dict[int, OrderRow] = {}  # ends of orders with a modification under way
         self._stated: dict[int, dict[str, int]] = {}  # by order and oid: executed as updates say
+        self._answers: dict[tuple[int, str], int] = {}  # which request each new oid was taken to answer
         self._sizes: dict[int, int] = {}  # of modified orders: the size of what stands there now
         self._final: dict[int, set[str]] = {}  # by order: oids of which all fills are known
         self._strays: deque[FillRow] = deque(maxlen=STRAYS_MAX)
@@ -74,6 +76,8 @@ class Ledger(Orders):
         if track is None:
             self._stranger(row)
             return
+        if self._is_older(track, row.oid):
+            self.name_before(track, row.oid)
         is_current = track.venue_id in ("", row.oid)
         is_new = row.oid not in track.executed
         if row.status.lower().endswith("rejected") and is_new and track.venue_id:
@@ -142,7 +146,11 @@ class Ledger(Orders):
         self._stash.pop(track.order_no, None)
         total = self._done(track) + lots
         self._sizes[track.order_no] = lots
-        self.replaced(track, number, ticks, total, oid, ts_event_ns, now_ns)
+        if not track.venue_id:
+            track.executed[UNNAMED] = 0
+        self._answers[(track.order_no, oid)] = self.replaced(track, number, ticks, total, oid, ts_event_ns, now_ns)
+        if len(self._answers) > STRAYS_MAX:
+            del self._answers[next(iter(self._answers))]
 
     def _end(self, track: Track, row: OrderRow, now_ns: int) -> None:
         """It is over, by a status that says why."""
@@ -179,6 +187,8 @@ class Ledger(Orders):
     def _own_fill(self, track: Track, row: FillRow, now_ns: int) -> None:
         if row.trade_id in track.trades:
             return
+        if self._is_older(track, row.oid):
+            self.name_before(track, row.oid)
         if track.venue_id and row.oid not in track.executed:  # the first word of what a modification has become
             self.doubts[track.order_no] = None
             asked = track.amends[0] if track.amends else None
@@ -202,6 +212,10 @@ class Ledger(Orders):
             self._sizes.pop(track.order_no, None)
             self._final.pop(track.order_no, None)
 
+    def _is_older(self, track: Track, oid: str) -> bool:
+        """Whether an oid that is new to us was the order's before the present one: oids rise."""
+        return bool(track.venue_id) and oid not in track.executed and int(oid) < int(track.venue_id)
+
     def _is_unsure(self, track: Track) -> bool:
         """Whether fills of an earlier oid may not be known yet."""
         if track.order_no not in self._sizes or track.stage == ENDED:
@@ -212,6 +226,7 @@ class Ledger(Orders):
     def sure(self, track: Track, now_ns: int) -> None:
         """All fills up to now have been asked for and taken."""
         if track.stage != ENDED:
+            track.executed.pop(UNNAMED, None)
             self._final.setdefault(track.order_no, set()).update(oid for oid in track.executed if oid != track.venue_id)
             if track.end is None:
                 self.gaps.pop(track.order_no, None)
@@ -302,7 +317,15 @@ class Ledger(Orders):
             return
         if status.oid and status.oid not in track.executed:
             self._replaced(track, number, sent[0], sent[1], status.oid, 0, now_ns)
-        elif not status.oid:
+        elif status.oid:  # heard of before: which request it was, only now
+            taken = self._answers.get((track.order_no, status.oid), 0)
+            for amend in track.amends:
+                if amend.number == number:
+                    track.amends.remove(amend)
+                    if taken:
+                        track.amends.append(Amend(taken, amend.ticks, amend.lots))
+                    break
+        else:
             self.doubts[track.order_no] = None
         self._drain(now_ns)
 
