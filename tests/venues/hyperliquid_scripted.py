@@ -351,7 +351,12 @@ class Wired:
         self.collect()
 
     def run(self) -> None:
-        """Deliver all that travels, oldest first."""
+        """Deliver all that travels, oldest first, and let the session take the answers that no stream repeats."""
+        self.deliver()
+        self.tick(100)
+        self.deliver()
+
+    def deliver(self) -> None:
         self.collect()
         self.pushed()
         for _ in range(10_000):

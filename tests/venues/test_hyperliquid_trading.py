@@ -205,9 +205,10 @@ def test_refusals_keep_the_venues_words(w: Wired, words: str, reason: int) -> No
 
 def test_an_ioc_order_that_finds_nothing_was_accepted_and_expired(w: Wired) -> None:
     w.submit(w.order(1, tif=codes.IOC))
+    sent_ns = w.venue.now_ms * 1_000_000
     w.run()
     assert w.kinds(1) == ["Accepted", "Expired"] and w.of(1)[1].reason == codes.R_IOC_REMAINDER
-    assert w.of(1)[1].ts_event_ns == w.venue.now_ms * 1_000_000
+    assert [event.ts_event_ns for event in w.of(1)] == [sent_ns, sent_ns]
 
 
 def test_the_rest_of_an_ioc_order_expires_after_its_fills(w: Wired) -> None:
@@ -218,6 +219,20 @@ def test_the_rest_of_an_ioc_order_expires_after_its_fills(w: Wired) -> None:
     assert (w.of(1)[2].reason, w.of(2)[2].reason) == (codes.R_IOC_REMAINDER, codes.R_MARKET_REMAINDER)
     fill = w.of(1)[1]
     assert (fill.liquidity, fill.fee_e8, fill.leaves_lots) == (codes.LIQ_TAKER, 100_000, 700)
+
+
+def test_an_answer_leaves_it_to_the_stream_to_say_when(w: Wired) -> None:
+    w.submit(w.order(1), w.order(2))
+    w.arrive(0)
+    answer = w.pending.pop()
+    later, w.pending = w.pending, [answer]
+    w.deliver()
+    assert w.kinds(1) == []
+    w.pending = later[:1]
+    w.deliver()
+    assert w.kinds(1) == ["Accepted"] and w.of(1)[0].ts_event_ns == w.venue.now_ms * 1_000_000
+    w.tick(100)  # of the other one the stream says nothing
+    assert w.kinds(2) == ["Accepted"] and w.of(2)[0].ts_event_ns == 0
 
 
 ORDERS_OF_ARRIVAL: list[Callable[[str], int]] = [

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from matching import codes
-from tests.venues.hyperliquid_scripted import ADDRESS, BTC, Venue, Wired, text
+from tests.venues.hyperliquid_scripted import ADDRESS, BTC, START_MS, Venue, Wired, text
 from venues.hyperliquid import actions
 from venues.orders import CancelAllRequest, SettingChanged, SettingRejected, SettingRequest
 from venues.session_parts import Reply
@@ -92,16 +92,18 @@ def test_settings(w: Wired) -> None:
         (codes.SETTING_LEVERAGE, 5), (codes.SETTING_MODE, codes.MODE_ISOLATED), (codes.SETTING_MARGIN, 150_000_000),
         (codes.SETTING_DEAD_MAN, 10_000_000_000), (codes.SETTING_DEAD_MAN, 0),
     )  # fmt: skip
+    asked_ms = 0
     for number, (setting, value) in enumerate(asked, 1):
         request = SettingRequest(account=0, instrument=0, number=number, setting=setting, value=value)
         w.session.change(request, w.now)
+        asked_ms = w.venue.now_ms if value == 10_000_000_000 else asked_ms
         w.run()
     assert [event.number for event in w.events if isinstance(event, SettingChanged)] == [1, 2, 3, 4, 5]
     assert w.venue.actions[-5:] == [
         {"type": "updateLeverage", "asset": 1, "isCross": True, "leverage": 5},
         {"type": "updateLeverage", "asset": 1, "isCross": False, "leverage": 5},
         {"type": "updateIsolatedMargin", "asset": 1, "isBuy": True, "ntli": 1_500_000},
-        {"type": "scheduleCancel", "time": w.venue.now_ms + 10_000},
+        {"type": "scheduleCancel", "time": asked_ms + 10_000},
         {"type": "scheduleCancel"},
     ]
     w.venue.refuse = lambda action: "Cannot switch leverage type with open position."
@@ -131,7 +133,7 @@ def test_funding_is_told_once_and_only_from_now_on(w: Wired) -> None:
             "nSamples": None,
         }
 
-    old, new = paid(w.venue.now_ms - 5), paid(w.venue.now_ms + 5)
+    old, new = paid(START_MS - 5), paid(w.venue.now_ms + 5)
     for data in ({"isSnapshot": True, "user": ADDRESS, "fundings": [old]}, {"fundings": [new]}, {"fundings": [new]}):
         w.session.on_frame("trade", json.dumps({"channel": "userFundings", "data": data}).encode(), w.now)
     w.session.on_frame("trade", json.dumps({"channel": "user", "data": {"funding": new}}).encode(), w.now)

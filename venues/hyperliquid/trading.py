@@ -13,8 +13,9 @@ then the session is ready. Actions carry ``expiresAfter``, half a minute ahead; 
     trading_orders      statuses, fills and oids of orders
     private, actions    the wire, in and out
 
-A JSON ping goes out every 15 s; 40 s without any frame, or 15 s without the acknowledgements, and the connection is
-made anew. Times of nonces are our own clock's until the venue finds one wrong; then its own, as measured.
+Answers say nothing of the venue's time, the streams do: an answer to which they have added nothing in 50 ms is taken
+by itself. A JSON ping goes out every 15 s; 40 s without any frame, or 15 s without the acknowledgements, and the
+connection is made anew. Times of nonces are our own clock's until the venue finds one wrong; then its own, as measured.
 """
 
 from __future__ import annotations
@@ -162,7 +163,8 @@ class HyperliquidTrading:
 
     def on_close(self, connection: str, now: Now) -> None:
         account = self.account
-        account.is_open = self.is_ready = False
+        account.is_open = account.is_told = self.is_ready = False
+        self.desk.release(now, everything=True)
         self.questions.interrupted(now)
         self.desk.best.clear()
         lost, account.posts = account.posts, {}
@@ -214,6 +216,7 @@ class HyperliquidTrading:
         if kind in self._unacked:
             self._unacked.discard(kind)
             if not self._unacked:
+                self.account.is_told = True
                 self.questions.begin(now)
 
     def _funding(self, row: FundingRow, now: Now) -> None:
@@ -272,6 +275,7 @@ class HyperliquidTrading:
             elif now.mono_ns - self._ping_ns >= PING_NS:
                 self._ping_ns = now.mono_ns
                 account.send({"method": "ping"})
+        self.desk.release(now)
         account.ledger.tick(now.wall_ns)
         self.desk.priced(now)
         self.desk.forget(now)

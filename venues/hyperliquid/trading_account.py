@@ -118,6 +118,7 @@ class Account:
         self.inquiries = Inquiries(SETTLE_NS)
         self.assets: dict[int, int] = {}  # number of the asset by place in the run
         self.is_open = False  # the websocket
+        self.is_told = False  # the streams are subscribed
         self.is_over = False  # stopped, or not ready for good: nothing more leaves
         self.posts: dict[int, Job] = {}
         self.calls: dict[int, Job | Ask] = {}

@@ -27,6 +27,7 @@ from venues.trading import NotReady, Now, OutcomeLost
 from venues.trading_orders import ENDED, HELD, Track
 from venues.trading_parts import CANCEL, COMMAND, UPKEEP
 
+HOLD_NS: Final = SECOND // 20
 PRICE_WAIT_NS: Final = 5 * SECOND
 UNPRICED_MAX: Final = 1024
 INFLIGHT_MAX: Final = 95  # the venue allows 100
@@ -52,6 +53,7 @@ class Desk:
         self._by_amend: set[int] = set()  # numbers of cancels that were asked for as amendments
         self._unanswered: dict[int, bool] = {}  # orders with a lost cancel: whether it was asked for as an amendment
         self._lost_amends: dict[int, int] = {}  # numbers, and when their answers were given up
+        self._held: list[tuple[int, str, Any, Status]] = []  # answers to at most INFLIGHT_MAX requests; ``_one``
         self._unsent: set[int] = set()  # orders that wait to leave
         self.proved = False  # the venue has taken a signature of ours, or said something else about it
 
@@ -293,8 +295,25 @@ class Desk:
                 self._one(job.kind, item, status, now)
 
     def _one(self, kind: str, item: Any, status: Status, now: Now) -> None:
-        if status.word == "error":
+        """One order's answer. It carries no time of the venue: what the stream is about to say too, with its time, is
+        left to it for a moment. Refused cancels and amendments it never says."""
+        is_error = status.word == "error"
+        if is_error:
             self._note(status.text, now)
+        if not self.account.is_told or (is_error and kind != "submit"):
+            self._take(kind, item, status, now)
+            return
+        if kind == "submit" and status.oid:
+            self.ledger.name(self.ledger[item.order_no], status.oid)  # its fills may come now
+        self._held.append((now.mono_ns + HOLD_NS, kind, item, status))
+
+    def release(self, now: Now, *, everything: bool = False) -> None:
+        """Take the answers that the streams have not made superfluous in time."""
+        while self._held and (everything or self._held[0][0] <= now.mono_ns):
+            _, kind, item, status = self._held.pop(0)
+            self._take(kind, item, status, now)
+
+    def _take(self, kind: str, item: Any, status: Status, now: Now) -> None:
         if kind == "submit":
             self.ledger.submitted(self.ledger[item.order_no], status, now.wall_ns)
         elif kind == "cancel":
