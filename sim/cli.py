@@ -201,12 +201,14 @@ def compile_(
 class BenchPart(StrEnum):
     all = "all"
     load = "load"
+    wire = "wire"
 
 
 @app.command()
 def bench(
     part: Annotated[
-        BenchPart, typer.Argument(help="what to measure: everything, or reading feeds only")
+        BenchPart,
+        typer.Argument(help="what to measure: everything but the wire, reading feeds only, or the way over a wire"),
     ] = BenchPart.all,
     feed: Annotated[
         Path | None, typer.Option(help="folder of event columns; default: a synthetic feed, made once")
@@ -214,7 +216,9 @@ def bench(
     peers: Annotated[
         bool, typer.Option("--peers", help="run hftbacktest and NautilusTrader on the same events too")
     ] = False,
-    peers_env: Annotated[Path | None, typer.Option(help="folder of the peers' virtual environments")] = None,
+    peers_env: Annotated[
+        Path | None, typer.Option(help="folder of the peers' virtual environments; wire: build/clients")
+    ] = None,
     anchors: Annotated[Path | None, typer.Option(help="folder of the reference workloads")] = None,
     nautilus_feed: Annotated[Path | None, typer.Option(help="NautilusTrader's own feed")] = None,
     cache: Annotated[Path | None, typer.Option(help="where feeds are kept")] = None,
@@ -223,8 +227,12 @@ def bench(
     """Measure speed and print JSON."""
     with errors():
         _notice()
-        from sim.bench import run_bench, run_load
+        from sim.bench import run_bench, run_load, run_wire
 
+        if part is BenchPart.wire:
+            clients = peers_env or Path("build/clients")
+            show(run_wire(clients, rounds=repeats, say=lambda line: typer.echo(line, err=True)))
+            return
         if part is BenchPart.load:
             show(run_load(feed, cache, repeats, lambda line: typer.echo(line, err=True)))
             return

@@ -22,4 +22,11 @@ def run_load(*args: Any, **kwargs: Any) -> dict[str, Any]:
     return run(*args, **kwargs)
 
 
-__all__ = ["run_bench", "run_load"]
+def run_wire(*args: Any, **kwargs: Any) -> dict[str, Any]:
+    """See ``sim.bench.wire.run_wire``; imported on call, too."""
+    from sim.bench.wire import run_wire as run
+
+    return run(*args, **kwargs)
+
+
+__all__ = ["run_bench", "run_load", "run_wire"]

@@ -235,6 +235,7 @@ class Session:
         self._saved_ns = self._mono()
         self._give(begin_ns)
         run.start()
+        run.loop.step(begin_ns)  # all of the warm-up, however often it wakes a strategy
         check_marks(plan, [run.core.mark_e8(m) for m in range(len(plan.markets))])
         self._after()
 
@@ -272,6 +273,8 @@ class Session:
             raise RuntimeError("a step within a step")
         run = self.run
         assert run is not None
+        if self._has_stopped():
+            return  # the session is about to end: what comes until then is recorded, not run
         self._is_stepping = True
         try:
             self._give(stamp)
@@ -285,6 +288,9 @@ class Session:
             self.stop(run.loop.stop_reason or "the strategy stopped the run")
         elif self._sleeps_until > run.loop.next_due_ns():
             self._watch_time()
+
+    def _has_stopped(self) -> bool:
+        return self.run is not None and self.run.loop.stopped
 
     def _after(self) -> None:
         """What was decided leaves; what the venues have said in the meantime comes in, until nothing is left."""
@@ -358,7 +364,7 @@ class Session:
         try:
             stamp = feed.stamp_ns
             for m, source in enumerate(run.sources):
-                window = feed.client_window(m)
+                window = None if run.loop.stopped else feed.client_window(m)
                 if window is not None:
                     run.core.feed_client(m, source.watch(window))
             run.core.end_live()

@@ -51,7 +51,7 @@ class Scenario:
             "wallet": c.account()["totalWalletBalance"],
             "balance": [row["balance"] for row in c.balance() if row["asset"] == "USDT"],
             "leverage": c.change_leverage(s, 10)["leverage"],
-            "brackets": len(c.leverage_brackets(symbol=s)[0]["brackets"]),
+            "brackets": len(c.leverage_brackets(symbol=s)["brackets"]),
         }
 
     def streams(self) -> Any:

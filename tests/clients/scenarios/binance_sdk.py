@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+import re
 import time
 from collections.abc import Callable
 from typing import Any
@@ -22,7 +23,7 @@ from binance_common.configuration import (
 from binance_sdk_derivatives_trading_usds_futures.derivatives_trading_usds_futures import (
     DerivativesTradingUsdsFutures,
 )
-from steps import Steps, refusal, refusal_of, setting, until
+from steps import Steps, refusal, setting, until
 
 
 class Misfits(logging.Handler):
@@ -33,8 +34,9 @@ class Misfits(logging.Handler):
         self.texts: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        if "response" in record.getMessage():
-            self.texts.append(record.getMessage()[:400])
+        text = record.getMessage()
+        if "response" in text or "callback" in text:
+            self.texts.append(text[:400])
 
 
 def client_of(given: dict[str, Any], key: str, secret: str) -> DerivativesTradingUsdsFutures:
@@ -55,6 +57,14 @@ def shown(model: Any) -> Any:
     if inner is not None:
         return shown(inner)
     return model.to_dict() if hasattr(model, "to_dict") else model
+
+
+def event(model: Any) -> dict[str, Any]:
+    """A user event with its name; ``raw`` where no model of the SDK fits it."""
+    inner = model.actual_instance
+    if isinstance(inner, dict):
+        return inner | {"raw": True}
+    return {"e": re.sub("(?<=[a-z])(?=[A-Z])", "_", type(inner).__name__).upper(), **shown(inner)}
 
 
 class Scenario:
@@ -130,7 +140,7 @@ class Scenario:
         await self.call(self.rest.keepalive_user_data_stream)
         self.streams = await self.sdk.websocket_streams.create_connection()
         stream = await self.streams.user_data(key)
-        stream.on("message", lambda event: self.events.append(shown(event)))
+        stream.on("message", lambda told: self.events.append(event(told)))
         await asyncio.sleep(0.3)
         return len(key)
 
@@ -200,6 +210,7 @@ class Scenario:
     async def triggered(self) -> Any:
         """A stop that the market reaches at once becomes an order, and trades."""
         rest, s = self.rest, self.symbol
+        await self.book()
         before = len(self.events)
         trigger = round(self.ask * 1.00003 + 0.1, 1)
         placed = await self.call(
@@ -286,7 +297,7 @@ class Scenario:
                 "account": (await result(ws.account_information_v2()))["totalWalletBalance"],
                 "positions": type(await result(ws.position_information_v2())).__name__,
                 "book": len((await result(ws.order_book(s, limit=5)))["bids"]),
-                "refused": await refusal_of(ws.cancel_order(s, order_id=123456789)),
+                "refused": shown((await ws.cancel_order(s, order_id=123456789)).data()),
             }
         finally:
             await ws.close_connection(close_session=True)
@@ -362,7 +373,8 @@ async def main() -> None:
         await steps.wait(step)
     if hasattr(s, "streams"):
         await s.streams.close_connection(close_session=True)
-    steps.seen["misfits"] = {"ok": True, "saw": misfits.texts}
+    raw = [told for told in s.events if "raw" in told]
+    steps.seen["misfits"] = {"ok": True, "saw": misfits.texts + raw}
     steps.report()
 
 

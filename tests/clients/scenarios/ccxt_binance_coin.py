@@ -100,7 +100,7 @@ class Scenario:
     async def refused(self) -> Any:
         c, s = self.client, self.symbol
         return {
-            "margin": await refusal_of(c.create_order(s, "limit", "buy", 900_000, self.price(0.97))),
+            "position": await refusal_of(c.create_order(s, "limit", "buy", 60_000, self.price(0.97))),
             "unknown_cancel": await refusal_of(c.cancel_order("123456789", s)),
         }
 

@@ -70,7 +70,7 @@ class Scenario:
             "balance": [row["balance"] for row in await c.futures_account_balance() if row["asset"] == "USDT"],
             "leverage": (await c.futures_change_leverage(symbol=s, leverage=10))["leverage"],
             "dual": (await c.futures_get_position_mode())["dualSidePosition"],
-            "brackets": len((await c.futures_leverage_bracket(symbol=s))[0]["brackets"]),
+            "brackets": len((await c.futures_leverage_bracket())[0]["brackets"]),
             "fees": (await c.futures_commission_rate(symbol=s))["takerCommissionRate"],
             "settings": (await c.futures_symbol_config(symbol=s))[0]["leverage"],
         }
@@ -110,7 +110,7 @@ class Scenario:
         c, s = self.client, self.symbol
         placed = await c.futures_place_batch_order(batchOrders=[self.order(0.95), self.order(0.94)])
         ids = [order["orderId"] for order in placed]
-        canceled = await c.futures_cancel_orders(symbol=s, orderIdList=ids)
+        canceled = await c.futures_cancel_orders(symbol=s, orderidlist=ids)
         more = await c.futures_create_order(**self.order(0.93))
         swept = await c.futures_cancel_all_open_orders(symbol=s)
         after = await c.futures_get_order(symbol=s, orderId=more["orderId"])
