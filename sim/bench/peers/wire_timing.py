@@ -50,16 +50,16 @@ def _timed(protocol: Any, marks: Marks) -> Any:
     """The same protocol object, with its two methods seen from outside."""
     connected, received = protocol.connection_made, protocol.data_received
 
-    def connection_made(transport: Any) -> None:
-        connected(_Transport(transport, marks))
-
     def data_received(data: bytes) -> None:
         marks.read_ns = time.perf_counter_ns()
         received(data)
 
     class _Protocol(asyncio.Protocol):
+        timed: Any = None
+
         def connection_made(self, transport: Any) -> None:
-            connection_made(transport)
+            self.timed = _Transport(transport, marks)
+            connected(self.timed)
 
         def data_received(self, data: bytes) -> None:
             data_received(data)
@@ -93,8 +93,8 @@ class TimedLoop(asyncio.SelectorEventLoop):
             made.append(protocol_factory())
             return _timed(made[0], self.marks)
 
-        transport, _ = await super().create_connection(factory, *args, **kwargs)
-        return transport, made[0]
+        _, outer = await super().create_connection(factory, *args, **kwargs)
+        return getattr(outer, "timed", None), made[0]
 
 
 class Times:
