@@ -298,7 +298,7 @@ def test_held_orders_are_triggered_and_executed(w: Wired) -> None:
     w.venue.fill(order, 1000, crossed=True)
     w.run()
     assert w.kinds(1) == ["Held", "Triggered", "Filled"] and w.states[1].is_closed
-    w.submit(w.order(2, trigger=Trigger(codes.TRIGGER_STOP, 610_000), ticks=611_000))
+    w.submit(w.order(2, trigger=Trigger(codes.TRIGGER_STOP, 610_000), type=codes.MARKET, ticks=0))
     w.run()
     w.cancel(2)
     assert "f" not in w.sent[-1]["request"]["payload"]["action"]  # fast cancels are refused for such orders

@@ -156,7 +156,8 @@ class Ledger(Orders):
         """It is over, by a status that says why."""
         status, reason = row.status, reasons.reason_of_status(row.status)
         executed = -1 if track.reduce_only or row.reduce_only else self._done(track)
-        ioc = track.market or track.tif == codes.IOC
+        waits = track.conditional and track.stage <= HELD  # for its trigger: it is not in the book yet
+        ioc = (track.market or track.tif == codes.IOC) and not waits
         canceled = status in ("canceled", "scheduledCancel")
         if ioc and status in ("canceled", "iocCancelRejected"):
             reason, canceled = codes.R_MARKET_REMAINDER if track.market else codes.R_IOC_REMAINDER, False
