@@ -245,7 +245,7 @@ class _Dex(msgspec.Struct, gc=False):
 
 def _trade_id(row: _Fill) -> str:
     """The execution's id within its order: the venue's, or where it gives none the position that it found."""
-    return str(row.tid) if row.tid else f"{row.time}/{row.start_position}"
+    return str(row.tid) if row.tid else f"{row.time}/{row.start_position}/{row.px}/{row.sz}"
 
 
 def _oldest_first(rows: list[FillRow]) -> list[FillRow]:
