@@ -10,7 +10,7 @@ from typing import Final, Literal, Self
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from sim.config_parts import Duration, Money, Part, PositiveDuration
+from sim.config_parts import Duration, Instant, Money, Part, PositiveDuration
 
 _VARIABLE: Final = r"^[A-Za-z_][A-Za-z0-9_]*$"
 
@@ -51,6 +51,7 @@ class PaperConfig(Part):
     warm_up: PositiveDuration = Field(
         10 * 10**9, description="feed is watched so long before the strategy starts, to measure what is not given"
     )
+    begin: Instant | None = Field(None, description="the strategy starts at this instant, if the warm-up is over then")
 
 
 class RiskConfig(Part):

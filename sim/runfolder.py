@@ -9,8 +9,8 @@
 
 The hash is that of the canonical order log: int64 little-endian rows (account, instrument, order number, sequence
 within the order, event, reason, ts_event at the venue's time resolution, ticks, lots, liquidity flag, fee), sorted by
-the first four. Rows arrive almost in that order, a chunk at a time, so they are kept in a scratch file and sorted range
-by range at the end.
+the first four. ``ts_event`` is 0 where the venue's wire has none (the rule card's ``timeless``). Rows arrive almost in
+that order, a chunk at a time, so they are kept in a scratch file and sorted range by range at the end.
 """
 
 from __future__ import annotations
@@ -263,7 +263,9 @@ class RunWriter:
         if funding.any():
             columns = {name: values[~funding] for name, values in columns.items()}
         if len(columns["event"]):
-            self.canonical.add(np.stack([columns[name] for name in CANONICAL], axis=1))
+            timeless = self.face.timeless[columns["market"], columns["event"]]
+            said = {**columns, "ts_event_ns": np.where(timeless, 0, columns["ts_event_ns"])}
+            self.canonical.add(np.stack([said[name] for name in CANONICAL], axis=1))
             self._take_orders(columns)
             done = np.isin(columns["event"], (EV_FILLED, EV_LIQUIDATED, EV_ADL))
             self._take_fills({name: values[done] for name, values in columns.items()})

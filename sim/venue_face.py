@@ -17,7 +17,7 @@ import numpy.typing as npt
 from matching import codes
 from sim.gates import checks_nothing
 from venues.instruments import Instrument
-from venues.rules import ASKED, RuleCard
+from venues.rules import ASKED, TIMELESS, RuleCard
 
 I64 = npt.NDArray[np.int64]
 Columns = Mapping[str, npt.NDArray[Any]]
@@ -52,6 +52,10 @@ class VenueFace:
         self._ids: dict[str, int] = {}
         self._numbers = 0
         self.resolution_ns = [card.time_resolution_ns.value for card in cards]  # of times on the private wire
+        self.timeless = np.zeros((len(cards), codes.EV_SETTING_REJECTED + 1), np.bool_)  # by market and event
+        for m, card in enumerate(cards):
+            for word in card.timeless.value:
+                self.timeless[m, list(TIMELESS[word])] = True
         shape = (len(cards), len(ASKED), REASON_COUNT)
         self._codes, self._low_codes = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
         self._texts = np.full(shape, "", object)

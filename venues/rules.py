@@ -122,6 +122,12 @@ SIMULATOR_REASONS: Final = (
 )
 
 
+TIMELESS: Final = {
+    "refusals": (codes.EV_REJECTED, codes.EV_CANCEL_REJECTED, codes.EV_AMEND_REJECTED),
+    "acknowledgements": (codes.EV_ACCEPTED, codes.EV_HELD, codes.EV_AMENDED),
+}
+
+
 @dataclass(frozen=True, slots=True)
 class RuleCard:
     """All rules of one venue. ``venue`` is its name in run files, ``title`` its name in reports."""
@@ -131,6 +137,7 @@ class RuleCard:
     size_unit: Fact[Literal["base", "contracts", "quote"]]
     settles_in: Fact[Literal["quote", "base", "either"]]
     time_resolution_ns: Fact[int]  # of the times on the private wire; the order log is stamped with it
+    timeless: Fact[tuple[str, ...]]  # what the private wire says of an order without a time of the engine (TIMELESS)
     money_decimals: Fact[int]
     funding: FundingRules
     mark: MarkRules

@@ -127,7 +127,9 @@ class Session:
             if self.setup.mode == "live":
                 await self._open_accounts()
             self.phase = "warming up"
-            await self._sleep_unless_stopped(self.setup.paper.warm_up)
+            paper = self.setup.paper
+            until_begin_ns = 0 if paper.begin is None else paper.begin - self.ports.clock.wall_ns()
+            await self._sleep_unless_stopped(max(paper.warm_up, until_begin_ns))
             if self._stopping.is_set():
                 return
             self._begin()

@@ -234,6 +234,11 @@ class MemorySocket:
         """Send a text frame; on a connection that is gone, nothing."""
         self._wire.frame(self._client, payload)
 
+    def send_now(self, payload: bytes) -> Awaitable[None] | None:
+        """Send a text frame: it is at the emulator at this instant, but what comes of it not before we are done."""
+        asyncio.get_running_loop().call_soon(self._wire.frame, self._client, payload)
+        return None
+
     async def ping(self) -> None:
         """Send a websocket ping; the answer is there at once."""
         if self._wire.answers_ping(self._client):

@@ -176,8 +176,9 @@ class MarketMaker(Strategy):
         fair: cython.double = mid + skew_ticks(position / desk.lots, self.gamma, variance, self.horizon_s)
         half: cython.double = half_spread_ticks(self.gamma, self.k, variance, self.horizon_s)
         half = max(half, self.min_half_ticks)
-        buy_ticks = min(math.floor(fair - half), ask - 1)
-        sell_ticks = max(math.ceil(fair + half), bid + 1)
+        grid = self.ctx.instruments[desk.index]  # coarser than a tick at some prices of some venues
+        buy_ticks = grid.grid_at_most(max(min(math.floor(fair - half), ask - 1), 0))
+        sell_ticks = grid.grid_at_least(max(math.ceil(fair + half), bid + 1))
         self.move(desk, desk.quotes[BUY], book, buy_ticks, min(desk.lots, desk.max_lots - position))
         self.move(desk, desk.quotes[SELL], book, sell_ticks, min(desk.lots, desk.max_lots + position))
 

@@ -428,6 +428,7 @@ USDM: Final = RuleCard(
     size_unit=Fact("base", _DEFINITION),
     settles_in=Fact("quote", _DEFINITION),
     time_resolution_ns=Fact(1_000_000, "USDM/user-data-streams/Event-Order-Update"),
+    timeless=Fact(("refusals",), "error answers are {code, msg}"),
     money_decimals=Fact(8, "USDM/user-data-streams/Event-Order-Update"),
     funding=_FUNDING,
     mark=_MARK,

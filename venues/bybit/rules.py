@@ -162,6 +162,7 @@ LINEAR: Final = RuleCard(
     size_unit=Fact("base", _CREATE),
     settles_in=Fact("quote", _INSTRUMENT),
     time_resolution_ns=Fact(1_000_000, _STREAMS),
+    timeless=Fact(("refusals",), "replies to refused requests carry no time of the engine", verified=False),
     money_decimals=assumed(8, "the decimals of the ledger are not documented"),
     funding=group(
         FundingRules, _FUNDING,

@@ -76,6 +76,7 @@ DERIBIT: Final = RuleCard(
     size_unit=Fact("quote", _ORDERS + ": USD for inverse contracts, base coin for linear ones"),
     settles_in=Fact("either", _ORDERS + ": base coin for inverse, USDC for linear contracts"),
     time_resolution_ns=Fact(1_000_000, "DRB"),
+    timeless=Fact(("refusals",), "replies to refused requests carry no time of the engine", verified=False),
     money_decimals=assumed(8, _UNKNOWN),
     funding=group(
         FundingRules, _FUNDING,

@@ -107,6 +107,7 @@ DYDX: Final = RuleCard(
     size_unit=Fact("base", _ORDERS),
     settles_in=Fact("quote", _MARGIN + ": USDC"),
     time_resolution_ns=Fact(1_000_000, _INDEXER),
+    timeless=Fact(("refusals",), "replies to refused requests carry no time of the engine", verified=False),
     money_decimals=Fact(6, "DYD concepts/trading/quantums: quote quantums of 1e-6 USDC"),
     funding=group(
         FundingRules, _FUNDING,

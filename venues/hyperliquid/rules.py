@@ -94,6 +94,7 @@ HYPERLIQUID: Final = RuleCard(
     size_unit=Fact("base", _TICK),
     settles_in=Fact("quote", _SPECS + ": USDC, against an oracle in USDT without conversion"),
     time_resolution_ns=Fact(1_000_000, _SUBSCRIPTIONS + ": block time in ms"),
+    timeless=Fact(("refusals", "acknowledgements"), "exchange endpoint: the statuses in a reply carry no time"),
     money_decimals=Fact(6, "TW 0036: amounts carry 6 decimals"),
     funding=group(
         FundingRules, _FUND,

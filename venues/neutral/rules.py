@@ -47,6 +47,7 @@ NEUTRAL: Final = RuleCard(
     size_unit=Fact("base", SOURCE),
     settles_in=Fact("quote", SOURCE),
     time_resolution_ns=Fact(1, SOURCE),
+    timeless=Fact(("refusals",), SOURCE),
     money_decimals=Fact(8, SOURCE),
     funding=group(
         FundingRules, SOURCE,

@@ -105,6 +105,7 @@ OKX: Final = RuleCard(
     size_unit=Fact("contracts", _INSTRUMENTS),
     settles_in=Fact("either", _INSTRUMENTS + ": quote for linear, base for inverse contracts"),
     time_resolution_ns=Fact(1_000_000, _ORDERS),
+    timeless=Fact(("refusals",), "replies to refused requests carry no time of the engine", verified=False),
     money_decimals=assumed(8, "fees of the venue carry up to 12 decimals; the ledger keeps 8"),
     funding=group(
         FundingRules, _FORMULA,

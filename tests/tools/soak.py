@@ -1,0 +1,196 @@
+"""A soak of paper trading over real sockets: an emulator and a paper session as processes of their own, for hours.
+
+    python tests/tools/soak.py --minutes 120 --rate 10 --out FOLDER
+
+Starts ``perpsim serve`` with a synthetic market at ``--rate`` times its calibrated activity, a market maker in
+``perpsim paper`` against it, and looks at both every ten seconds: resident memory, frames, how far logical time is
+behind the wall clock. At the end the recording is checked for gaps, the session is backtested from its own recording,
+and the hashes are compared. Prints one JSON document; exit code 1 if anything was missed, memory grew, or the hashes
+differ.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+RUN = """name = "soak"
+seed = 7
+out = "runs"
+
+[paper]
+warm_up = "5s"
+
+[record]
+folder = "raw"
+limit = "{seconds}s"
+
+[report]
+html = false
+
+[strategy]
+class = "sim.strategies:MarketMaker"
+
+[strategy.params]
+lots = 200
+max_lots = 1000
+interval = "100ms"
+
+[[venue]]
+name = "{venue}"
+latency = "5ms"
+deposit = {{ {asset} = {deposit} }}
+
+[[instrument]]
+symbol = "{symbol}"
+mark = "recorded"
+funding = "recorded"
+margin = "card"
+leverage = {leverage}
+
+{connect}
+"""
+VENUES = {
+    "binance": ("binance_usdm", "BTCUSDT", "USDT", 100_000, 20),
+    "hyperliquid": ("hyperliquid", "BTC", "USDC", 100_000, 20),
+}
+GROWTH_LIMIT = 1.10  # memory at the end over memory after the first quarter
+LAG_LIMIT_MS = 100.0
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "sim.cli", *arguments]
+
+
+def lines(process: subprocess.Popen[str]) -> Iterator[dict[str, Any]]:
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith("{"):
+            yield json.loads(line)
+
+
+def resident_kb(pid: int) -> int:
+    text = Path(f"/proc/{pid}/status").read_text()
+    return int(next(line for line in text.splitlines() if line.startswith("VmRSS")).split()[1])
+
+
+class Watch:
+    """Reads a process's status lines; every tenth with its memory."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+        self.memory_kb: list[int] = []
+        self.last: dict[str, Any] = {}
+        self.worst: dict[str, Any] = {}
+        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._thread.start()
+
+    def _read(self) -> None:
+        for number, line in enumerate(lines(self.process)):
+            self.last = line
+            if number % 10 == 0 and self.process.poll() is None:
+                try:
+                    self.memory_kb.append(resident_kb(self.process.pid))
+                except (OSError, StopIteration):
+                    continue
+
+    def join(self) -> None:
+        self._thread.join(timeout=60)
+
+    def growth(self) -> float:
+        """Memory at the end over memory after the first quarter (medians of tenths)."""
+        tenth = max(1, len(self.memory_kb) // 10)
+        quarter = len(self.memory_kb) // 4
+        early = sorted(self.memory_kb[quarter : quarter + tenth])
+        late = sorted(self.memory_kb[-tenth:])
+        return late[len(late) // 2] / early[len(early) // 2] if early and late else 0.0
+
+
+def soak(venue: str, preset: str, rate: str, seconds: int, out: Path) -> dict[str, Any]:
+    """Run it. Returns figures, with ``ok``."""
+    out.mkdir(parents=True, exist_ok=True)
+    name, symbol, asset, deposit, leverage = VENUES[venue]
+    serve = subprocess.Popen(
+        command("serve", venue, "--feed", f"synth:{preset}", "--rate", rate, "--port", "0", "--json"),
+        stdout=subprocess.PIPE, stderr=(out / "serve.err").open("w"), text=True, cwd=ROOT,
+    )  # fmt: skip
+    paper: subprocess.Popen[str] | None = None
+    try:
+        first = next(lines(serve))
+        run = RUN.format(
+            venue=name, symbol=symbol, asset=asset, deposit=deposit, leverage=leverage, seconds=seconds,
+            connect=first["run_file"],
+        )  # fmt: skip
+        (out / "run.toml").write_text(run)
+        served = Watch(serve)
+        paper = subprocess.Popen(
+            command("paper", str(out / "run.toml"), "--json"),
+            stdout=subprocess.PIPE, stderr=(out / "paper.err").open("w"), text=True, cwd=ROOT,
+        )  # fmt: skip
+        watched = Watch(paper)
+        code = paper.wait(timeout=seconds + 600)
+        watched.join()
+    finally:
+        for process in (paper, serve):
+            if process is not None and process.poll() is None:
+                process.terminate()
+                process.wait(timeout=60)
+    return figures(out, code, served, watched)
+
+
+def figures(out: Path, code: int, served: Watch, watched: Watch) -> dict[str, Any]:
+    summary = watched.last
+    manifest = json.loads((Path(summary["path"]) / "manifest.json").read_text())
+    session = {key: manifest.get(key) for key in ("delay_ns", "offset_ns", "lag_ms", "late_frames", "steps", "why")}
+    checked = subprocess.run(
+        command("data", "raw", "verify", str(manifest["recording"]), "--json"), capture_output=True, text=True, cwd=ROOT
+    )
+    again = subprocess.run(
+        command(
+            "backtest", str(out / "run.toml"), "--json", "--no-report",
+            "--set", f"feed.recording={manifest['recording']}",
+        ),
+        capture_output=True, text=True, cwd=ROOT,
+    )  # fmt: skip
+    backtest = json.loads(again.stdout) if again.returncode == 0 else {"hash": again.stderr[-400:]}
+    gaps = summary.get("gaps", 0)
+    found = {
+        "exit_code": code, "fills": summary["fills"], "orders": summary["orders"], "messages": summary["messages"],
+        "hash": summary["hash"], "backtest_hash": backtest["hash"], "session": session, "gaps": gaps,
+        "recording": json.loads(checked.stdout) if checked.stdout.startswith("{") else checked.stdout[-400:],
+        "memory_mb": {
+            "paper": [kb // 1024 for kb in watched.memory_kb[:: max(1, len(watched.memory_kb) // 24)]],
+            "serve": [kb // 1024 for kb in served.memory_kb[:: max(1, len(served.memory_kb) // 24)]],
+            "paper_growth": round(watched.growth(), 4), "serve_growth": round(served.growth(), 4),
+        },
+        "served": served.last,
+    }  # fmt: skip
+    found["ok"] = (
+        code == 0 and found["hash"] == found["backtest_hash"] and checked.returncode == 0
+        and watched.growth() < GROWTH_LIMIT
+    )  # fmt: skip
+    return found
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--venue", choices=sorted(VENUES), default="binance")
+    parser.add_argument("--preset", default="calm")
+    parser.add_argument("--rate", default="10", help="times the calibrated activity")
+    parser.add_argument("--minutes", type=float, default=120)
+    parser.add_argument("--out", type=Path, default=Path("build/soak"))
+    chosen = parser.parse_args()
+    found = soak(chosen.venue, chosen.preset, chosen.rate, int(chosen.minutes * 60), chosen.out)
+    print(json.dumps(found, indent=1))
+    return 0 if found["ok"] else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
