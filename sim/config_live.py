@@ -51,6 +51,9 @@ class PaperConfig(Part):
     warm_up: PositiveDuration = Field(
         10 * 10**9, description="feed is watched so long before the strategy starts, to measure what is not given"
     )
+    offset: Duration | None = Field(
+        None, description="added to receive times, for a clock behind the venue's; default: measured in the warm-up"
+    )
     begin: Instant | None = Field(None, description="the strategy starts at this instant, if the warm-up is over then")
 
 

@@ -58,6 +58,7 @@ class WarmUp:
             )
             for one in config.instrument
         ]
+        self._offset_ns = setup.paper.offset
         self._records: list[RawRecord] = []
         self._kept = 0
         self._lags = FeedLags()
@@ -78,10 +79,12 @@ class WarmUp:
     def measured(self) -> Measured:
         """Delay and offset. Raises ``InputError`` when nothing came that says its time and no delay is given."""
         lags = self._lags
-        base_ns = self._tie_ns + lags.offset_ns
+        offset_ns = lags.offset_ns if self._offset_ns is None else self._offset_ns
+        base_ns = self._tie_ns + offset_ns
         if self._given_ns is not None:
-            return Measured(self._given_ns, lags.offset_ns, base_ns, lags.samples, 0)
-        return Measured(lags.delay_ns(), lags.offset_ns, base_ns, lags.samples, MARGIN_NS)
+            return Measured(self._given_ns, offset_ns, base_ns, lags.samples, 0)
+        delay_ns = max(0, lags.delay_ns() + offset_ns - lags.offset_ns)
+        return Measured(delay_ns, offset_ns, base_ns, lags.samples, MARGIN_NS)
 
     def feed(self, found: Measured, mono_ns: int) -> tuple[LiveFeed, int]:
         """The run's feed, with everything that came so far in it, and the instant at which the run can begin."""

@@ -141,6 +141,7 @@ class SimEngine:
         *,
         shift_ns: int = 0,
         sink: Nowhere | None = None,
+        aggregated: bool = False,
     ) -> None:
         if len(plan.venues) != 1 or not accounts:
             raise InputError("an emulator serves one venue, to at least one account", source="serve")
@@ -155,7 +156,7 @@ class SimEngine:
         self.loop: Any = Loop(
             self.core, self._feeds, plan.first_ns, [], Nowhere() if sink is None else sink, _Services()
         )
-        self.taps = [Tap(self.core, m, one, shift_ns) for m, one in enumerate(self.instruments)]
+        self.taps = [Tap(self.core, m, one, shift_ns, aggregated) for m, one in enumerate(self.instruments)]
         self._emulator: Emulator | None = None
         latency = plan.venues[0].config.latency
         legs = (latency.entry, latency.response) if latency is not None else ()

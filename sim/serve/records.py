@@ -18,10 +18,11 @@ from matching import codes
 from matching.kernel import Core
 from venues.emulation import BookState, MarketState
 from venues.instruments import Instrument
-from venues.market_data import BookTicker, DepthDiff, DepthSnapshot, ForceOrder, MarkPrice, Single, Trade
+from venues.market_data import AggTrade, BookTicker, DepthDiff, DepthSnapshot, ForceOrder, MarkPrice, Single, Trade
 from venues.wire import MARKET
 
 WHOLE_BOOKS: Final = frozenset({"hyperliquid"})  # venues whose stream sends nothing but whole books
+AGGREGATED: Final = frozenset({"binance_usdm", "binance_coinm"})  # venues whose recorded prints are aggregates
 OFF_BOOK: Final = "INSURANCE_FUND"
 
 Levels = dict[int, int]
@@ -30,7 +31,11 @@ Levels = dict[int, int]
 class Tap:
     """One market: its book as clients have it, the last print and mark, and its messages as records."""
 
-    def __init__(self, core: Core, market: int, instrument: Instrument, shift_ns: int) -> None:
+    def __init__(
+        self, core: Core, market: int, instrument: Instrument, shift_ns: int, aggregated: bool = False
+    ) -> None:
+        """``aggregated``: the feed's prints are a taker's at one price, as a recorder of Binance receives them."""
+        self._aggregated = aggregated and instrument.venue in AGGREGATED
         self._core, self._market, self._instrument, self._shift = core, market, instrument, shift_ns
         self._symbol = instrument.symbol
         self._whole = instrument.venue in WHOLE_BOOKS
@@ -119,13 +124,16 @@ class Tap:
         ask = (ask_ticks[0], ask_lots[0]) if ask_ticks else (0, 0)
         return BookTicker(self._symbol, ts, ts, core.msg_ref, *bid, *ask)
 
-    def trade(self, side: int, ticks: int, lots: int, number: int, ts_event_ns: int, off_book: bool) -> Trade:
+    def trade(self, side: int, ticks: int, lots: int, number: int, ts_event_ns: int, off_book: bool) -> Single:
         """One print. Where several share the feed's id, the later ones get the next."""
         self._trade_id = number if number > self._trade_id else self._trade_id + 1
         ts = ts_event_ns + self._shift
         if not off_book:
             self.last_ticks, self.last_lots = ticks, lots
         origin = OFF_BOOK if off_book else MARKET
+        if self._aggregated and not off_book:
+            number = self._trade_id
+            return AggTrade(self._symbol, ts, ts, number, number, number, side, ticks, lots)
         return Trade(self._symbol, ts, ts, self._trade_id, side, ticks, lots, origin, not off_book)
 
     def force_order(self, side: int, ticks: int, lots: int, ts_event_ns: int) -> ForceOrder:

@@ -104,7 +104,10 @@ def prepare(
         _check_loop(plan)
         sources, end_ns = _looped(config, base, plan, listed, session), (1 << 62) - 1
     shift_ns = 0 if choice.own_time else (wall_ns - first_ns) // MS_NS * MS_NS
-    engine = SimEngine(plan, [account.terms for account in accounts], sources, shift_ns=shift_ns, sink=sink)
+    engine = SimEngine(
+        plan, [account.terms for account in accounts], sources, shift_ns=shift_ns, sink=sink,
+        aggregated=kind != "synth",
+    )  # fmt: skip
     return Served(engine, accounts, first_ns, end_ns, _about(choice, plan, config, first_ns, shift_ns))
 
 

@@ -66,7 +66,9 @@ def document(venue: str, strategy: str, delay: str, out: Path) -> dict[str, Any]
         "report": {"html": False},
         "connect": {name: {"rest": "http://127.0.0.1:1", "ws": "ws://127.0.0.1:1", "key_env": "K", "secret_env": "S"}},
         "record": {"folder": str(out / "raw")},
-        "paper": {"delay": delay, "warm_up": f"{WARM_UP_S}s", "begin": instant_text(START_NS + BEGIN_S * SECOND)},
+        "paper": {
+            "delay": delay, "offset": "0ms", "warm_up": f"{WARM_UP_S}s", "begin": instant_text(START_NS + BEGIN_S * SECOND),
+        },
         "live": {"enabled": True, "on_stop": "leave"},
     }  # fmt: skip
 
@@ -108,7 +110,6 @@ def slice_of(venue: str, preset: str, seconds: int, out: Path, rate: int = 1) ->
 def session(mode: Any, venue: str, strategy: str, delay: str, seconds: int, out: Path) -> dict[str, Any]:
     """Paper or live against the emulator that serves the slice; the run's summary with ``path``."""
     name, symbol, asset = VENUES[venue]
-    clock = VirtualTime(START_NS)
     run = document(venue, strategy, delay, out)
     if venue == "binance":
         run["connect"][name]["book"] = "0ms"
@@ -119,10 +120,13 @@ def session(mode: Any, venue: str, strategy: str, delay: str, seconds: int, out:
     accounts = out / "accounts.toml"
     accounts.write_text(f'[[account]]\nname = "main"\ndeposit = {{ {asset} = 100000 }}\n')
 
+    choice = Choice(venue, "", (symbol,), run=served_run, own_time=True)
+    options = Options(accounts=accounts)
+    begun = make_host(choice, options, VirtualTime(START_NS), CountingEntropy(), out)[1]
+    clock = VirtualTime(begun.first_ns)  # a feed in its own time begins with the host: then both clocks are one
+
     async def main() -> dict[str, Any]:
-        choice = Choice(venue, "", (symbol,), run=served_run, own_time=True)
-        entropy = CountingEntropy()
-        host, served = make_host(choice, Options(accounts=accounts), clock, entropy, out)
+        host, served = make_host(choice, options, clock, CountingEntropy(), out)
         wire = MemoryWire(host, clock)
         credentials = served.accounts[0].credentials[0]
         environment = {"K": credentials.address or credentials.key, "S": credentials.secret}
@@ -138,7 +142,8 @@ def session(mode: Any, venue: str, strategy: str, delay: str, seconds: int, out:
         return {**result.summary, "path": str(result.path)}
 
     async def stop(played: Session, after: int) -> None:
-        await clock.sleep_ns(after * SECOND + 37_123_456)  # when nothing else is due
+        at_ns = START_NS + after * SECOND + 37_123_456  # when nothing else is due
+        await clock.sleep_ns(at_ns - clock.wall_ns())
         played.stop("the slice is over")
 
     return clock.run(main())
