@@ -434,11 +434,13 @@ class Trading:
     def _closed(self, row: Row, event: Any) -> None:
         if row.algo_id:
             self._tell_algo(row, "FINISHED", event)
-        self._end(row)
+        self._end(row, getattr(event, "reason", codes.R_NONE))
 
-    def _end(self, row: Row) -> None:
-        """An order is over: answer who waits for that."""
+    def _end(self, row: Row, reason: int = codes.R_NONE) -> None:
+        """An order is over: answer who waits for that. An amendment to what has executed, or one that would take from a
+        post-only order, is what ended it."""
         self._answer_placing(row)
+        by_amending = not row.canceling and reason in (codes.R_USER, codes.R_POST_ONLY)
         if row.status != "FILLED":
             waiting, row.canceling = row.canceling, []
             for asker in waiting:
@@ -447,9 +449,8 @@ class Trading:
             for asker in [one for one in row.canceling if isinstance(one, _All)]:
                 row.canceling.remove(asker)
                 asker.one_ended()
-        amending, row.amending = row.amending, []
-        for asker in amending:
-            asker.finish(order_reply(row))
+        if row.status != "FILLED" and by_amending and row.amending:  # others under way are refused when they arrive
+            row.amending.pop(0).finish(order_reply(row))
         self.tables[row.account].closed(row)
 
     def _cancel_reply(self, row: Row) -> dict[str, Any]:
