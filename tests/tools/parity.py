@@ -67,7 +67,8 @@ def document(venue: str, strategy: str, delay: str, out: Path) -> dict[str, Any]
         "connect": {name: {"rest": "http://127.0.0.1:1", "ws": "ws://127.0.0.1:1", "key_env": "K", "secret_env": "S"}},
         "record": {"folder": str(out / "raw")},
         "paper": {
-            "delay": delay, "offset": "0ms", "warm_up": f"{WARM_UP_S}s", "begin": instant_text(START_NS + BEGIN_S * SECOND),
+            "delay": delay, "offset": "0ms", "warm_up": f"{WARM_UP_S}s",
+            "begin": instant_text(START_NS + BEGIN_S * SECOND),
         },
         "live": {"enabled": True, "on_stop": "leave"},
     }  # fmt: skip
