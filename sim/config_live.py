@@ -76,6 +76,7 @@ class LiveConfig(Part):
 
     enabled: bool = Field(False, description="real orders leave only if this and --yes-real-orders say so")
     on_stop: Literal["cancel", "leave"] = Field("cancel", description="what happens to our open orders at the end")
+    shadow: bool = Field(False, description="the simulator runs beside on the same feed and orders, as --shadow")
     stop_within: PositiveDuration = Field(10 * 10**9, description="how long the end may wait for the venue's answers")
 
 

@@ -38,6 +38,7 @@ def live(
     yes_real_orders: Annotated[
         bool, typer.Option("--yes-real-orders", help="one half of the opt-in; the other: [live] enabled = true")
     ] = False,
+    shadow: Annotated[bool, typer.Option("--shadow", help="the simulator beside, predicted against actual")] = False,
     set_: Set = None,
     seed: Seed = None,
     out: Out = None,
@@ -48,7 +49,7 @@ def live(
     """Run a strategy on a live feed with real orders, until Ctrl-C, which cancels them ([live] on_stop)."""
     _session(
         "live", run, json_, quiet, overrides=set_ or [], seed=seed, out=out, html=None if html else False,
-        yes_real_orders=yes_real_orders,
+        yes_real_orders=yes_real_orders, shadow=shadow,
     )  # fmt: skip
 
 
@@ -82,6 +83,11 @@ def _session(mode: Any, run: Path, as_json: bool, quiet: bool, **options: Any) -
         from sim.report import print_table
 
         print_table(result.path)
+        if "shadow" in result.summary:
+            from sim.live.shadow_report import lines
+
+            for line in lines(result.summary["shadow"]):
+                typer.echo(line)
         typer.echo(f"run folder  {result.path}")
 
 

@@ -84,29 +84,34 @@ def check_empty(run_name: str, name: str, state: AccountState) -> None:
         )
 
 
+def take_over(run: LiveRun, place: int, state: AccountState) -> None:
+    """Give a run the positions and leverages of its account at one venue; the wallets are its deposits already."""
+    ledger, context = run.core.ledger, run.contexts[LANE]
+    for position in state.positions:
+        market = run.plan.markets[position.instrument]
+        short = position.leg and position.lots < 0 and run.plan.venues[place].forms.hedge
+        leg = position.instrument + (len(run.plan.markets) if short else 0)
+        if market.brackets is not None and position.leverage:
+            ledger.set_leverage(place, leg, position.leverage)
+        if position.lots:
+            ledger.take_over(place, leg, position.lots, position.entry_price_e8)
+            context.begin_with(position.instrument, position.lots, "short" if short else None)
+
+
 def external_run(
     run: LiveRun, accounts: Mapping[int, Account], journal: Journal, clock: Clock, say: Callable[[str, str], None]
 ) -> Gateway:
     """Give a run what its accounts hold, and make its gateway."""
-    core, context = run.core, run.contexts[LANE]
     for place, account in accounts.items():
         state = account.state
         assert state is not None
         check_empty(run.plan.config.name, run.plan.venues[place].config.name, state)
-        for position in state.positions:
-            market = run.plan.markets[position.instrument]
-            short = position.leg and position.lots < 0 and run.plan.venues[place].forms.hedge
-            leg = position.instrument + (len(run.plan.markets) if short else 0)
-            if market.brackets is not None and position.leverage:
-                core.ledger.set_leverage(place, leg, position.leverage)
-            if position.lots:
-                core.ledger.take_over(place, leg, position.lots, position.entry_price_e8)
-                context.begin_with(position.instrument, position.lots, "short" if short else None)
+        take_over(run, place, state)
         journal.write("AccountState", clock.wall_ns(), {"venue": place, "positions": len(state.positions)})
         account.is_taken = True
     journal.sync()
     venue_of = [market.venue for market in run.plan.markets]
     return Gateway(
-        core, context, [market.instrument for market in run.plan.markets], venue_of,
+        run.core, run.contexts[LANE], [market.instrument for market in run.plan.markets], venue_of,
         {place: account.connector for place, account in accounts.items()}, journal, clock, run.words, say,
     )  # fmt: skip

@@ -69,6 +69,7 @@ ENDED_MAX: Final = 4_096
 INBOX_MAX: Final = 1 << 16
 ROUND_TRIPS: Final = 4_096
 NO_STP: Final = -1  # the order names none
+Leaving = tuple[int, int, int, Any]  # kind, venue, batch, request
 ENDS: Final = (Rejected, Canceled, Expired, NotFound)
 
 
@@ -127,6 +128,7 @@ class Gateway:
         self.own_ns: deque[int] = deque(maxlen=ROUND_TRIPS)  # decision to last byte written, journal left out
         self.not_ready: NotReady | None = None
         self.is_ending = False
+        self.mirror: Callable[[list[Leaving]], None] | None = None  # told of what has left, after it has
         self.stated_wallets: dict[tuple[int, str], int] = {}
         self._core = core
         self._context = context
@@ -148,7 +150,7 @@ class Gateway:
             return
         began_ns = self._clock.monotonic_ns()
         wall_ns = self._clock.wall_ns()
-        leaving: list[tuple[int, int, int, Any]] = []  # kind, venue, batch, request
+        leaving: list[Leaving] = []
         for kind, _, market, slot, number, ticks, lots, request, batch in found:
             if self.is_ending and kind in (SUBMIT, AMEND):
                 self._too_late(kind, market, slot, number, request)
@@ -172,6 +174,8 @@ class Gateway:
         if leaving:
             self.own_ns.append(self._clock.monotonic_ns() - began_ns - disk_ns)
         self.counts.commands += len(leaving)
+        if self.mirror is not None and leaving:
+            self.mirror(leaving)
 
     def _request(self, kind: int, market: int, slot: int, number: int, ticks: int, lots: int, request: int) -> Any:
         """A command of the outbox as a request; None where its order has just ended."""

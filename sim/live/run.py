@@ -26,15 +26,16 @@ NOTHING: Final[FeedWindow] = messages_from_rows(*[np.zeros(0, kind) for kind in 
 
 
 class LiveRun(Run):
-    """``accounts``: what each venue (by place) says that the account holds, in live; empty in paper."""
+    """``accounts``: what each venue (by place) says that the account holds, in live; empty in paper. ``simulated``:
+    what was taken over goes on at the simulated venues (a shadow), not at the real ones."""
 
     nothing = NOTHING
 
     def __init__(
         self, plan: Plan, strategies: list[Strategy], names: list[str], folder: Path, clock: Clock,
-        accounts: Mapping[int, AccountState],
+        accounts: Mapping[int, AccountState], simulated: bool = False,
     ) -> None:  # fmt: skip
-        self.is_external = bool(accounts)
+        self.is_external = bool(accounts) and not simulated
         for place, state in accounts.items():
             venue = plan.venues[place]
             settled = {market.instrument.settle for market in plan.markets if market.venue == place}
@@ -81,10 +82,16 @@ class LiveRun(Run):
 
     def lost(self) -> tuple[Decimal, str]:
         """The greatest loss since the start, over all accounts, in any one asset: how much, and of what."""
-        now = self._equities_e8()
         worst, name = Decimal(0), ""
-        for asset, title in enumerate(self.plan.assets):
-            lost = sum(self._start_e8[key] - now[key] for key in now if key[1] == asset)
-            if Decimal(lost) / E8 > worst:
-                worst, name = Decimal(lost) / E8, title
+        for title, gained_e8 in self.gained_e8().items():
+            if Decimal(-gained_e8) / E8 > worst:
+                worst, name = Decimal(-gained_e8) / E8, title
         return worst, name
+
+    def gained_e8(self) -> dict[str, int]:
+        """What equity has grown by since the start, over all accounts, by asset."""
+        now = self._equities_e8()
+        return {
+            title: sum(now[key] - self._start_e8[key] for key in now if key[1] == asset)
+            for asset, title in enumerate(self.plan.assets)
+        }

@@ -39,12 +39,13 @@ from sim.live.journal import Journal
 from sim.live.lags import Lags
 from sim.live.run import LiveRun
 from sim.live.setup import Ports, Setup
+from sim.live.shadow import Shadow, Windows, shadow_of
 from sim.live.state import StateFile
 from sim.live.status import status_of
 from sim.live.warmup import WarmUp
 from venues.connector import Connector
 from venues.errors import InputError, VenueError
-from venues.trading import Event, Now
+from venues.trading import AccountState, Event, Now
 from venues.trading_sessions import trading_session
 
 POLL_NS: Final = 10_000_000  # while waiting for an account or for the end of orders
@@ -61,6 +62,7 @@ class Session:
         self.run: LiveRun | None = None
         self.gateway: Gateway | None = None
         self.state: StateFile | None = None
+        self.shadow: Shadow | None = None
         self.lags = Lags()
         self.why = ""
         self.phase = "connecting"
@@ -178,11 +180,16 @@ class Session:
             "late_frames": sum(market.late() for market in run.plan.markets if market.late is not None),
         }  # fmt: skip
         if error is not None:
+            if self.shadow is not None:
+                self.shadow.abandon()
             run.fail(error)
             raise error
         settle(run.plan, run.core.now)
         run.close()
-        return run.finish(self.setup.html)
+        result = run.finish(self.setup.html)
+        if self.shadow is not None:
+            result.summary["shadow"] = self.shadow.report(run.folder)
+        return result
 
     # -- the beginning
 
@@ -229,6 +236,8 @@ class Session:
         if self.accounts:
             journal = Journal(self.ports.files, folder / "journal.bin")
             self.gateway = external_run(run, self.accounts, journal, self.ports.clock, self.say)
+            if setup.live.shadow:
+                self._add_shadow(begin_ns, found.delay_ns, held)
         if setup.config.state is not None:
             self.state = StateFile(
                 self.ports.files, setup.base / setup.config.state.file, setup.config, setup.mode, version()
@@ -240,6 +249,17 @@ class Session:
         run.loop.step(begin_ns)  # all of the warm-up, however often it wakes a strategy
         check_marks(plan, [run.core.mark_e8(m) for m in range(len(plan.markets))])
         self._after()
+
+    def _add_shadow(self, begin_ns: int, delay_ns: int, held: dict[int, AccountState]) -> None:
+        """The simulator beside; what is wrong with it is said, and the session goes on without it."""
+        setup, run, gateway = self.setup, self.run, self.gateway
+        assert run is not None and gateway is not None
+        try:
+            plan = live_plan(setup.config, setup.base, setup.sessions, begin_ns, delay_ns)
+            soon = asyncio.get_running_loop().call_soon
+            self.shadow = shadow_of(run, plan, held, gateway, self.ports.clock, self.say, soon)
+        except Exception as error:
+            self.say("warning", f"runs without a shadow: {type(error).__name__}: {error}"[:500])
 
     # -- records and time
 
@@ -264,11 +284,15 @@ class Session:
         assert feed is not None and run is not None
         complete_ns = stamp - feed.delay_ns
         core = run.core
+        given: Windows = []
         for m, source in enumerate(run.sources):
-            window = feed.client_window(m)
+            window, events = feed.client_window(m), feed.venue_window(m, complete_ns)
             if window is not None:
                 core.feed_client(m, source.watch(window))
-            core.feed_venue(m, feed.venue_window(m, complete_ns) or run.nothing, complete_ns)
+            core.feed_venue(m, events or run.nothing, complete_ns)
+            given.append((window, events))
+        if self.shadow is not None:
+            self.shadow.give(stamp, complete_ns, given)
 
     def _step(self, stamp: int) -> None:
         if self._is_stepping:
@@ -364,26 +388,38 @@ class Session:
         if self._error is not None:
             return
         try:
-            stamp = feed.stamp_ns
-            for m, source in enumerate(run.sources):
-                window = None if run.loop.stopped else feed.client_window(m)
-                if window is not None:
-                    run.core.feed_client(m, source.watch(window))
-            run.core.end_live()
-            for m in range(len(run.sources)):
-                run.core.feed_venue(m, feed.venue_window(m, stamp) or run.nothing, stamp)
-            run.loop.step(stamp)
+            self._give_rest(feed.stamp_ns)
+            run.loop.step(feed.stamp_ns)
             run.loop.finish()
+            if self.shadow is not None:
+                self.shadow.finish()
             if self.state is not None:
                 self.state.save(run.strategies, self.ports.clock.wall_ns())
         except Exception as error:
             self._error = error
+
+    def _give_rest(self, stamp: int) -> None:
+        """Give the core all that has come, the venue's side too."""
+        feed, run = self._feed, self.run
+        assert feed is not None and run is not None
+        clients = [feed.client_window(m) for m in range(len(run.sources))]
+        for m, window in enumerate(clients):
+            if window is not None and not run.loop.stopped:
+                run.core.feed_client(m, run.sources[m].watch(window))
+        run.core.end_live()
+        rest = [feed.venue_window(m, stamp) for m in range(len(run.sources))]
+        for m, events in enumerate(rest):
+            run.core.feed_venue(m, events or run.nothing, stamp)
+        if self.shadow is not None:
+            self.shadow.give(stamp, stamp, list(zip(clients, rest, strict=True)), is_end=True)
 
     async def _cancel_orders(self) -> None:
         gateway = self.gateway
         assert gateway is not None
         self.phase = "canceling"
         try:
+            if self._error is None:
+                self._step(self._present())  # the cancels leave now, not at the last record
             if not gateway.wind_down():
                 return
             until_ns = self._mono() + self.setup.live.stop_within

@@ -80,8 +80,10 @@ def prepare(
     out: str | Path | None = None,
     html: bool | None = None,
     yes_real_orders: bool = False,
+    shadow: bool = False,
 ) -> Setup:
-    """The run file as a session. Raises ``InputError``."""
+    """The run file as a session; ``shadow`` as ``[live] shadow = true``. Raises ``InputError``."""
+    overrides = [*overrides, *(["live.shadow=true"] if shadow else [])]
     config, base = load_config(source, overrides, seed=seed)
     if mode == "live":
         opt_in(config, yes_real_orders)

@@ -87,7 +87,7 @@ def paper(config: Source, strategy: Strategies | None = None, **options: Any) ->
 
 def live(config: Source, strategy: Strategies | None = None, **options: Any) -> Result:
     """``perpsim live`` from Python: real orders, so both ``[live] enabled = true`` in the run file and
-    ``yes_real_orders=True`` here. Other ``options`` as for ``paper``."""
+    ``yes_real_orders=True`` here. ``shadow=True``: with the simulator beside. Other ``options`` as for ``paper``."""
     return _session("live", config, strategy, options)
 
 

@@ -49,6 +49,8 @@ def status_of(session: Session, recording: dict[str, Any]) -> dict[str, Any]:
         found |= {key: run.about[key] for key in ("delay_ns", "offset_ns")}
     if session.gateway is not None:
         found["orders_path"] = _orders_path(session)
+    if session.shadow is not None:
+        found["shadow"] = session.shadow.status()
     return found
 
 

@@ -41,7 +41,8 @@ def screen(status: dict[str, Any], height: int) -> RenderableType:
     parts = [_head(status), _feed(status)]
     if "books" in status:
         taken = FIXED_LINES + len(status["books"]) + len(status["accounts"]) + len(status["messages"][-MESSAGES_SHOWN:])
-        parts += [_paths(status), _books(status), _accounts(status), _orders(status, max(height - taken, 3))]
+        parts += [_paths(status)] + ([_shadow(status["shadow"])] if "shadow" in status else [])
+        parts += [_books(status), _accounts(status), _orders(status, max(height - taken, 3))]
     parts += [Text(row["text"], _STYLES[row["level"]]) for row in status["messages"][-MESSAGES_SHOWN:]]
     return Group(*parts)
 
@@ -97,6 +98,21 @@ def _paths(status: dict[str, Any]) -> RenderableType:
         refused = ", ".join(f"{name} {count}" for name, count in risk["refused"].items())
         said.append(f"  limits {'ok' if not refused else f'refused: {refused}'}", "yellow" if refused else "green")
     return said
+
+
+def _shadow(found: dict[str, Any]) -> RenderableType:
+    if "compared" not in found and not found["ended"]:
+        return Text("shadow begins", "dim")
+    if found["ended"]:
+        return Text(f"shadow ended: {found['ended']}", "bold yellow")
+    worse = "-" if found["worse_ticks"] is None else f"{found['worse_ticks']:+,.3f} ticks"
+    profit = "  ".join(f"{asset} {_money(value)}" for asset, value in found["profit_difference_e8"].items())
+    return Text(
+        f"shadow {found['orders']:,} orders  filled in both {found['filled_both']:,}, live only "
+        f"{found['filled_live_only']:,}, simulated only {found['filled_shadow_only']:,}  price worse by {worse}  "
+        f"latency {_ms(found['latency_actual_ms'])}, predicted {_ms(found['latency_predicted_ms'])}  "
+        f"profit less predicted {profit}"
+    )
 
 
 def _table(*columns: str, left: int = 1) -> Table:
