@@ -306,11 +306,11 @@ class Instrument:
 
     def price_str(self, ticks: int) -> str:
         """The price as a venue writes it: plain digits, no exponent."""
-        return f"{self.price_of(ticks):f}"
+        return _digits(ticks * self._tick_units, self.price_decimals)
 
     def size_str(self, lots: int) -> str:
         """The size as a venue writes it: plain digits, no exponent."""
-        return f"{self.size_of(lots):f}"
+        return _digits(lots * self._lot_units, self.size_decimals)
 
     def ticks_at_most(self, price_e8: int) -> int:
         """The highest price on the grid not above ``price_e8`` (>= 0), in ticks."""
@@ -381,6 +381,18 @@ class Instrument:
     def with_venue(self, venue: str) -> Instrument:
         """The same contract under another venue name (the neutral card borrows real grids this way)."""
         return replace(self, venue=venue)
+
+
+def _digits(units: int, decimals: int) -> str:
+    """A whole number of 10**-decimals as decimal digits."""
+    if units < 0:
+        return "-" + _digits(-units, decimals)
+    text = str(units)
+    if not decimals:
+        return text
+    if len(text) <= decimals:
+        text = text.zfill(decimals + 1)
+    return f"{text[:-decimals]}.{text[-decimals:]}"
 
 
 def split_symbol(symbol: str) -> tuple[str, str]:

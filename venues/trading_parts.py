@@ -117,6 +117,19 @@ class Throttle(Generic[T]):
         self.budgets = {budget.name: budget for budget in budgets}
         self._queues: tuple[deque[_Waiting[T]], ...] = tuple(deque(maxlen=waiting_max) for _ in range(3))
         self._held_ns = [0, 0, 0]
+        self._waiting = 0
+
+    def pass_through(self, rank: int, costs: Mapping[str, int], now_ns: int) -> bool:
+        """Whether a request may leave now without waiting; its units are taken then. Never before one that waits."""
+        if self._waiting or self._held_ns[rank] > now_ns:
+            return False
+        budgets, urgent = self.budgets, rank == CANCEL
+        for name, cost in costs.items():
+            if budgets[name].room_ns(cost, urgent, now_ns) > now_ns:
+                return False
+        for name, cost in costs.items():
+            budgets[name].take(cost, now_ns)
+        return True
 
     def put(self, item: T, rank: int, costs: Mapping[str, int]) -> bool:
         """Queue a request of rank CANCEL, COMMAND or UPKEEP; False: too many wait already. ``costs`` by budget."""
@@ -124,6 +137,7 @@ class Throttle(Generic[T]):
         if len(queue) == queue.maxlen:
             return False
         queue.append(_Waiting(item, costs))
+        self._waiting += 1
         return True
 
     def put_back(self, item: T, rank: int, costs: Mapping[str, int]) -> bool:
@@ -132,6 +146,7 @@ class Throttle(Generic[T]):
         if len(queue) == queue.maxlen:
             return False
         queue.appendleft(_Waiting(item, costs))
+        self._waiting += 1
         return True
 
     def hold(self, until_ns: int, *, cancels: bool) -> None:
@@ -144,6 +159,7 @@ class Throttle(Generic[T]):
         for rank, queue in enumerate(self._queues):
             if queue and self._ready_ns(rank, queue[0].costs, now_ns) <= now_ns:
                 waiting = queue.popleft()
+                self._waiting -= 1
                 for name, cost in waiting.costs.items():
                     self.budgets[name].take(cost, now_ns)
                 return waiting.item
@@ -155,6 +171,7 @@ class Throttle(Generic[T]):
             for waiting in queue:
                 if waiting.item is item:
                     queue.remove(waiting)
+                    self._waiting -= 1
                     return True
         return False
 
@@ -163,10 +180,11 @@ class Throttle(Generic[T]):
         found = [waiting.item for queue in self._queues for waiting in queue]
         for queue in self._queues:
             queue.clear()
+        self._waiting = 0
         return found
 
     def __len__(self) -> int:
-        return sum(len(queue) for queue in self._queues)
+        return self._waiting
 
     def next_ns(self, now_ns: int) -> int | None:
         """When the next request may leave; None: none waits."""

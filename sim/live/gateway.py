@@ -9,7 +9,7 @@ Backtest and paper have no outbox: the limits are the same, behind them is the s
 the journal.
 
 Events wait in an inbox while the loop is at work (a session may answer at once) and are brought in by ``bring_in``,
-each written to the journal first. The venue's own words (code and text of a refusal) go to the strategy with the
+each written to the journal. The venue's own words (code and text of a refusal) go to the strategy with the
 event, and to the order log (``Words``).
 
 The account belongs to this run alone. What it says of itself (positions, wallets) is compared with what we count;
@@ -23,8 +23,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Final, Protocol
-
-import msgspec
 
 from matching import codes
 from matching.kernel import Core
@@ -157,7 +155,7 @@ class Gateway:
                 continue
             made = self._request(kind, market, slot, number, ticks, lots, request)
             if made is not None:
-                self._journal.write(type(made).__name__, wall_ns, {"request": msgspec.to_builtins(made)})
+                self._journal.write(type(made).__name__, wall_ns, {"request": made})
                 leaving.append((kind, self._venue_of[market], batch, made))
         synced_ns = self._clock.monotonic_ns()
         self._journal.sync()
@@ -255,10 +253,14 @@ class Gateway:
         """What a session says; brought in by ``bring_in``, which must be called soon."""
         wall_ns = self._clock.wall_ns()
         for event in events:
-            self._journal.write(type(event).__name__, wall_ns, {"event": msgspec.to_builtins(event)})
+            self._journal.write(type(event).__name__, wall_ns, {"event": event})
             if len(self._inbox) == INBOX_MAX:
                 raise OverflowError(f"{INBOX_MAX} events of the venues wait: the run does not keep up")
             self._inbox.append((venue, event))
+
+    def put(self) -> None:
+        """The strategy has heard what came: the journal takes it down."""
+        self._journal.put()
 
     def sync(self) -> None:
         """Everything written to the journal so far is on the disk afterwards."""

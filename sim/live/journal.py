@@ -1,19 +1,21 @@
 """The order journal: every command before it leaves, and every private event, in an append-only file.
 
 Theory of operation. A frame is a length and a checksum (both 32 bits, little-endian) and a MessagePack map. ``write``
-appends, ``sync`` returns when everything is on the disk: the gateway calls it before a command leaves, so that after a
-crash the journal names every order that the venue can have. Events are synced with the next command, at each
-status interval, and at the end. A file that was cut in the middle of a frame is read up to there (``read_journal``); a
-failing disk is an ``OSError`` that ends the run: no order leaves that was not written down.
+takes a record, ``put`` hands all of them to the operating system in one call, ``sync`` returns when they are on the
+disk: the gateway calls it before a command leaves, so that after a crash the journal names every order that the venue
+can have, behind the events from which it followed. Events are put there once the strategy has heard of them, before
+anything else is read from the venue, and synced with the next command, at each status interval, and at the end. A file
+that was cut in the middle of a frame is read up to there (``read_journal``); a failing disk is an ``OSError`` that ends
+the run: no order leaves that was not written down.
 """
 
 from __future__ import annotations
 
 import struct
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
+from zlib import crc32
 
 import msgspec
 
@@ -23,6 +25,7 @@ from venues.ports import Files
 MAGIC: Final = b"perpsim journal 1\n"
 _HEAD: Final = struct.Struct("<II")
 FRAME_MAX: Final = 1 << 20
+KEPT_MAX: Final = 1_024  # records that wait to be put
 
 _encode = msgspec.msgpack.Encoder(enc_hook=lambda value: str(value)).encode
 _decode = msgspec.msgpack.Decoder().decode
@@ -35,20 +38,34 @@ class Journal:
         self.path = path
         self.records = 0
         self.is_synced = True
+        self._kept: list[tuple[str, int, dict[str, Any]]] = []
         self._file = files.create(path)
         self._file.append(MAGIC)
         self._file.sync()
 
     def write(self, kind: str, now_ns: int, content: dict[str, Any]) -> None:
-        """Append one record: what it is, when (wall clock), and what it says."""
-        body = _encode({"kind": kind, "ts_ns": now_ns, **content})
-        self._file.append(_HEAD.pack(len(body), zlib.crc32(body)) + body)
+        """Take one record: what it is, when (wall clock), and what it says, which must not change any more."""
+        self._kept.append((kind, now_ns, content))
         self.records += 1
         self.is_synced = False
+        if len(self._kept) >= KEPT_MAX:
+            self.put()
+
+    def put(self) -> None:
+        """Hand what was written to the operating system: safe from our own end, not yet from the machine's."""
+        kept = self._kept
+        if kept:
+            frames: list[bytes] = []
+            for kind, now_ns, content in kept:
+                body = _encode({"kind": kind, "ts_ns": now_ns, **content})
+                frames += (_HEAD.pack(len(body), crc32(body)), body)
+            kept.clear()
+            self._file.append(b"".join(frames))
 
     def sync(self) -> None:
         """Return when everything written is on the disk."""
         if not self.is_synced:
+            self.put()
             self._file.sync()
             self.is_synced = True
 
@@ -68,7 +85,7 @@ def read_journal(content: bytes, name: str) -> Iterator[dict[str, Any]]:
         body = content[at + _HEAD.size : at + _HEAD.size + size]
         if len(body) < size:
             return
-        if size > FRAME_MAX or zlib.crc32(body) != checksum:
+        if size > FRAME_MAX or crc32(body) != checksum:
             raise InputError(f"is damaged at byte {at}", source=name)
         yield _decode(body)
         at += _HEAD.size + size

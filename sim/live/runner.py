@@ -328,6 +328,7 @@ class Session:
             gateway.bring_in()
             run.loop.step(run.core.now)
             gateway.drain()
+        gateway.put()
 
     def _present(self) -> int:
         """The last instant that no later record can be stamped with."""
@@ -368,6 +369,7 @@ class Session:
             return
         if self._error is not None:
             gateway.bring_in()  # the books are kept, the strategy hears nothing any more
+            gateway.put()
             return
         try:
             self._step(self._present())

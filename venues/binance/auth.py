@@ -2,9 +2,9 @@
 
 The signed text is the parameters as ``name=value`` joined by ``&``: over REST the query string immediately followed by
 the body, as they are sent (``signature`` itself comes last); over the websocket API all parameters sorted by name.
-HMAC signatures are hexadecimal. RSA (PKCS#1 v1.5 with SHA-256) and Ed25519 signatures are base64, percent-encoded in a
-query; their private keys are PEM (PKCS#8) texts. An Ed25519 key may log a websocket session on, which then needs no
-further signatures.
+HMAC signatures are hexadecimal (RFC 2104; what depends on the key alone is hashed once). RSA (PKCS#1 v1.5 with SHA-256)
+and Ed25519 signatures are base64, percent-encoded in a query; their private keys are PEM (PKCS#8) texts. An Ed25519 key
+may log a websocket session on, which then needs no further signatures.
 
 The venue takes a request when ``timestamp < its time + 1000 ms`` and ``its time - timestamp <= recvWindow``.
 
@@ -15,11 +15,13 @@ Ed25519 over REST is not documented for futures: assumed to be as over the webso
 from __future__ import annotations
 
 import base64
-import hmac
+import hashlib
+import re
 from collections.abc import Iterable, Mapping
 from typing import Final
 from urllib.parse import quote
 
+import msgspec
 from Crypto.Hash import SHA256
 from Crypto.PublicKey import ECC, RSA
 from Crypto.Signature import eddsa, pkcs1_15
@@ -28,6 +30,9 @@ from venues.errors import InputError
 
 HMAC, RSA_KEY, ED25519 = "HMAC", "RSA", "Ed25519"
 RECV_WINDOW_MS: Final = 5000
+NUMBERS: Final = ("recvWindow", "timestamp")  # numbers in JSON; all else is text
+BLOCK: Final = 64  # bytes of a block of SHA-256
+_BARE: Final = re.compile(r"[A-Za-z0-9_.:=&/-]*")  # nothing of it is escaped in JSON
 _PLAIN: Final = "-_.~"  # what a query may carry as it is, beside letters and digits
 
 
@@ -36,21 +41,24 @@ class Signer:
 
     Raises ``InputError`` for a PEM text that holds no such key."""
 
-    __slots__ = ("_ed25519", "_hmac", "_rsa", "kind")
+    __slots__ = ("_ed25519", "_inner", "_outer", "_rsa", "kind")
 
     def __init__(self, secret: str) -> None:
-        self._hmac = None
+        self._inner = self._outer = None
         self._rsa: pkcs1_15.PKCS115_SigScheme | None = None
         self._ed25519: eddsa.EdDSASigScheme | None = None
         if "-----BEGIN" not in secret:
             self.kind = HMAC
-            self._hmac = hmac.new(secret.encode(), digestmod="sha256")
+            key = secret.encode() if len(secret.encode()) <= BLOCK else hashlib.sha256(secret.encode()).digest()
+            key = key.ljust(BLOCK, b"\0")
+            self._inner = hashlib.sha256(bytes(byte ^ 0x36 for byte in key))
+            self._outer = hashlib.sha256(bytes(byte ^ 0x5C for byte in key))
             return
         try:
-            key = ECC.import_key(secret)
-            if key.curve != "Ed25519" or not key.has_private():
+            pem = ECC.import_key(secret)
+            if pem.curve != "Ed25519" or not pem.has_private():
                 raise InputError("is a PEM key, but neither an RSA nor an Ed25519 private key", source="secret")
-            self.kind, self._ed25519 = ED25519, eddsa.new(key, "rfc8032")
+            self.kind, self._ed25519 = ED25519, eddsa.new(pem, "rfc8032")
         except ValueError as error:
             if isinstance(error, InputError):
                 raise
@@ -58,10 +66,11 @@ class Signer:
 
     def sign(self, payload: bytes) -> str:
         """The signature of a text, as the venue spells it (base64 not yet percent-encoded)."""
-        if self._hmac is not None:
-            found = self._hmac.copy()
-            found.update(payload)
-            return found.hexdigest()
+        if self._inner is not None and self._outer is not None:
+            inner, outer = self._inner.copy(), self._outer.copy()
+            inner.update(payload)
+            outer.update(inner.digest())
+            return outer.hexdigest()
         if self._rsa is not None:
             return base64.b64encode(self._rsa.sign(SHA256.new(payload))).decode()
         assert self._ed25519 is not None
@@ -72,10 +81,19 @@ class Signer:
         query = query_string(parameters)
         return f"{query}&signature={quote(self.sign(query.encode()), safe=_PLAIN)}"
 
-    def signed_frame(self, parameters: Mapping[str, str | int]) -> dict[str, str | int]:
-        """The parameters of a websocket request, with their signature."""
+    def signed_frame(self, parameters: Mapping[str, str | int]) -> str:
+        """The parameters of a websocket request with their signature, as a JSON object. Where no value needs a JSON
+        encoder it is made of the signed text, since an order waits for it."""
         text = "&".join([f"{name}={parameters[name]}" for name in sorted(parameters)])
-        return {**parameters, "signature": self.sign(text.encode())}
+        signature = self.sign(text.encode())
+        count = len(parameters)
+        if text.count("=") != count or text.count("&") != count - 1 or not _BARE.fullmatch(text):
+            return msgspec.json.encode({**parameters, "signature": signature}).decode()
+        pairs = '"' + text.replace("=", '":"').replace("&", '","') + '"'
+        for name in NUMBERS:
+            if name in parameters:
+                pairs = pairs.replace(f'"{name}":"{parameters[name]}"', f'"{name}":{parameters[name]}')
+        return f'{{{pairs},"signature":"{signature}"}}'
 
     def __repr__(self) -> str:
         return f"<Signer {self.kind}>"

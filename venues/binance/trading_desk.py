@@ -134,6 +134,10 @@ class Desk:
         """Send it as soon as there is room. After the session has halted, it is refused with what halted it."""
         if self.halted is not None:
             request.refused(request, self.halted, now)
+        elif (self.clock.is_known or request.security != "signed") and self.throttle.pass_through(
+            request.rank, request.costs, now.mono_ns
+        ):
+            self._send(request, now)
         elif not self.throttle.put(request, request.rank, request.costs):
             request.refused(request, Refusal(0, "too many requests are waiting for room in the venue's limits"), now)
 
@@ -170,17 +174,17 @@ class Desk:
         request.by_ws = request.ws != "" and (self.api_open or request.method == "")
         self._asked[request.number] = request
         if request.by_ws:
-            payload = {"id": request.number, "method": request.ws, "params": self._frame(request, now)}
-            self.actions.append(Send(self.api_name, msgspec.json.encode(payload)))
+            text = f'{{"id":{request.number},"method":"{request.ws}","params":{self._frame(request, now)}}}'
+            self.actions.append(Send(self.api_name, text.encode()))
         else:
             self.actions.append(self._call(request, now))
 
-    def _frame(self, request: Request, now: Now) -> dict[str, str | int]:
+    def _frame(self, request: Request, now: Now) -> str:
         found: dict[str, str | int] = {**request.parameters}
         found["timestamp"] = self.clock.venue_ns(now) // MS
         found["recvWindow"] = RECV_WINDOW_MS
         if self.signer.kind == ED25519 and request.ws != "session.logon":
-            return found  # the session is logged on
+            return msgspec.json.encode(found).decode()  # the session is logged on
         found["apiKey"] = self.wanted.keys.key
         return self.signer.signed_frame(found)
 
