@@ -1,6 +1,6 @@
 """perpsim: a simulation-first framework for perpetual futures. The public names, in one place.
 
-    from perpsim import Strategy, backtest
+    from perpsim import Strategy, backtest, live, paper
 
 Names are looked up on first use, so that importing this module costs next to nothing. The code lives in the packages
 ``matching``, ``venues``, ``recorders`` and ``sim`` beside this file; a foreign package of one of these names earlier
@@ -55,7 +55,9 @@ _HOME = {
     "build_info": "matching",
     "card": "venues",
     "known_instrument": "venues",
+    "live": "sim.live.shell",
     "load_config": "sim.config",
+    "paper": "sim.live.shell",
 }
 
 if TYPE_CHECKING:
@@ -76,6 +78,8 @@ if TYPE_CHECKING:
     from sim.bars import Bar as Bar
     from sim.config import RunConfig as RunConfig
     from sim.config import load_config as load_config
+    from sim.live.shell import live as live
+    from sim.live.shell import paper as paper
     from sim.strategy import Book as Book
     from sim.strategy import Context as Context
     from sim.strategy import Fill as Fill
@@ -130,7 +134,9 @@ __all__ = [
     "build_info",
     "card",
     "known_instrument",
+    "live",
     "load_config",
+    "paper",
 ]
 
 

@@ -1,12 +1,17 @@
-"""Running a session in this process: the event loop, the real ports, signals. And the two functions for Python."""
+"""Running a session in this process: the event loop, the real ports, signals. And the two functions for Python.
+
+A session runs in an event loop of its own, so it cannot be started from inside another one. Signals reach it in the
+main thread only; in another thread the strategy (``ctx.stop``) or ``[record] limit`` ends it."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -33,7 +38,13 @@ class EndedAtOnceError(LocalError):
 def run_session(
     setup: Setup, show: Show = lambda status: None, began: Callable[[Session], None] = lambda session: None
 ) -> Result:
-    """Run a session until a signal, its strategy, its limit or an error ends it."""
+    """Run a session until a signal, its strategy, its limit or an error ends it. Not inside a running event loop."""
+    with contextlib.suppress(RuntimeError):
+        asyncio.get_running_loop()  # raises where none is running, which is as it should be
+        raise LocalError(
+            "a session cannot be started where an event loop is running (a notebook's, say): start it as a script, or "
+            f"in a thread of its own (await asyncio.to_thread(perpsim.{setup.mode}, ...))"
+        )
     gc.collect()
     gc.freeze()
     before = gc.get_threshold()
@@ -66,7 +77,7 @@ async def _run(setup: Setup, show: Show, began: Callable[[Session], None]) -> Re
             main.cancel()
 
     loop = asyncio.get_running_loop()
-    for number in SIGNALS:
+    for number in SIGNALS if threading.current_thread() is threading.main_thread() else ():
         if number == signal.SIGHUP and signal.getsignal(number) == signal.SIG_IGN:
             continue
         loop.add_signal_handler(number, on_signal, number)

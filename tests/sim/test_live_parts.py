@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+import perpsim
 from matching.codes import BUY, SELL
 from sim.config_live import RiskConfig
 from sim.live.journal import MAGIC, Journal, read_journal
 from sim.live.risk import Asked, Risk
+from sim.strategy import Strategy
 from venues import known_instrument
-from venues.errors import InputError
+from venues.errors import InputError, LocalError
 from venues.ports import MemoryFiles
 
 BTC = known_instrument("binance_usdm", "BTCUSDT")
@@ -92,3 +97,38 @@ def test_the_kill_switch_speaks_at_its_limit() -> None:
     assert limits.loss_halt(Decimal("99.99"), "USDT") is None
     assert limits.loss_halt(Decimal(100), "USDT") == "max_loss: 100.00 USDT lost since the start, allowed are 100"
     assert risk().loss_halt(Decimal(10**9), "USDT") is None
+
+
+def unreachable(folder: Path) -> dict[str, Any]:
+    """A run whose venue is not there, and which ends before it begins."""
+    nowhere = {"rest": "http://127.0.0.1:1", "ws": "ws://127.0.0.1:1"}
+    return {
+        "venue": [{"name": "binance_usdm", "latency": "none", "deposit": {"USDT": 1000}}],
+        "instrument": [{"symbol": "BTCUSDT"}],
+        "connect": {"binance_usdm": nowhere},
+        "record": {"limit": "50ms", "folder": str(folder)},
+    }
+
+
+def test_paper_runs_in_a_thread_where_no_signal_comes(tmp_path: Path) -> None:
+    raised: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            perpsim.paper(unreachable(tmp_path), Strategy())
+        except Exception as error:
+            raised.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join(30)
+    assert len(raised) == 1 and isinstance(raised[0], InputError), raised
+    assert "ended before the run began" in str(raised[0])
+
+
+def test_a_session_inside_an_event_loop_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    async def in_a_notebook() -> None:
+        perpsim.paper(unreachable(tmp_path), Strategy())
+
+    with pytest.raises(LocalError, match=r"event loop is running .* asyncio\.to_thread\(perpsim\.paper"):
+        asyncio.run(in_a_notebook())
