@@ -1,4 +1,4 @@
-"""The transport port: websockets and REST requests, and what makes them over aiohttp. Sessions never see the library.
+"""The transport port: websockets and REST requests, and what makes them over sockets. Sessions never see a library.
 
 ``Wire`` is the port that recorders and connectors get; tests and virtual time put an emulator in memory behind it.
 
@@ -11,23 +11,23 @@ verified, and a connection without TLS goes to this machine only.
 from __future__ import annotations
 
 import asyncio
-import types
-from collections.abc import Awaitable, Coroutine, Generator, Mapping
-from typing import Any, Final, Protocol
-from urllib.parse import urlsplit
+import ssl
+from collections.abc import Awaitable, Mapping
+from typing import Final, Protocol
+from urllib.parse import SplitResult, urlsplit
 
 import aiohttp
 from yarl import URL
 
 from venues.errors import LocalError, VenueError
+from venues.ports import Entropy, SystemEntropy
 from venues.session_parts import LOOPBACK, Reply, retry_after_ns
+from venues.websocket import Handshake, WebSocket
 
 CONNECT_SECONDS: Final = 15
 REPLY_SECONDS: Final = 15
-CLOSE_SECONDS: Final = 2
 REPLY_BYTES: Final = 32 << 20  # the most that a recording takes
 FRAME_BYTES: Final = 8 << 20
-_TEXT, _BINARY = aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY
 
 
 class ConnectError(VenueError):
@@ -84,32 +84,43 @@ class Wire(Protocol):
 
 
 class AiohttpWire:
-    """The real one."""
+    """The real one: websockets of our own (``websocket.py``), requests over aiohttp."""
 
-    def __init__(self, frame_bytes: int = FRAME_BYTES) -> None:
+    def __init__(self, frame_bytes: int = FRAME_BYTES, entropy: Entropy | None = None) -> None:
         self._frame_bytes = frame_bytes
+        self._entropy = entropy or SystemEntropy()
+        self._tls: ssl.SSLContext | None = None
         self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
 
-    async def connect(self, url: str, venue: str) -> AiohttpSocket:
+    async def connect(self, url: str, venue: str) -> WebSocket:
         """An open websocket. Raises ``ConnectError``, ``LocalError`` for a plain connection to another machine."""
         _check(url)
+        address = urlsplit(url)
+        safe = address.scheme == "wss"
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
-                socket = await self._session.ws_connect(
-                    url,
-                    autoping=False,
-                    compress=0,
-                    decode_text=False,
-                    max_msg_size=self._frame_bytes,
-                    timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_SECONDS),
-                )
-        except aiohttp.WSServerHandshakeError as error:
-            headers = {name.lower(): value for name, value in (error.headers or {}).items()}
-            wait_ns = retry_after_ns(headers) if error.status in (403, 418, 429, 503) else 0
-            raise ConnectError(f"HTTP {error.status}", venue=venue, status=error.status, wait_ns=wait_ns) from None
-        except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
+                socket = await self._dial(address, safe)
+        except Handshake as answer:
+            wait_ns = retry_after_ns(answer.headers) if answer.status in (403, 418, 429, 503) else 0
+            raise ConnectError(str(answer), venue=venue, status=answer.status, wait_ns=wait_ns) from None
+        except (OSError, TimeoutError, ValueError) as error:
             raise ConnectError(str(error) or type(error).__name__, venue=venue) from None
-        return AiohttpSocket(socket)
+        return socket
+
+    async def _dial(self, address: SplitResult, safe: bool) -> WebSocket:
+        if safe and self._tls is None:
+            self._tls = ssl.create_default_context()
+            self._tls.set_alpn_protocols(["http/1.1"])
+        _, socket = await asyncio.get_running_loop().create_connection(
+            lambda: WebSocket(address, self._entropy, self._frame_bytes), address.hostname or "",
+            address.port or (443 if safe else 80), ssl=self._tls if safe else None,
+        )  # fmt: skip
+        try:
+            await socket.opened()
+        except BaseException:
+            socket.abort()
+            raise
+        return socket
 
     async def request(
         self, method: str, url: str, headers: Mapping[str, str] | None = None, body: bytes = b""
@@ -134,84 +145,6 @@ class AiohttpWire:
     async def close(self) -> None:
         """Close everything."""
         await self._session.close()
-
-
-class AiohttpSocket:
-    """An open websocket of aiohttp."""
-
-    def __init__(self, socket: aiohttp.ClientWebSocketResponse[bool]) -> None:
-        self._socket = socket
-
-    async def run(self, peer: Peer) -> tuple[str, int | None]:
-        """Hand every frame to ``peer`` until the socket is closed."""
-        socket = self._socket
-        receive, take = socket.receive, peer.frame
-        while True:
-            message = await receive()
-            kind = message.type
-            if kind is _TEXT or kind is _BINARY:
-                room = take(message.data)
-                if room is not None:
-                    await room
-            elif kind is aiohttp.WSMsgType.PING:
-                peer.control()
-                await self._quietly(socket.pong(message.data))
-            elif kind is aiohttp.WSMsgType.PONG:
-                peer.control()
-            elif kind is aiohttp.WSMsgType.CLOSE:
-                return f"closed by the venue: {message.extra or message.data}", socket.close_code
-            elif kind is aiohttp.WSMsgType.ERROR:
-                return f"protocol error: {message.data}", socket.close_code
-            else:
-                error = socket.exception()
-                return f"connection lost: {error or 'no close frame'}", socket.close_code
-
-    async def send(self, payload: bytes) -> None:
-        """Send a text frame; on a connection that is gone, nothing (``run`` is about to say so)."""
-        await self._quietly(self._socket.send_str(payload.decode()))
-
-    def send_now(self, payload: bytes) -> Awaitable[None] | None:
-        """Send a text frame at once: the library's coroutine has written it before it first waits (for room)."""
-        sending = self._socket.send_str(payload.decode())
-        try:
-            waits = sending.send(None)
-        except StopIteration:
-            return None
-        except (aiohttp.ClientError, OSError, RuntimeError):
-            return None  # the connection is gone: ``run`` is about to say so
-        return self._quietly(_go_on(sending, waits))
-
-    async def ping(self) -> None:
-        """Send a websocket ping."""
-        await self._quietly(self._socket.ping())
-
-    async def _quietly(self, sending: Awaitable[None]) -> None:
-        try:
-            async with asyncio.timeout(CLOSE_SECONDS):
-                await sending
-        except (aiohttp.ClientError, OSError, TimeoutError, RuntimeError):
-            return
-
-    async def close(self) -> None:
-        """Close it; does not wait long for the peer."""
-        try:
-            async with asyncio.timeout(2 * CLOSE_SECONDS):
-                await self._socket.close()
-        except (aiohttp.ClientError, OSError, TimeoutError, RuntimeError):
-            return
-
-
-@types.coroutine
-def _go_on(started: Coroutine[Any, Any, None], waits: Any) -> Generator[Any, Any, None]:
-    """The rest of a coroutine that was begun by hand and waits for ``waits``."""
-    try:
-        while True:
-            yield waits
-            waits = started.send(None)
-    except StopIteration:
-        return
-    finally:
-        started.close()
 
 
 def _check(url: str) -> None:

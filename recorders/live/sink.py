@@ -69,10 +69,12 @@ class Sink:
 
     def put(self, kind: int, connection: int, wall_ns: int, mono_ns: int, payload: bytes) -> bool:
         """Take a record. Returns False when the queue is full: what comes next has to wait, or to be dropped."""
-        batch = self._batch
-        batch.append((kind, connection, wall_ns, mono_ns, payload))
+        self._batch.append((kind, connection, wall_ns, mono_ns, payload))
         self._batch_bytes += len(payload) + RECORD_BYTES
-        if self._batch_bytes >= BATCH_BYTES or len(batch) >= BATCH_RECORDS:
+        return self._has_room()
+
+    def _has_room(self) -> bool:
+        if self._batch_bytes >= BATCH_BYTES or len(self._batch) >= BATCH_RECORDS:
             self.flush()
         return self._taken_bytes + self._batch_bytes - self._done_bytes <= self._limit_bytes
 
@@ -170,7 +172,8 @@ class TappedSink(Sink):
 
     def put(self, kind: int, connection: int, wall_ns: int, mono_ns: int, payload: bytes) -> bool:
         """Take a record; its listener hears of it at once."""
-        has_room = super().put(kind, connection, wall_ns, mono_ns, payload)
+        self._batch.append((kind, connection, wall_ns, mono_ns, payload))
+        self._batch_bytes += len(payload) + RECORD_BYTES
         self._seq += 1
         self._listener(RawRecord(self._seq, kind, connection, wall_ns, mono_ns, payload))
-        return has_room
+        return self._has_room()  # the writer is woken when the listener has been served
