@@ -147,19 +147,53 @@ class Gateway:
         if not found:
             return
         began_ns = self._clock.monotonic_ns()
-        wall_ns = self._clock.wall_ns()
         leaving: list[Leaving] = []
         for kind, _, market, slot, number, ticks, lots, request, batch in found:
             if self.is_ending and kind in (SUBMIT, AMEND):
-                self._too_late(kind, market, slot, number, request)
+                self._too_late(kind, market, slot, number, request, "the session is ending")
                 continue
             made = self._request(kind, market, slot, number, ticks, lots, request)
             if made is not None:
-                self._journal.write(type(made).__name__, wall_ns, {"request": made})
                 leaving.append((kind, self._venue_of[market], batch, made))
-        synced_ns = self._clock.monotonic_ns()
-        self._journal.sync()
-        disk_ns = self._clock.monotonic_ns() - synced_ns
+        written_ns = self._clock.monotonic_ns()
+        failure = self._write_down(leaving)
+        disk_ns = self._clock.monotonic_ns() - written_ns
+        if failure is not None:
+            leaving = self._withhold(leaving, failure)
+        self._dispatch(leaving)
+        if leaving:
+            self.own_ns.append(self._clock.monotonic_ns() - began_ns - disk_ns)
+        self.counts.commands += len(leaving)
+        if self.mirror is not None and leaving:
+            self.mirror(leaving)
+        if failure is not None:
+            raise failure
+
+    def _write_down(self, leaving: list[Leaving]) -> OSError | None:
+        """Commands into the journal and onto the disk; what went wrong there, the first time."""
+        wall_ns = self._clock.wall_ns()
+        try:
+            for _, _, _, made in leaving:
+                self._journal.write(type(made).__name__, wall_ns, {"request": made})
+            self._journal.sync()
+        except OSError as error:
+            return error
+        return None
+
+    def _withhold(self, leaving: list[Leaving], failure: OSError) -> list[Leaving]:
+        """The journal has failed: of these commands, and from here on, only cancels leave."""
+        self.is_ending = True
+        why = f"the journal cannot be written: {failure}"
+        for kind, _, _, made in leaving:
+            known = self.orders.get(made.order_no) if kind in (SUBMIT, AMEND) else None
+            if known is not None:
+                self._too_late(kind, known.instrument, known.slot, made.order_no, known.amend[0], why)
+                if kind == SUBMIT:
+                    self._end(made.order_no)
+        return [one for one in leaving if one[0] == CANCEL]
+
+    def _dispatch(self, leaving: list[Leaving]) -> None:
+        """To the sessions, in order; what belongs to one batch at once."""
         now = Now(self._clock.wall_ns(), self._clock.monotonic_ns())
         at = 0
         while at < len(leaving):
@@ -169,11 +203,6 @@ class Gateway:
                 end += 1
             self._send(kind, venue, [one[3] for one in leaving[at:end]], now)
             at = end
-        if leaving:
-            self.own_ns.append(self._clock.monotonic_ns() - began_ns - disk_ns)
-        self.counts.commands += len(leaving)
-        if self.mirror is not None and leaving:
-            self.mirror(leaving)
 
     def _request(self, kind: int, market: int, slot: int, number: int, ticks: int, lots: int, request: int) -> Any:
         """A command of the outbox as a request; None where its order has just ended."""
@@ -194,9 +223,9 @@ class Gateway:
             account=account, instrument=market, order_no=number, ticks=ticks, lots=lots, trigger_ticks=trigger
         )
 
-    def _too_late(self, kind: int, market: int, slot: int, number: int, request: int) -> None:
+    def _too_late(self, kind: int, market: int, slot: int, number: int, request: int, why: str) -> None:
         event = codes.EV_REJECTED if kind == SUBMIT else codes.EV_AMEND_REJECTED
-        self._context.words[number, event] = (None, "not sent: the session is ending")
+        self._context.words[number, event] = (None, f"not sent: {why}")
         self._core.bring(
             LANE, market, slot, number, event, codes.R_RISK, 0, request=request, sent=self._core.now
         )  # fmt: skip
@@ -250,13 +279,14 @@ class Gateway:
     # -- events in
 
     def on_events(self, venue: int, events: Sequence[Event]) -> None:
-        """What a session says; brought in by ``bring_in``, which must be called soon."""
+        """What a session says; brought in by ``bring_in``, which must be called soon. Raises ``OSError`` when the
+        journal fails; all events are kept then too."""
         wall_ns = self._clock.wall_ns()
+        if len(self._inbox) + len(events) > INBOX_MAX:
+            raise OverflowError(f"{INBOX_MAX} events of the venues wait: the run does not keep up")
+        self._inbox.extend((venue, event) for event in events)
         for event in events:
             self._journal.write(type(event).__name__, wall_ns, {"event": event})
-            if len(self._inbox) == INBOX_MAX:
-                raise OverflowError(f"{INBOX_MAX} events of the venues wait: the run does not keep up")
-            self._inbox.append((venue, event))
 
     def put(self) -> None:
         """The strategy has heard what came: the journal takes it down."""

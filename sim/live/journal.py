@@ -5,14 +5,16 @@ takes a record, ``put`` hands all of them to the operating system in one call, `
 disk: the gateway calls it before a command leaves, so that after a crash the journal names every order that the venue
 can have, behind the events from which it followed. Events are put there once the strategy has heard of them, before
 anything else is read from the venue, and synced with the next command, at each status interval, and at the end. A file
-that was cut in the middle of a frame is read up to there (``read_journal``); a failing disk is an ``OSError`` that ends
-the run: no order leaves that was not written down.
+that was cut in the middle of a frame is read up to there (``read_journal``).
+
+A failing disk is an ``OSError``, once, that ends the run. What is on a disk after a failed write or sync nobody knows,
+so nothing more is written then (``is_failed``), and no order leaves that was not written down; cancels still do.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 from zlib import crc32
@@ -38,6 +40,7 @@ class Journal:
         self.path = path
         self.records = 0
         self.is_synced = True
+        self.is_failed = False
         self._kept: list[tuple[str, int, dict[str, Any]]] = []
         self._file = files.create(path)
         self._file.append(MAGIC)
@@ -45,6 +48,8 @@ class Journal:
 
     def write(self, kind: str, now_ns: int, content: dict[str, Any]) -> None:
         """Take one record: what it is, when (wall clock), and what it says, which must not change any more."""
+        if self.is_failed:
+            return
         self._kept.append((kind, now_ns, content))
         self.records += 1
         self.is_synced = False
@@ -60,14 +65,21 @@ class Journal:
                 body = _encode({"kind": kind, "ts_ns": now_ns, **content})
                 frames += (_HEAD.pack(len(body), crc32(body)), body)
             kept.clear()
-            self._file.append(b"".join(frames))
+            self._trying(lambda: self._file.append(b"".join(frames)))
 
     def sync(self) -> None:
         """Return when everything written is on the disk."""
-        if not self.is_synced:
+        if not self.is_synced and not self.is_failed:
             self.put()
-            self._file.sync()
+            self._trying(self._file.sync)
             self.is_synced = True
+
+    def _trying(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except OSError:
+            self.is_failed = True
+            raise
 
     def close(self) -> None:
         """Sync and close."""

@@ -364,16 +364,19 @@ class Session:
         gateway, run = self.gateway, self.run
         if gateway is None or run is None:
             return
-        gateway.on_events(place, events)
+        try:
+            gateway.on_events(place, events)
+        except Exception as error:
+            self.fail(error)
         if self._is_stepping or self.phase == "ended":
             return
-        if self._error is not None:
-            gateway.bring_in()  # the books are kept, the strategy hears nothing any more
-            gateway.put()
-            return
         try:
-            self._step(self._present())
-            self._kill_switch()
+            if self._error is not None or self._has_stopped():
+                gateway.bring_in()  # the books are kept, the strategy hears nothing any more
+                gateway.put()
+            else:
+                self._step(self._present())
+                self._kill_switch()
         except Exception as error:
             self.fail(error)
 
@@ -419,19 +422,24 @@ class Session:
         gateway = self.gateway
         assert gateway is not None
         self.phase = "canceling"
-        try:
-            if self._error is None:
-                self._step(self._present())  # the cancels leave now, not at the last record
-            if not gateway.wind_down():
-                return
-            until_ns = self._mono() + self.setup.live.stop_within
-            while gateway.orders and self._mono() < until_ns:
-                await self.ports.clock.sleep_ns(POLL_NS)
-        except Exception as error:
-            self.fail(error)
+        for work in (self._last_step, gateway.wind_down):
+            try:
+                work()
+            except Exception as error:  # a journal that fails does not keep the cancels from leaving
+                self.fail(error)
+        until_ns = self._mono() + self.setup.live.stop_within
+        while gateway.orders and self._mono() < until_ns:
+            await self.ports.clock.sleep_ns(POLL_NS)
         if gateway.orders:
             left = ", ".join(str(number) for number in sorted(gateway.orders)[:20])
             self.say("error", f"{len(gateway.orders)} orders may still be open at the venue: {left}")
+
+    def _last_step(self) -> None:
+        """To the present, so that the cancels leave now, not at the last record."""
+        if self._error is None and not self._has_stopped():
+            self._step(self._present())
+        if self.gateway is not None:
+            self.gateway.bring_in()  # what was said before an end at which the loop does not step any more
 
     # -- what is watched beside
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from matching import codes
 from matching.codes import BUY, IOC, SELL
 from sim.live.journal import read_journal
 from sim.strategy import Fill, Funding, Order, OrderEvent, Setting, Strategy
@@ -260,6 +261,67 @@ def test_a_venue_that_does_not_answer_does_not_hold_the_end_up(tmp_path: Path, s
     played = live(tmp_path, Actor(buy(5)), live={"enabled": True, "stop_within": "3s"})
     assert "1 orders may still be open at the venue: 1" in (played.result.path / "log.jsonl").read_text()
     assert START_NS + 22 * SECOND < played.result.summary["last_ns"] < START_NS + 24 * SECOND
+
+
+def test_a_strategy_that_stops_the_run_sees_its_orders_canceled(tmp_path: Path) -> None:
+    def stop(actor: Actor) -> None:
+        actor.ctx.stop("enough")
+
+    actor = Actor(buy(5), buy(6), stop)
+    played = live(tmp_path, actor)
+    orders = played.result.orders
+    ends = orders.filter(orders["event"] == codes.EV_CANCELED)["order_no"].to_list()
+    assert ends == [1, 2] and not live_venue.MADE[-1].open
+    assert not (played.result.path / "log.jsonl").exists()  # nothing to say
+    said = json.loads((played.result.path / "manifest.json").read_text())
+    assert said["why"] == "enough" and played.result.summary["last_ns"] < START_NS + 15 * SECOND
+
+
+class FailingFiles(MemoryFiles):
+    """A disk that fails for the journal once it holds so many bytes."""
+
+    def __init__(self, most: int, how: str) -> None:
+        super().__init__()
+        self.most, self.how = most, how
+
+    def create(self, path: Path) -> Any:
+        made = super().create(path)
+        if path.name != "journal.bin":
+            return made
+        append, sync = made.append, made.sync
+
+        def failing_append(content: bytes) -> None:
+            if self.how == "write" and len(self.contents[path]) + len(content) > self.most:
+                raise OSError(28, "No space left on device")
+            append(content)
+
+        def failing_sync() -> None:
+            if self.how == "sync" and len(self.contents[path]) > self.most:
+                raise OSError(5, "Input/output error")
+            sync()
+
+        made.append, made.sync = failing_append, failing_sync
+        return made
+
+
+@pytest.mark.parametrize("how", ["write", "sync"])
+@pytest.mark.parametrize("most", [600, 900, 1100])
+def test_a_disk_that_fails_ends_the_run_with_its_orders_canceled(tmp_path: Path, how: str, most: int) -> None:
+    actor = Actor(*[buy(n) for n in range(1, 12)])
+    document = run_file(connect=CONNECT, live={"enabled": True})
+    files = FailingFiles(most, how)
+    with pytest.raises(OSError, match=r"No space left|Input/output"):
+        Played(tmp_path, actor, document, 30, mode="live", environment=KEYS, yes=True, files=files)
+    made = live_venue.MADE[-1]
+    sent = {request.order_no for request in made.commands if isinstance(request, OrderRequest)}
+    canceled = {request.order_no for request in made.commands if isinstance(request, CancelRequest)}
+    assert sent and sent == canceled and not made.open  # what had left was canceled, nothing else left
+    (content,) = [content for path, content in files.contents.items() if path.name == "journal.bin"]
+    written = {row["request"]["order_no"] for row in read_journal(content, "j") if row["kind"] == "OrderRequest"}
+    assert sent <= written and len(actor.orders) <= len(sent) + 1
+    (folder,) = (tmp_path / "runs").glob("*")
+    said = json.loads((folder / "manifest.json").read_text())
+    assert said["status"] == "failed" and not (folder / "log.jsonl").exists()
 
 
 def test_an_error_of_the_strategy_cancels_too(tmp_path: Path) -> None:
