@@ -46,7 +46,15 @@ VENUES = {
 STRATEGIES = {
     "maker": {
         "class": "sim.strategies:MarketMaker",
-        "params": {"lots": 200, "max_lots": 1000, "interval": "100ms", "gamma": 0.03, "k": 0.7, "horizon_s": 10},
+        "params": {
+            "lots": 200,
+            "max_lots": 2000,
+            "interval": "120ms",
+            "gamma": 0.03,
+            "k": 0.7,
+            "horizon_s": 10,
+            "keep_ticks": 0,
+        },
     },
     "carry": {"class": "sim.strategies:FundingCarry", "params": {}},
 }

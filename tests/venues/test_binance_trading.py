@@ -10,6 +10,7 @@ import pytest
 from matching import codes
 from matching.triggers import Trigger
 from tests.venues.binance_venue import BTC_COIN, START_NS, Drive, Venue, amend, cancel, names, order, placed
+from venues.binance.reasons import expiry_reason
 from venues.errors import InputError
 from venues.orders import (
     AmendRejected,
@@ -317,3 +318,18 @@ def test_a_trigger_that_the_stream_lost_is_found_by_asking() -> None:
     drive.open(drive.user)
     drive.pass_time(10 * SECOND)
     assert names(drive.taken()) == ["AccountState", "Triggered", "Filled"]
+
+
+@pytest.mark.parametrize(
+    ("expiry", "order_type", "tif", "reason"),
+    [
+        (0, "LIMIT", "GTX", codes.R_POST_ONLY),  # an amendment would have taken
+        (5, "LIMIT", "GTX", codes.R_LIQUIDATION),
+        (2, "LIMIT", "IOC", codes.R_IOC_REMAINDER),
+        (2, "LIMIT", "FOK", codes.R_FOK),
+        (9, "MARKET", "GTC", codes.R_MARKET_REMAINDER),
+        (0, "LIMIT", "GTC", codes.R_EXPIRED),
+    ],
+)
+def test_why_an_order_expired(expiry: int, order_type: str, tif: str, reason: int) -> None:
+    assert expiry_reason("EXPIRED", expiry, order_type, tif) == reason

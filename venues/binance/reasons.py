@@ -239,7 +239,7 @@ _EXPIRIES: Final = {
 
 def expiry_reason(status: str, expiry: int, order_type: str, tif: str) -> int:
     """Why an order EXPIRED: by ``er`` of the stream; where that is not told (a reply), by what the order was."""
-    if expiry in _EXPIRIES:
+    if expiry in _EXPIRIES and not (tif == "FOK" and _EXPIRIES[expiry] == codes.R_IOC_REMAINDER):
         return _EXPIRIES[expiry]
     if status == "EXPIRED_IN_MATCH":
         return codes.R_STP
@@ -247,7 +247,11 @@ def expiry_reason(status: str, expiry: int, order_type: str, tif: str) -> int:
         return codes.R_MARKET_REMAINDER
     if tif == "IOC":
         return codes.R_IOC_REMAINDER
-    return codes.R_FOK if tif == "FOK" else codes.R_EXPIRED
+    if tif == "FOK":
+        return codes.R_FOK
+    return (
+        codes.R_POST_ONLY if tif == "GTX" else codes.R_EXPIRED
+    )  # nothing else ends a post-only order without a reason
 
 
 # -- what to do about it, in plain words
