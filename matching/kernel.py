@@ -4194,7 +4194,7 @@ class Core:
             self.o_ticks[slot], self.o_lots[slot] = ticks, lots
             self.o_state[slot] = AWAY
         else:
-            ticks, lots = self.o_ticks[slot], left
+            ticks, lots = ticks or self.o_ticks[slot], lots or left  # given: those of the amendment that ended it
             self._forget(slot)
             self.o_state[slot] = CLOSED
         if self.o_state[slot] == CLOSED:

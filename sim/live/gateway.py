@@ -87,10 +87,12 @@ class Known:
     instrument: int
     slot: int
     side: int
+    filled: int = 0
     sent_ns: int = 0  # monotonic, for the round trip
     is_acked: bool = False
     cancel: tuple[int, int] = (0, 0)  # request number, logical instant
     amend: tuple[int, int] = (0, 0)
+    wanted: tuple[int, int] | None = None  # ticks and lots of the amendment under way
 
 
 @dataclass(slots=True)
@@ -218,6 +220,7 @@ class Gateway:
             known.cancel = (request, self._core.now)
             return CancelRequest(account=account, instrument=market, order_no=number)
         known.amend = (request, self._core.now)
+        known.wanted = (ticks, lots)
         trigger = self._core.new_trigger(LANE, number, request)
         return AmendRequest(
             account=account, instrument=market, order_no=number, ticks=ticks, lots=lots, trigger_ticks=trigger
@@ -329,13 +332,18 @@ class Gateway:
         more: dict[str, int] = {"side": known.side}
         reason = int(getattr(event, "reason", codes.R_NONE))
         if isinstance(event, Filled):
+            known.filled += event.lots
             more |= {"ticks": event.ticks, "lots": event.lots, "leaves": event.leaves_lots}
             more |= {"liquidity": event.liquidity, "fee": event.fee_e8}
         elif isinstance(event, Amended):
+            known.wanted = None
             more |= {"ticks": event.ticks, "lots": event.lots}
         elif isinstance(event, CancelRejected | AmendRejected):
+            known.wanted = None if isinstance(event, AmendRejected) else known.wanted
             request, sent = known.cancel if isinstance(event, CancelRejected) else known.amend
             more |= {"request": request, "sent": sent}
+        elif isinstance(event, Expired) and event.reason == codes.R_POST_ONLY and known.wanted is not None:
+            more |= {"ticks": known.wanted[0], "lots": known.wanted[1] - known.filled}  # it would have taken as amended
         elif not isinstance(event, (Accepted, Held, Triggered, *ENDS)):
             raise TypeError(f"no such order event: {event!r}")
         if isinstance(event, Rejected | CancelRejected | AmendRejected) and (event.code or event.text):

@@ -32,24 +32,26 @@ from sim.recording import plan as recording_plan
 from sim.serve.memory import MemoryWire
 from sim.serve.serving import Options, make_host
 from sim.serve.setup import Choice
+from sim.strategies import MarketMaker
 from sim.units import instant_text
 from sim.virtual_time import VirtualTime
 from venues.ports import CountingEntropy, MemoryFiles
 
 SECOND = 10**9
 START_NS = 1_795_392_000 * SECOND + 900 * SECOND  # a quarter past midnight UTC
-BEGIN_S, WARM_UP_S = 20, 5
+BEGIN_NS, WARM_UP_S = 20 * SECOND + 51_234_567, 5  # when no message is under way
+STREAMS = ["depth", "trades", "marks"]  # at Binance depth every 100 ms: it is the orders that count here
 VENUES = {
     "binance": ("binance_usdm", "BTCUSDT", "USDT"),
     "hyperliquid": ("hyperliquid", "BTC", "USDC"),
 }
 STRATEGIES = {
     "maker": {
-        "class": "sim.strategies:MarketMaker",
+        "class": "tests.tools.parity:QuietEndMaker",
         "params": {
             "lots": 200,
             "max_lots": 2000,
-            "interval": "120ms",
+            "interval": "119999917ns",  # never at the very instant of a message
             "gamma": 0.03,
             "k": 0.7,
             "horizon_s": 10,
@@ -60,23 +62,38 @@ STRATEGIES = {
 }
 
 
-def document(venue: str, strategy: str, delay: str, out: Path) -> dict[str, Any]:
+class QuietEndMaker(MarketMaker):
+    """The market maker, done with quoting before the end: a run ends with what is under way, each mode in its way."""
+
+    def __init__(self, quiet_ns: int = 0, **params: Any) -> None:
+        super().__init__(**params)
+        self.quiet_ns = quiet_ns
+
+    def on_timer(self) -> None:
+        if self.ctx.now_ns < self.quiet_ns:
+            super().on_timer()
+
+
+def document(venue: str, strategy: str, delay: str, seconds: int, out: Path) -> dict[str, Any]:
     """The run file of all three modes."""
     name, symbol, asset = VENUES[venue]
+    chosen = {key: dict(value) if isinstance(value, dict) else value for key, value in STRATEGIES[strategy].items()}
+    if strategy == "maker":
+        chosen["params"]["quiet_ns"] = START_NS + (seconds - 2) * SECOND
     return {
         "name": f"parity-{strategy}",
         "seed": 7,
         "out": str(out / "runs"),
         "feed": {"lake": str(out / "lake"), "delay": delay},
-        "strategy": STRATEGIES[strategy],
+        "strategy": chosen,
         "venue": [{"name": name, "latency": "7ms", "deposit": {asset: 100_000}}],
         "instrument": [{"symbol": symbol, "mark": "recorded", "funding": "recorded", "margin": "card"}],
         "report": {"html": False},
         "connect": {name: {"rest": "http://127.0.0.1:1", "ws": "ws://127.0.0.1:1", "key_env": "K", "secret_env": "S"}},
-        "record": {"folder": str(out / "raw")},
+        "record": {"folder": str(out / "raw"), "streams": STREAMS},
         "paper": {
             "delay": delay, "offset": "0ms", "warm_up": f"{WARM_UP_S}s",
-            "begin": instant_text(START_NS + BEGIN_S * SECOND),
+            "begin": instant_text(START_NS + BEGIN_NS),
         },
         "live": {"enabled": True, "on_stop": "leave"},
     }  # fmt: skip
@@ -89,10 +106,8 @@ def slice_of(venue: str, preset: str, seconds: int, out: Path, rate: int = 1) ->
     raw = {
         "name": "slice", "venue": [{"name": name, "latency": "none"}], "instrument": [{"symbol": symbol}],
         "connect": {name: {"rest": "http://127.0.0.1:1", "ws": "ws://127.0.0.1:1"}},
-        "record": {"folder": str(out / "slice"), "limit": f"{seconds}s"},
+        "record": {"folder": str(out / "slice"), "limit": f"{seconds}s", "streams": STREAMS},
     }  # fmt: skip
-    if venue == "binance":
-        raw["connect"][name]["book"] = "0ms"
     folder = out / "run.json"
     folder.parent.mkdir(parents=True, exist_ok=True)
     made = recording_plan(raw)
@@ -119,9 +134,9 @@ def slice_of(venue: str, preset: str, seconds: int, out: Path, rate: int = 1) ->
 def session(mode: Any, venue: str, strategy: str, delay: str, seconds: int, out: Path) -> dict[str, Any]:
     """Paper or live against the emulator that serves the slice; the run's summary with ``path``."""
     name, symbol, asset = VENUES[venue]
-    run = document(venue, strategy, delay, out)
+    run = document(venue, strategy, delay, seconds, out)
     if venue == "binance":
-        run["connect"][name]["book"] = "0ms"
+        run["connect"][name]["book"] = "0ms"  # every diff of the slice as it was recorded
     served_run = out / "served.toml"
     from sim.toml import toml_text
 
@@ -165,7 +180,7 @@ def parity(venue: str, strategy: str, minutes: float, preset: str, delay: str, o
     found: dict[str, Any] = {"venue": venue, "strategy": strategy, "minutes": minutes, "delay": delay}
     paper = session("paper", venue, strategy, delay, seconds, out)
     live = session("live", venue, strategy, delay, seconds, out)
-    run = document(venue, strategy, delay, out)
+    run = document(venue, strategy, delay, seconds, out)
     for mode, one in (("paper", paper), ("live", live)):
         span = {"from": instant_text(paper["first_ns"]), "to": instant_text(one["last_ns"])}
         run["feed"] = run["feed"] | span

@@ -331,5 +331,5 @@ def test_a_trigger_that_the_stream_lost_is_found_by_asking() -> None:
         (0, "LIMIT", "GTC", codes.R_EXPIRED),
     ],
 )
-def test_why_an_order_expired(expiry: int, order_type: str, tif: str, reason: int) -> None:
+def test_the_reason_of_an_expiry(expiry: int, order_type: str, tif: str, reason: int) -> None:
     assert expiry_reason("EXPIRED", expiry, order_type, tif) == reason
