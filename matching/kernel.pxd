@@ -92,6 +92,20 @@ cdef class BookView:
 
 
 @cython.final
+cdef class Staging:
+    cdef Py_ssize_t messages, rows, payloads
+    cdef dict arrays
+    cdef long long[::1] event, recv, ref, row_start
+    cdef unsigned char[::1] kind, side
+    cdef int[::1] ticks, lots
+    cdef long long[:, ::1] aux
+
+    cdef _grow(self, Py_ssize_t messages, Py_ssize_t rows, Py_ssize_t payloads)
+    cdef bint fill(self, list messages) except -1
+    cdef Py_ssize_t _fill_rows(self, Py_ssize_t at, bytes sides, list ticks, list lots) except -1
+    cdef _fill_aux(self, Py_ssize_t at, tuple aux)
+
+
 cdef class Market:
     cdef Core core
     cdef readonly int index, venue_index
@@ -148,6 +162,7 @@ cdef class Market:
     cdef long long complete  # venue time up to which all messages have been given, live feeds
     cdef bint external
     cdef object window
+    cdef Staging client_staging, venue_staging  # None while windows are given
     cdef long long max_recv
     # resting own orders by level
     cdef int[::1] head

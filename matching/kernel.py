@@ -487,6 +487,80 @@ class BookView:
         return width, (max(edges) + min(edges)) >> 1
 
 
+class Staging:
+    """Columns that messages of a live feed are written into, afresh each time; they grow and are never given away.
+
+    A message is (v ns, rank, number, ts_recv ns, kind, ref, sides, ticks, lots, aux or None): bytes, two lists and four
+    integers. Nothing here is an array by itself, since most of them hold one message of one or two levels.
+    """
+
+    def __init__(self):
+        self.messages = self.rows = self.payloads = 0
+        self._grow(32, 256, 8)
+
+    def _grow(self, messages, rows, payloads):
+        """Room for so many at least; whoever looks at the arrays has to look again."""
+        self.messages = max(messages, self.messages)
+        self.rows = max(rows, self.rows)
+        self.payloads = max(payloads, self.payloads)
+        self.arrays = {name: np.zeros(self.messages, np.int64) for name in ("event", "recv", "ref")}
+        self.arrays["row_start"] = np.zeros(self.messages + 1, np.int64)
+        self.arrays["kind"] = np.zeros(self.messages, np.uint8)
+        self.arrays["order"] = np.arange(self.messages, dtype=np.int32)
+        self.arrays["side"] = np.zeros(self.rows, np.uint8)
+        self.arrays["ticks"], self.arrays["lots"] = np.zeros(self.rows, np.int32), np.zeros(self.rows, np.int32)
+        self.arrays["aux"] = np.zeros((self.payloads, 4), np.int64)
+        self.event, self.recv = _view(self.arrays["event"]), _view(self.arrays["recv"])
+        self.ref, self.row_start = _view(self.arrays["ref"]), _view(self.arrays["row_start"])
+        self.kind, self.side = _view(self.arrays["kind"]), _view(self.arrays["side"])
+        self.ticks, self.lots = _view(self.arrays["ticks"]), _view(self.arrays["lots"])
+        self.aux = _view(self.arrays["aux"])
+
+    def fill(self, messages):
+        """Write them down, from the first place on. True if the arrays are new ones."""
+        count: cython.Py_ssize_t = len(messages)
+        rows: cython.Py_ssize_t = 0
+        j: cython.Py_ssize_t
+        for j in range(count):
+            rows += len(messages[j][7])
+        grows: cython.bint = count > self.messages or rows > self.rows or count > self.payloads
+        if grows:
+            self._grow(2 * count, 2 * rows, 2 * count)
+        rows = 0
+        payload: cython.Py_ssize_t = 0
+        for j in range(count):
+            message: tuple = messages[j]
+            self.event[j] = message[0]
+            self.recv[j] = message[3]
+            self.kind[j] = message[4]
+            if self.kind[j] >= ORDER_ADD:
+                raise ValueError("messages about single orders come in windows")
+            self.ref[j] = message[5]
+            if message[9] is not None:
+                self.ref[j] = payload
+                self._fill_aux(payload, message[9])
+                payload += 1
+            self.row_start[j] = rows
+            rows = self._fill_rows(rows, message[6], message[7], message[8])
+        self.row_start[count] = rows
+        return grows
+
+    def _fill_rows(self, at, sides, ticks, lots):
+        k: cython.Py_ssize_t
+        count: cython.Py_ssize_t = len(ticks)
+        if len(sides) != count or len(lots) != count:
+            raise ValueError("a message's sides, ticks and lots are of different lengths")
+        for k in range(count):
+            self.side[at + k] = sides[k]
+            self.ticks[at + k] = ticks[k]
+            self.lots[at + k] = lots[k]
+        return at + count
+
+    def _fill_aux(self, at, aux):
+        self.aux[at, 0], self.aux[at, 1] = aux[0], aux[1]
+        self.aux[at, 2], self.aux[at, 3] = aux[2], aux[3]
+
+
 class Market:
     """One instrument: both views of its book, the own orders of all lanes resting in it, its mark and funding."""
 
@@ -558,6 +632,7 @@ class Market:
         self.size = self.venue_at = self.local_at = self.listen_at = 0
         self.last = self.external = False
         self.window, self.complete = None, -NEVER
+        self.client_staging = self.venue_staging = None
         self.client_size = self.max_recv = self.now = 0
 
     def _set_forms(self, forms, post_only_reject):
@@ -629,8 +704,60 @@ class Market:
             self._set_venue(window, 0, last)
         self.complete = complete
 
+    def set_messages(self, client, venue, complete):
+        """Live feeds: the same as ``set_client`` and ``set_venue`` for messages that are in no window."""
+        if self.by_order:
+            raise ValueError(f"market {self.index}: an order-by-order feed comes in windows")
+        if len(client) > 0:
+            if self.local_at < self.client_size:
+                raise ValueError(
+                    f"market {self.index}: the client has {self.client_size - self.local_at} messages to see"
+                )
+            self._stage_client(client)
+        if len(venue) > 0:
+            if self.venue_at < self.size:
+                raise ValueError(
+                    f"market {self.index}: the venue's side has {self.size - self.venue_at} messages to come"
+                )
+            self._stage_venue(venue)
+        self.complete = complete
+
+    def _stage_client(self, messages):
+        fresh: cython.bint = self.client_staging is None
+        if fresh:
+            self.client_staging = Staging()
+        if self.client_staging.fill(messages) or fresh:
+            arrays = self.client_staging.arrays
+            self.client_event, self.ts_recv = _view(arrays["event"]), _view(arrays["recv"])
+            self.client_row_start, self.client_ref = _view(arrays["row_start"]), _view(arrays["ref"])
+            self.client_kind, self.client_side = _view(arrays["kind"]), _view(arrays["side"])
+            self.client_ticks, self.client_lots = _view(arrays["ticks"]), _view(arrays["lots"])
+            self.client_aux, self.local_order = _view(arrays["aux"]), _view(arrays["order"])
+            self.client_aux_base = 0
+        self.client_size = len(messages)
+        self.local_at = self.listen_at = 0
+        self.max_recv = max(self.max_recv, self.client_staging.recv[self.client_size - 1])
+
+    def _stage_venue(self, messages):
+        fresh: cython.bint = self.venue_staging is None
+        if fresh:
+            self.venue_staging = Staging()
+        if self.venue_staging.fill(messages) or fresh:
+            arrays = self.venue_staging.arrays
+            self.ts_event, self.row_start = _view(arrays["event"]), _view(arrays["row_start"])
+            self.ref, self.kind = _view(arrays["ref"]), _view(arrays["kind"])
+            self.side, self.px_ticks = _view(arrays["side"]), _view(arrays["ticks"])
+            self.qty_lots, self.aux = _view(arrays["lots"]), _view(arrays["aux"])
+            self.aux_base = 0
+        self.size = len(messages)
+        self.venue_at = 0
+        self.last = False
+        if self.mid_mark and self.mid_next == NEVER:
+            self.mid_next = (self.ts_event[0] // SECOND_NS + 1) * SECOND_NS
+
     def _set_client(self, window):
         self._check_kinds(window)
+        self.client_staging = None
         self.client_event = _view(window.ts_event)
         self.ts_recv = _view(window.ts_recv)
         self.local_order = _view(window.local_order)
@@ -648,6 +775,7 @@ class Market:
             self.max_recv = max(self.max_recv, int(window.ts_recv[window.local_order[self.client_size - 1]]))
 
     def _set_venue(self, window, kept, last):
+        self.venue_staging = None
         self.ts_event = _view(window.ts_event)
         self.row_start = _view(window.row_start)
         self.ref = _view(window.ref)
@@ -4105,10 +4233,23 @@ class Core:
         """Messages in venue order, all there are up to ``complete_ns`` (venue time), after those given before."""
         found: Market = self._market(market)
         found.set_venue(window, complete_ns, last)
-        if self.bbo_next == NEVER and self.bbo_every and len(window):
-            self.bbo_next = (int(window.ts_event[0]) // self.bbo_every + 1) * self.bbo_every
-        if self.account_next == NEVER and self.account_every and len(window):
-            self.account_next = (int(window.ts_event[0]) // self.account_every + 1) * self.account_every
+        if len(window):
+            self._start_sampling(int(window.ts_event[0]))
+
+    def feed(self, market, client, venue, complete_ns):
+        """Both at once for messages that are in no window: lists of (v, rank, number, ts_recv, kind, ref, sides, ticks,
+        lots, aux), the client's in the order of receipt, the venue's in its order, all there are up to ``complete_ns``.
+        """
+        found: Market = self._market(market)
+        found.set_messages(client, venue, complete_ns)
+        if len(venue) > 0:
+            self._start_sampling(found.ts_event[0])
+
+    def _start_sampling(self, first_ns):
+        if self.bbo_next == NEVER and self.bbo_every:
+            self.bbo_next = (first_ns // self.bbo_every + 1) * self.bbo_every
+        if self.account_next == NEVER and self.account_every:
+            self.account_next = (first_ns // self.account_every + 1) * self.account_every
 
     def next_due_ns(self):
         """The client time at which something is due that no message is needed for, NEVER if nothing is."""

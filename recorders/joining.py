@@ -67,7 +67,7 @@ class _StaleDiff:
     rows: Rows | None  # for the keeper of the whole book, where there is one
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Received:
     """A record with its receive time, file and line. ``wall_ns``: what the wall clock said, if that is another time."""
 

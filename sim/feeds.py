@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from matching.codes import FUNDING, GAP, MARK, ORDER_BOOK, PLAN_INDEX, SNAPSHOT
 from matching.feed import FeedSource, FeedWindow, slice_window
+from recorders.live.windows import Message
 from venues.errors import InputError
 
 if TYPE_CHECKING:
@@ -80,6 +81,23 @@ class WatchedSource:
                 self.boundaries.add(int(row[3 if kind == MARK else 2]))
             if events[j] // self._every >= self._next_sample and kind != SNAPSHOT:
                 self._sample(window)
+
+    def watch_messages(self, messages: list[Message]) -> None:
+        """See messages of a live feed that come in no window, in the order of receipt."""
+        for message in messages:
+            ts, kind, aux = message[0], message[4], message[9]
+            if kind == SNAPSHOT:
+                self._close_gap(ts)
+                continue
+            if kind == GAP and self._open_gap is None and aux is not None:
+                self._open_gap = (aux[0], ts, aux[1], aux[2])
+            elif kind in (MARK, FUNDING) and aux is not None:
+                self.boundaries.add(aux[3 if kind == MARK else 2])
+            bucket = ts // self._every
+            if bucket >= self._next_sample:
+                self._next_sample = bucket + 1
+                row = {"instrument": self._market, "ts_ns": ts, "latency_ns": message[3] - ts}
+                self._tables["feed_latency"].add({name: np.array([value], np.int64) for name, value in row.items()})
 
     def close(self, end_ns: int) -> None:
         """The run is over: a gap that is still open ends here."""
@@ -159,7 +177,7 @@ class LiveSource:
         self.announced = announced
 
     def next_window(self) -> FeedWindow | None:
-        """None: ``Core.feed_client`` and ``Core.feed_venue`` are where messages go."""
+        """None: ``Core.feed`` is where messages go."""
         return None
 
 

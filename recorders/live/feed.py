@@ -25,7 +25,8 @@ from typing import Any, Final
 from matching.feed import FeedWindow
 from recorders.lines import Line
 from recorders.live.market import LiveMarket
-from recorders.raw import NOTE, STOPPING, Closed, Damage, RawRecord, RunBegan, RunEnded, decode_note
+from recorders.live.windows import Message
+from recorders.raw import FRAME_IN, NOTE, STOPPING, Closed, Damage, RawRecord, RunBegan, RunEnded, decode_note
 from recorders.replaying import Axis, Owners, Replay, Segment
 from recorders.report import Problems
 from venues.codecs import MarketCodec, market_codec
@@ -50,6 +51,21 @@ class _StampAxis(Axis):
 
 class _Records(Replay):
     """A replay that does not wait: a connection that closes is lost at once."""
+
+    def take(self, record: RawRecord | Damage) -> None:
+        if (
+            type(record) is not RawRecord
+            or record.kind != FRAME_IN
+            or record.connection not in self._mine
+            or self._closing
+        ):
+            super().take(record)
+            return
+        stamp = self._axis.recv_ns(record)  # as in ``Replay.take`` where there is one segment: stamps rise
+        self._recv_ns = stamp
+        self.messages += 1
+        self._line = Line(stamp, 0, record.seq, record.payload, False, record.wall_ns, record.connection)
+        self._target.line(self._line)
 
     def _closed(self, note: Closed, line: Line) -> None:
         if note.why != STOPPING:
@@ -226,13 +242,20 @@ class LiveFeed:
 
     def client_window(self, m: int) -> FeedWindow | None:
         """What has come of market ``m`` since the last call, in the order of receipt."""
-        columns = self.markets[m].outlet.client
-        return None if columns is None else columns.take(in_order=True)
+        return self.markets[m].outlet.client_window()
 
     def venue_window(self, m: int, complete_ns: int, most: int = FOREVER) -> FeedWindow | None:
         """Messages of market ``m`` with v <= ``complete_ns`` that were not given yet, in venue order, at most ``most``.
         ``complete_ns`` is at most the stamp of the last record minus D, or the end's stamp after the end."""
         return self.markets[m].outlet.venue_window(complete_ns, most)
+
+    def client_messages(self, m: int) -> list[Message]:
+        """The same as ``client_window`` in no window (``Core.feed``)."""
+        return self.markets[m].outlet.client_messages()
+
+    def venue_messages(self, m: int, complete_ns: int) -> list[Message]:
+        """The same as ``venue_window`` in no window (``Core.feed``)."""
+        return self.markets[m].outlet.venue_messages(complete_ns)
 
     def ready(self, m: int, complete_ns: int) -> int:
         """How many messages ``venue_window`` would give."""

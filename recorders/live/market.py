@@ -100,8 +100,8 @@ class _Outlet:
         self.delay_ns = delay_ns
         self.recv_ns = 0  # of the record at hand
         self.book_valid: Callable[[], bool] = bool
-        self.client = Columns() if has_client else None
-        self.venue = Columns()
+        self.client: list[Message] | None = [] if has_client else None  # what the client has not been given
+        self._columns = Columns(), Columns()  # the client's and the venue's windows in the making
         self.pending: list[Message] = []  # sorted: what the venue has not been given
         self.messages = 0
         self.ahead = 0  # messages that the venue's clock stamped later than they were received
@@ -183,7 +183,7 @@ class _Outlet:
             self.messages += 1
             message = (v, rank, self.messages, self.recv_ns, kind, ref, sides, ticks, lots, aux)
             if client is not None:
-                client.add(message)
+                client.append(message)
             if pending and message < pending[-1]:
                 insort(pending, message)
             else:
@@ -207,6 +207,32 @@ class _Outlet:
         """How many messages the venue can be given."""
         return bisect_left(self.pending, (complete_ns + 1,))
 
+    def client_messages(self) -> list[Message]:
+        """What has come since the last call, in the order of receipt."""
+        found = self.client
+        if not found:
+            return []
+        self.client = []
+        return found
+
+    def client_window(self) -> FeedWindow | None:
+        columns = self._columns[0]
+        for message in self.client_messages():
+            columns.add(message)
+        return columns.take(in_order=True)
+
+    def venue_messages(self, complete_ns: int) -> list[Message]:
+        """What was not given yet of the messages up to ``complete_ns``, in venue order."""
+        if complete_ns > self._given_ns:
+            self._given_ns = complete_ns
+        pending = self.pending
+        if not pending or pending[0][0] > complete_ns:
+            return []
+        count = self.ready(complete_ns)
+        found = pending[:count]
+        del pending[:count]
+        return found
+
     def venue_window(self, complete_ns: int, most: int) -> FeedWindow | None:
         count = self.ready(complete_ns)
         pending = self.pending
@@ -217,11 +243,11 @@ class _Outlet:
             self._given_ns = max(self._given_ns, complete_ns)
         if not count:
             return None
-        add = self.venue.add
+        columns = self._columns[1]
         for message in pending[:count]:
-            add(message)
+            columns.add(message)
         del pending[:count]
-        return self.venue.take(in_order=False)
+        return columns.take(in_order=False)
 
 
 def _place(found: tuple[int, int, int, int, bytes, list[int], list[int], Any]) -> tuple[int, int]:

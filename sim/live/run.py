@@ -7,9 +7,6 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
-
-from matching.feed import FeedWindow, messages_from_rows
 from matching.kernel import Core
 from sim.assembly import Plan, build_core
 from sim.backtest import Run
@@ -22,14 +19,11 @@ from venues.rules import RuleCard
 from venues.trading import AccountState
 
 E8: Final = 10**8
-NOTHING: Final[FeedWindow] = messages_from_rows(*[np.zeros(0, kind) for kind in ("i8", "i8", "u1", "u1", "i4", "i4")])
 
 
 class LiveRun(Run):
     """``accounts``: what each venue (by place) says that the account holds, in live; empty in paper. ``simulated``:
     what was taken over goes on at the simulated venues (a shadow), not at the real ones."""
-
-    nothing = NOTHING
 
     def __init__(
         self, plan: Plan, strategies: list[Strategy], names: list[str], folder: Path, clock: Clock,

@@ -29,6 +29,7 @@ from typing import Any, Final
 
 from recorders.live.feed import LiveFeed
 from recorders.live.recorder import Recorder, Settings
+from recorders.live.windows import Message
 from recorders.raw import RawRecord, RawWriter, RunEnded
 from sim.backtest import Result, folder_of, version
 from sim.config import FeedConfig
@@ -39,7 +40,7 @@ from sim.live.journal import Journal
 from sim.live.lags import Lags
 from sim.live.run import LiveRun
 from sim.live.setup import Ports, Setup
-from sim.live.shadow import Shadow, Windows, shadow_of
+from sim.live.shadow import Given, Shadow, shadow_of
 from sim.live.state import StateFile
 from sim.live.status import status_of
 from sim.live.warmup import WarmUp
@@ -75,6 +76,7 @@ class Session:
         self._warm_up = WarmUp(setup, ports.clock)
         self._feed: LiveFeed | None = None
         self._is_stepping = False
+        self._unwatched: list[tuple[int, list[Message]]] = []  # by market, given to the core
         self._sleeper: asyncio.Task[None] | None = None
         self._sleeps_until = 0
         self._saved_ns = 0
@@ -247,6 +249,7 @@ class Session:
         self._give(begin_ns)
         run.start()
         run.loop.step(begin_ns)  # all of the warm-up, however often it wakes a strategy
+        self._watch()
         check_marks(plan, [run.core.mark_e8(m) for m in range(len(plan.markets))])
         self._after()
 
@@ -273,8 +276,9 @@ class Session:
             feed.take(record)
             if self.phase == "running" and self._error is None:
                 stamp = feed.stamp_ns
-                self.lags.add(feed.stamp_of(self._mono()) - stamp)
+                lag_ns = feed.stamp_of(self._mono()) - stamp
                 self._step(stamp)
+                self.lags.add(lag_ns)
         except Exception as error:
             self.fail(error)
 
@@ -283,22 +287,31 @@ class Session:
         feed, run = self._feed, self.run
         assert feed is not None and run is not None
         complete_ns = stamp - feed.delay_ns
-        core = run.core
-        given: Windows = []
-        for m, source in enumerate(run.sources):
-            window, events = feed.client_window(m), feed.venue_window(m, complete_ns)
-            if window is not None:
-                core.feed_client(m, source.watch(window))
-            core.feed_venue(m, events or run.nothing, complete_ns)
-            given.append((window, events))
+        give = run.core.feed
+        shared: Given = []
+        for m, market in enumerate(feed.markets):
+            outlet = market.outlet
+            client, events = outlet.client_messages(), outlet.venue_messages(complete_ns)
+            if client:
+                self._unwatched.append((m, client))
+            give(m, client, events, complete_ns)
+            shared.append((client, events))
         if self.shadow is not None:
-            self.shadow.give(stamp, complete_ns, given)
+            self.shadow.give(stamp, complete_ns, shared)
+
+    def _watch(self) -> None:
+        """Note what has been given, when everybody who waited for it has been served."""
+        run = self.run
+        assert run is not None
+        for m, messages in self._unwatched:
+            run.sources[m].watch_messages(messages)
+        self._unwatched.clear()
 
     def _step(self, stamp: int) -> None:
         if self._is_stepping:
             raise RuntimeError("a step within a step")
-        run = self.run
-        assert run is not None
+        run, feed = self.run, self._feed
+        assert run is not None and feed is not None
         if self._has_stopped():
             return  # the session is about to end: what comes until then is recorded, not run
         self._is_stepping = True
@@ -306,6 +319,8 @@ class Session:
             self._give(stamp)
             run.loop.step(stamp)
             self._after()
+            if self._unwatched:
+                self._watch()
         finally:
             self._is_stepping = False
         if stamp > self._boundaries.next_ns and self.setup.mode == "paper":
@@ -395,6 +410,7 @@ class Session:
         try:
             self._give_rest(feed.stamp_ns)
             run.loop.step(feed.stamp_ns)
+            self._watch()
             run.loop.finish()
             if self.shadow is not None:
                 self.shadow.finish()
@@ -407,14 +423,13 @@ class Session:
         """Give the core all that has come, the venue's side too."""
         feed, run = self._feed, self.run
         assert feed is not None and run is not None
-        clients = [feed.client_window(m) for m in range(len(run.sources))]
-        for m, window in enumerate(clients):
-            if window is not None and not run.loop.stopped:
-                run.core.feed_client(m, run.sources[m].watch(window))
+        clients = [feed.client_messages(m) for m in range(len(run.sources))]
+        rest = [feed.venue_messages(m, stamp) for m in range(len(run.sources))]
         run.core.end_live()
-        rest = [feed.venue_window(m, stamp) for m in range(len(run.sources))]
-        for m, events in enumerate(rest):
-            run.core.feed_venue(m, events or run.nothing, stamp)
+        for m, (client, events) in enumerate(zip(clients, rest, strict=True)):
+            heard = [] if run.loop.stopped else client
+            self._unwatched.append((m, heard))
+            run.core.feed(m, heard, events, stamp)
         if self.shadow is not None:
             self.shadow.give(stamp, stamp, list(zip(clients, rest, strict=True)), is_end=True)
 

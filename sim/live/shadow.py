@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from matching.codes import BUY, FLAG_LONG_LEG, FLAG_SHORT_LEG
-from matching.feed import FeedWindow
+from recorders.live.windows import Message
 from sim.assembly import Plan
 from sim.live.account import take_over
 from sim.live.gateway import AMEND, CANCEL, LANE, SUBMIT, Gateway, Leaving
@@ -43,7 +43,7 @@ PAIRS_MAX: Final = 1 << 14
 LATENCIES: Final = 4_096
 SIDES: Final = {FLAG_LONG_LEG: "long", FLAG_SHORT_LEG: "short"}
 STP_WORDS: Final = {mode: word for word, mode in STP_MODES.items()}
-Windows = list[tuple[FeedWindow | None, FeedWindow | None]]  # of each market: the client's, the venue's
+Given = list[tuple[list[Message], list[Message]]]  # of each market: the client's, the venue's
 Tell = Callable[[str, str], None]
 
 
@@ -52,7 +52,7 @@ class Step(NamedTuple):
 
     stamp: int
     complete_ns: int
-    windows: Windows
+    given: Given
     is_end: bool
 
 
@@ -143,9 +143,9 @@ class Shadow:
 
     # -- what the live run is given and what leaves it
 
-    def give(self, stamp: int, complete_ns: int, windows: Windows, is_end: bool = False) -> None:
-        """The live run is about to step to ``stamp`` with these windows; at the end, with all that is left."""
-        self._put(Step(stamp, complete_ns, windows, is_end))
+    def give(self, stamp: int, complete_ns: int, given: Given, is_end: bool = False) -> None:
+        """The live run is about to step to ``stamp`` with these messages; at the end, with all that is left."""
+        self._put(Step(stamp, complete_ns, given, is_end))
 
     def mirror(self, leaving: list[Leaving]) -> None:
         """These commands have left."""
@@ -225,13 +225,11 @@ class Shadow:
 
     def _feed(self, step: Step) -> None:
         core, sources = self.run.core, self.run.sources
-        for m, (client, _) in enumerate(step.windows):
-            if client is not None:
-                core.feed_client(m, sources[m].watch(client))
         if step.is_end:
             core.end_live()
-        for m, (_, venue) in enumerate(step.windows):
-            core.feed_venue(m, self.run.nothing if venue is None else venue, step.complete_ns)
+        for m, (client, events) in enumerate(step.given):
+            sources[m].watch_messages(client)
+            core.feed(m, client, events, step.complete_ns)
 
     # -- commands
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from matching.codes import TRADE
 from matching.feed import messages_from_rows
 from perpsim import Strategy, backtest
 from recorders.building import build
@@ -100,8 +101,9 @@ def session(root: Path, seed: int = 3, jitter_ns: int = 60 * MS, began: bool = T
     return recorder.close(), begin_ns, end_ns
 
 
-def stepped(path: Path, begin_ns: int, end_ns: int, out: Path) -> tuple[Run, Trader]:
-    """A run that is given the records as a paper session is, and steps with each, and between them."""
+def stepped(path: Path, begin_ns: int, end_ns: int, out: Path, *, in_windows: bool = True) -> tuple[Run, Trader]:
+    """A run that is given the records as a paper session is, in windows or as they are, and steps with each and between
+    them."""
     source = LiveSource(begin_ns, end_ns, Announced(marks=True, index=True, first_ns=begin_ns))
     config, base = load_config(CONFIG, ())
     plan = assemble(config, base, {0: source})
@@ -116,6 +118,9 @@ def stepped(path: Path, begin_ns: int, end_ns: int, out: Path) -> tuple[Run, Tra
     nothing = messages_from_rows(*(np.zeros(0, kind) for kind in ("i8", "i8", "u1", "u1", "i4", "i4")))
 
     def give(stamp: int) -> None:
+        if not in_windows:
+            core.feed(0, feed.client_messages(0), feed.venue_messages(0, stamp - DELAY_NS), stamp - DELAY_NS)
+            return
         window = feed.client_window(0)
         if window is not None:
             core.feed_client(0, window)
@@ -143,10 +148,13 @@ def stepped(path: Path, begin_ns: int, end_ns: int, out: Path) -> tuple[Run, Tra
         elif feed.end_ns is not None:
             break
     assert feed.end_ns == end_ns and feed.begin_ns == begin_ns
-    window = feed.client_window(0)
-    assert window is not None
-    core.feed_client(0, window)
-    core.feed_venue(0, feed.venue_window(0, end_ns) or nothing, end_ns, True)
+    if in_windows:
+        window = feed.client_window(0)
+        assert window is not None
+        core.feed_client(0, window)
+        core.feed_venue(0, feed.venue_window(0, end_ns) or nothing, end_ns, True)
+    else:
+        core.feed(0, feed.client_messages(0), feed.venue_messages(0, end_ns), end_ns)
     core.end_live()
     loop.step(end_ns)
     loop.finish()
@@ -158,10 +166,10 @@ def records_of(path: Path) -> Iterator[Any]:
     return iter(RecordedFeed(path).recording.records())
 
 
-@pytest.mark.parametrize("seed", [3, 4])
-def test_the_backtest_of_a_recording_is_the_run_that_was_stepped(seed: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("seed", "in_windows"), [(3, True), (4, True), (3, False), (4, False)])
+def test_the_backtest_of_a_recording_is_the_run_that_was_stepped(seed: int, in_windows: bool, tmp_path: Path) -> None:
     path, begin_ns, end_ns = session(tmp_path / "raw", seed)
-    run, live = stepped(path, begin_ns, end_ns, tmp_path / "live")
+    run, live = stepped(path, begin_ns, end_ns, tmp_path / "live", in_windows=in_windows)
     again = Trader()
     document = {**CONFIG, "feed": {"lake": "of/the/backtest", "from": "2023-11-01"}}  # in the run file of the session
     override = f'feed={{recording="{path}"}}'
@@ -234,3 +242,16 @@ def test_what_is_not_in_a_recording_is_refused(tmp_path: Path) -> None:
     both = {**CONFIG, "feed": {"recording": str(path), "lake": "lake"}}
     with pytest.raises(InputError, match="not from both"):
         load_config(both, ())
+
+
+def test_messages_that_nobody_has_seen_are_not_written_over(tmp_path: Path) -> None:
+    config, base = load_config(CONFIG, ())
+    source = LiveSource(MS, MS, Announced(marks=True, index=True, first_ns=MS))
+    core = Stepped(assemble(config, base, {0: source}), [Trader()], ["Trader"], tmp_path, False, SystemClock()).core
+    core.set_live()
+    message = (MS, 0, 1, MS, TRADE, 7, b"\0", [100], [5], None)
+    core.feed(0, [message] * 100, [message] * 100, 0)
+    with pytest.raises(ValueError, match="the client has 100 messages to see"):
+        core.feed(0, [message], [], 0)
+    with pytest.raises(ValueError, match="venue's side has 100 messages to come"):
+        core.feed(0, [], [message], 0)
