@@ -4,10 +4,11 @@ Theory of operation. A ``TradingSession`` decides everything; this shell does wh
 it. Each connection is a task that connects, reads, and connects again when it ends, with exponential backoff and jitter
 (and no sooner than the venue said). A ticker lets the session's timers run.
 
-The way of an order has no turn of the event loop in it: whoever gives the session a command calls ``flush``, which
-takes the session's actions and writes frames to their sockets where it stands (``Socket.send_now``); only what the
-socket has no room for waits. REST calls are tasks. The way back is as short: a frame goes from the socket's reader to
-the session, and the session's events to the listener, in one call.
+The way of an order has no turn of the event loop in it, and where the session is ``Direct`` its bytes are written
+before the session keeps its books: whoever gives the session a command calls ``flush``, which takes the session's
+actions and writes frames to their sockets where it stands (``Socket.send_now``); only what the socket has no room for
+waits. REST calls are tasks. The way back is as short: a frame goes from the socket's reader to the session, and the
+session's events to the listener, in one call.
 
 A defect (an exception of the session or the listener) ends the connector and is told to the listener, never swallowed.
 Nothing secret is told to anyone: remarks are the session's, and it keeps its keys to itself.
@@ -24,7 +25,7 @@ from typing import Any, Final, Protocol
 from venues import session_parts as wanted
 from venues.ports import Clock, Entropy
 from venues.session_parts import Reply
-from venues.trading import Action, Call, Event, Now, Open, TradingSession
+from venues.trading import Action, Call, Direct, Event, Now, Open, TradingSession
 from venues.transport import ConnectError, Socket, Wire
 
 TICK_NS: Final = 50_000_000
@@ -66,7 +67,13 @@ class Connection:
         owner = self._owner
         self.frames += 1
         now = owner.now()
-        owner.session.on_frame(self.name, payload, now)
+        direct = owner.direct
+        if direct is None:
+            owner.session.on_frame(self.name, payload, now)
+        else:
+            direct.hear(self.name, payload, now)
+            owner.flush(now)
+            direct.attend(now)
         owner.flush(now)
         return None
 
@@ -116,6 +123,7 @@ class Connector:
 
     def __init__(self, session: TradingSession, wire: Wire, clock: Clock, entropy: Entropy, listener: Listener) -> None:
         self.session = session
+        self.direct = session if isinstance(session, Direct) else None
         self.connections: dict[str, Connection] = {}
         self.calls = 0  # REST requests under way
         self._wire = wire
@@ -125,6 +133,13 @@ class Connector:
         self._listener = listener
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_over = False
+        if self.direct is not None:
+            self.direct.set_outlet(self._write)
+
+    def _write(self, name: str, payload: bytes) -> None:
+        connection = self.connections.get(name)
+        if connection is not None:
+            connection.send(payload)
 
     def now(self) -> Now:
         """This instant by both clocks."""

@@ -25,8 +25,8 @@ What it must keep, whatever the wire does:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import NamedTuple, Protocol, TypeAlias
+from collections.abc import Callable, Mapping
+from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import msgspec
 
@@ -174,3 +174,18 @@ class TradingSession(Protocol):
     def take_actions(self) -> list[Action]: ...
 
     def take_events(self) -> list[Event]: ...
+
+
+@runtime_checkable
+class Direct(Protocol):
+    """A session that is quicker where it is driven by a connector.
+
+    ``set_outlet``: how to write a frame to a connection at once, so that an order's bytes leave before the session has
+    noted anything about it. ``hear`` and ``attend`` are the halves of ``on_frame``: what a frame says is told to the
+    gateway before the session attends to what follows from it (questions that are due, requests that waited)."""
+
+    def set_outlet(self, outlet: Callable[[str, bytes], None]) -> None: ...
+
+    def hear(self, connection: str, payload: bytes, now: Now) -> None: ...
+
+    def attend(self, now: Now) -> None: ...

@@ -355,7 +355,9 @@ class Drive:
     """A session and its venue: carries actions and answers between them. ``hold`` keeps them for the test to deal
     with: answers in ``answers`` as (connection or call number, reply)."""
 
-    def __init__(self, venue: Venue | None = None, *, key: str = KEY, secret: str = SECRET, ws: bool = True) -> None:
+    def __init__(
+        self, venue: Venue | None = None, *, key: str = KEY, secret: str = SECRET, ws: bool = True, direct: bool = True
+    ) -> None:
         self.venue = venue or Venue()
         instrument = self.venue.instrument
         wanted = TradingWanted(
@@ -363,6 +365,8 @@ class Drive:
             ws="ws://127.0.0.1:2",
         )  # fmt: skip
         self.session = BinanceTrading(wanted, CountingEntropy())
+        if direct:
+            self.session.set_outlet(lambda connection, frame: self._write(Send(connection, frame)))
         self.mono_ns = 77 * SECOND
         self.ws = ws  # whether the websocket API can be reached
         self.hold = False
@@ -402,6 +406,10 @@ class Drive:
             if not actions:
                 return
         raise AssertionError("the session does not come to rest")
+
+    def _write(self, action: Send) -> None:
+        self.actions.append(action)
+        self._act(action)
 
     def _act(self, action: Action) -> None:
         if isinstance(action, Call):

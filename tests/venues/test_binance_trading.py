@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from typing import Any
 
 import msgspec
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from matching import codes
 from matching.triggers import Trigger
 from tests.venues.binance_venue import BTC_COIN, START_NS, Drive, Venue, amend, cancel, names, order, placed
+from venues.binance import trading_encode as encode
 from venues.binance.reasons import expiry_reason
 from venues.errors import InputError
 from venues.orders import (
@@ -21,7 +23,7 @@ from venues.orders import (
     Rejected,
 )
 from venues.ports import CountingEntropy
-from venues.session_parts import SECOND, Reply
+from venues.session_parts import SECOND, Reply, Send
 from venues.trading import AccountState, Call, NotReady
 from venues.trading_sessions import Keys, TradingWanted, trading_session
 
@@ -145,6 +147,36 @@ def test_what_an_order_is_on_the_wire(request_: OrderRequest, wanted: dict[str, 
     if "closePosition" in wanted:
         assert not {"quantity", "reduceOnly"} & set(sent)
     assert call.headers["Content-Type"] == "application/x-www-form-urlencoded" and "?" not in call.url
+
+
+@pytest.mark.parametrize("more", [{}, {"side": codes.SELL, "tif": codes.GTX}, {"tif": codes.IOC, "client_id": "a/b:c"},
+                                  {"client_id": 'quoted "&="'}, {"reduce_only": True}, {"lots": 1234567}])  # fmt: skip
+def test_an_order_that_leaves_before_the_books_are_kept_is_the_same_order(more: dict[str, Any]) -> None:
+    frames = []
+    for direct in (True, False):
+        drive = Drive(direct=direct).start()
+        drive.actions.clear()
+        drive.session.submit([order(1, **more)], drive.now)
+        has_left = len(drive.actions)
+        drive.run()
+        found = [action.payload for action in drive.actions if isinstance(action, Send)]
+        assert len(found) == 1 and has_left == (direct and encode.is_plain(order(1, **more)))
+        frames.append(msgspec.json.decode(found[0]))
+        assert names(drive.events)[-1:] == ["Accepted"]
+    assert frames[0] == frames[1]
+
+
+def test_an_order_without_room_in_the_budgets_waits_also_when_it_could_be_written_at_once() -> None:
+    drive = Drive().start()
+    drive.hold = True
+    drive.actions.clear()
+    for number in range(1, 302):  # 300 orders in 10 s
+        drive.session.submit([order(number)], drive.now)
+    assert len(drive.actions) == 300 and not drive.session.take_actions()
+    drive.mono_ns += 10 * SECOND
+    drive.session.submit([order(302)], drive.now)
+    sent = [msgspec.json.decode(action.payload) for action in drive.session.take_actions() if isinstance(action, Send)]
+    assert [one["params"]["newClientOrderId"] for one in sent] == ["run1-301", "run1-302"]
 
 
 def test_what_the_venue_has_no_word_for_is_refused_here() -> None:

@@ -32,7 +32,7 @@ HMAC, RSA_KEY, ED25519 = "HMAC", "RSA", "Ed25519"
 RECV_WINDOW_MS: Final = 5000
 NUMBERS: Final = ("recvWindow", "timestamp")  # numbers in JSON; all else is text
 BLOCK: Final = 64  # bytes of a block of SHA-256
-_BARE: Final = re.compile(r"[A-Za-z0-9_.:=&/-]*")  # nothing of it is escaped in JSON
+BARE: Final = re.compile(r"[A-Za-z0-9_.:=&/-]*")  # nothing of it is escaped in JSON
 _PLAIN: Final = "-_.~"  # what a query may carry as it is, beside letters and digits
 
 
@@ -87,7 +87,7 @@ class Signer:
         text = "&".join([f"{name}={parameters[name]}" for name in sorted(parameters)])
         signature = self.sign(text.encode())
         count = len(parameters)
-        if text.count("=") != count or text.count("&") != count - 1 or not _BARE.fullmatch(text):
+        if text.count("=") != count or text.count("&") != count - 1 or not BARE.fullmatch(text):
             return msgspec.json.encode({**parameters, "signature": signature}).decode()
         pairs = '"' + text.replace("=", '":"').replace("&", '","') + '"'
         for name in NUMBERS:

@@ -16,6 +16,7 @@ Parts: ``trading_desk`` (requests and answers), ``trading_evidence`` and ``tradi
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from venues.binance.auth import ED25519
@@ -197,8 +198,21 @@ class BinanceTrading:
             self._user_closed()
         self._after(now)
 
+    def set_outlet(self, outlet: Callable[[str, bytes], None]) -> None:
+        """See ``venues.trading.Direct``."""
+        self.desk.outlet = outlet
+
     def on_frame(self, connection: str, payload: bytes, now: Now) -> None:
         """A text frame."""
+        self.hear(connection, payload, now)
+        self._after(now)
+
+    def attend(self, now: Now) -> None:
+        """What follows from the frame that was heard."""
+        self._after(now)
+
+    def hear(self, connection: str, payload: bytes, now: Now) -> None:
+        """A text frame; ``attend`` must follow."""
         try:
             if connection == self.desk.api_name:
                 self.desk.on_api_reply(self.desk.codec.api_reply(payload), now)
@@ -209,7 +223,6 @@ class BinanceTrading:
             if connection == self.desk.user_name and self.account.is_synced:
                 self.account.is_synced = False
                 self.desk.later(RESYNC_NS, self._sync_if_open, now)
-        self._after(now)
 
     def _sync_if_open(self, now: Now) -> None:
         if self._user_open:

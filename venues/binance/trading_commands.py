@@ -1,9 +1,9 @@
 """Commands to Binance and what becomes of them: new orders, amendments, cancels, and questions about lost ones. No I/O.
 
-Theory of operation. One order leaves by ``order.place``, several by ``batchOrders``, five a request (cancels: ten);
-conditional ones by the algo service, one a request. What the venue answers and what its stream says both end in
-``apply``, ``Orders`` emitting each fact once. An order whose fate is not known is asked about by its client id
-(``Inquiries``); the answer decides:
+Theory of operation. Where nothing is in its way, an order's bytes leave before anything is noted about it here. One
+order leaves by ``order.place``, several by ``batchOrders``, five a request (cancels: ten); conditional ones by the algo
+service, one a request. What the venue answers and what its stream says both end in ``apply``, ``Orders`` emitting each
+fact once. An order whose fate is not known is asked about by its client id (``Inquiries``); the answer decides:
 
     it is open       a lost submission has arrived; a lost cancel is sent again; a lost amendment shows in the price
                      and size, or, after ``AMEND_SETTLE_NS``, has not been executed
@@ -48,6 +48,10 @@ class Commands(Evidence):
 
     def __init__(self, desk: Desk) -> None:
         super().__init__(desk)
+        key, signer = desk.wanted.keys.key, desk.signer
+        self._writers = {
+            place: encode.PlainOrders(instrument, key, signer) for place, instrument in self.instruments.items()
+        }
         self._submits: dict[int, Request] = {}  # not answered yet, by order
         self._numbers = 0
 
@@ -55,6 +59,8 @@ class Commands(Evidence):
 
     def submit(self, requests: Sequence[OrderRequest], now: Now) -> None:
         """Send new orders; see ``TradingSession``."""
+        if len(requests) == 1 and self._submit_at_once(requests[0], now):
+            return
         plain: list[tuple[int, dict[str, str]]] = []
         for request in requests:
             name = request.client_id or self.orders.ids.text(request.order_no)
@@ -74,13 +80,30 @@ class Commands(Evidence):
         for start in range(0, len(plain), BATCH):
             self._submit_batch(plain[start : start + BATCH], now)
 
-    def _submit_one(self, order_no: int, parameters: dict[str, str], path: str, now: Now) -> None:
+    def _submit_at_once(self, request: OrderRequest, now: Now) -> bool:
+        """A plain order that nothing is in the way of: first its bytes leave, then the books are kept."""
+        desk = self.desk
+        if not (desk.can_write and encode.is_plain(request)):
+            return False
+        if not desk.throttle.pass_through(COMMAND, _ORDER_COST, now.mono_ns):
+            return False
+        name = request.client_id or self.orders.ids.text(request.order_no)
+        desk.write(self._writers[request.instrument].frame(desk.next_number(), request, name, desk.stamp_ms(now)))
+        self.orders.add(request, name)
+        parameters = encode.new_order(self.instruments[request.instrument], request, name)
+        asked = self._submits[request.order_no] = self._submission(request.order_no, parameters, "order")
+        desk.has_left(asked, now)
+        return True
+
+    def _submission(self, order_no: int, parameters: dict[str, str], path: str) -> Request:
         done = self._placed if path == "order" else self._algo_placed
-        request = Request(
+        return Request(
             "order", "POST", f"/{self.desk.api}/v1/{path}", parameters, done, self._place_refused, self._place_lost,
             rank=COMMAND, costs=_ORDER_COST, ws=f"{path}.place", orders=(order_no,),
         )  # fmt: skip
-        self._submits[order_no] = request
+
+    def _submit_one(self, order_no: int, parameters: dict[str, str], path: str, now: Now) -> None:
+        request = self._submits[order_no] = self._submission(order_no, parameters, path)
         self.desk.put(request, now)
 
     def _submit_batch(self, rows: list[tuple[int, dict[str, str]]], now: Now) -> None:

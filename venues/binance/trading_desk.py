@@ -122,6 +122,8 @@ class Desk:
         )
         self.api_open = False  # and logged on, where that is done
         self.halted: Refusal | None = None
+        self.outlet: Callable[[str, bytes], None] | None = None  # writes to a connection at once
+        self._limits: list[RateLimitRow] = []  # of the last reply, not looked at yet
         self._number = 0
         self._asked: dict[int, Request] = {}  # on their way, or lost a while ago; bounded by the budgets
         self._after_clock: list[Request] = []
@@ -141,6 +143,35 @@ class Desk:
         elif not self.throttle.put(request, request.rank, request.costs):
             request.refused(request, Refusal(0, "too many requests are waiting for room in the venue's limits"), now)
 
+    # An order that need not wait: ``can_write``, the throttle's word, ``write``, and only then ``has_left``.
+
+    @property
+    def can_write(self) -> bool:
+        """Whether a signed frame may be written at once: nothing is to be done before it."""
+        return (
+            self.outlet is not None and self.api_open and self.halted is None and self.clock.is_known
+            and not self.actions and self.signer.kind != ED25519
+        )  # fmt: skip
+
+    def next_number(self) -> int:
+        """The number of the next request."""
+        self._number += 1
+        return self._number
+
+    def stamp_ms(self, now: Now) -> int:
+        """The ``timestamp`` of a request."""
+        return self.clock.venue_ns(now) // MS
+
+    def write(self, frame: bytes) -> None:
+        """Write to the websocket API."""
+        assert self.outlet is not None
+        self.outlet(self.api_name, frame)
+
+    def has_left(self, request: Request, now: Now) -> None:
+        """What was written: the request of the last number."""
+        request.number, request.sent_ns, request.by_ws = self._number, max(now.mono_ns, 1), True
+        self._asked[request.number] = request
+
     def take_back(self, request: Request) -> bool:
         """Do not send it after all; whether it had not left yet."""
         if request in self._after_clock:
@@ -159,6 +190,9 @@ class Desk:
 
     def pump(self, now: Now) -> None:
         """Send what may leave now."""
+        if self._limits:
+            limits, self._limits = self._limits, []
+            self._observe(limits, now)
         while self.halted is None and len(self.throttle):
             request = self.throttle.take(now.mono_ns)
             if request is None:
@@ -244,7 +278,7 @@ class Desk:
 
     def on_api_reply(self, reply: ApiReply, now: Now) -> None:
         """A frame of the websocket API."""
-        self._observe(reply.limits, now)
+        self._limits = reply.limits  # for ``pump``: what the reply says comes first
         request = self._asked.pop(reply.id, None) if isinstance(reply.id, int) else None
         if request is None:
             if reply.id is None and bytes(reply.error):

@@ -8,15 +8,18 @@ Sources: developers.binance.com, derivatives, usds-margined-futures: trade (rest
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from matching import codes
 from matching.triggers import Trigger
+from venues.binance.auth import RECV_WINDOW_MS, Signer
 from venues.instruments import Instrument
 from venues.orders import AmendRequest, OrderRequest
 from venues.trading_orders import Track
 
 Parameters = dict[str, str]
+CLIENT_ID: Final = re.compile(r"[A-Za-z0-9._:/-]{1,36}")
 SIDES: Final = {codes.BUY: "BUY", codes.SELL: "SELL"}
 TIFS: Final = {codes.GTC: "GTC", codes.IOC: "IOC", codes.FOK: "FOK", codes.GTX: "GTX", codes.GTD: "GTD"}
 LEG_NAMES: Final = {codes.FLAG_LONG_LEG: "LONG", codes.FLAG_SHORT_LEG: "SHORT"}
@@ -56,6 +59,52 @@ def new_order(instrument: Instrument, request: OrderRequest, client_id: str) -> 
     found["quantity"] = instrument.size_str(request.lots)
     _flags(found, request)
     return found
+
+
+class PlainOrders:
+    """Writes plain limit orders of one instrument for ``order.place``: what does not change is put together once.
+
+    The parameters are those of ``new_order``, signed as ``Signer.signed_frame`` does (the tests compare them)."""
+
+    def __init__(self, instrument: Instrument, key: str, signer: Signer) -> None:
+        self._price, self._size, self._sign = instrument.price_str, instrument.size_str, signer.sign
+        self._symbol = instrument.symbol
+        self._text_head = f"apiKey={key}&newClientOrderId="
+        self._json_head = f'"method":"order.place","params":{{"apiKey":"{key}","newClientOrderId":"'
+        self._tails: dict[tuple[int, int], tuple[str, str]] = {}
+
+    def frame(self, number: int, request: OrderRequest, client_id: str, stamp_ms: int) -> bytes:
+        """The request with this number. ``client_id`` is letters, digits and ``._:/-``."""
+        tails = self._tails.get((request.side, request.tif))
+        text_tail, json_tail = tails or self._new_tails(request.side, request.tif)
+        price, size = self._price(request.ticks), self._size(request.lots)
+        text = f"{self._text_head}{client_id}&price={price}&quantity={size}{text_tail}{stamp_ms}&type=LIMIT"
+        return (
+            f'{{"id":{number},{self._json_head}{client_id}","price":"{price}","quantity":"{size}"{json_tail}{stamp_ms},'
+            f'"type":"LIMIT","signature":"{self._sign(text.encode())}"}}}}'
+        ).encode()
+
+    def _new_tails(self, side: int, tif: int) -> tuple[str, str]:
+        pairs = {
+            "recvWindow": f"{RECV_WINDOW_MS}",
+            "side": SIDES[side],
+            "symbol": self._symbol,
+            "timeInForce": TIFS[tif],
+        }
+        text = "".join(f"&{name}={value}" for name, value in pairs.items()) + "&timestamp="
+        json = f',"recvWindow":{RECV_WINDOW_MS}'
+        json += "".join(f',"{name}":"{value}"' for name, value in pairs.items() if name != "recvWindow")
+        found = self._tails[side, tif] = (text, json + ',"timestamp":')
+        return found
+
+
+def is_plain(request: OrderRequest) -> bool:
+    """Whether ``PlainOrders`` can write it."""
+    return (
+        request.type == codes.LIMIT and request.trigger is None and request.stp is None
+        and not (request.leg or request.reduce_only or request.expires_ns or request.close_position)
+        and (request.client_id is None or CLIENT_ID.fullmatch(request.client_id) is not None)
+    )  # fmt: skip
 
 
 def conditional_order(instrument: Instrument, request: OrderRequest, trigger: Trigger, client_id: str) -> Parameters:
