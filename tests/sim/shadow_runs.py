@@ -64,7 +64,7 @@ def slice_of(venue: str, seconds: int, out: Path) -> Path:
     return out / "lake"
 
 
-def run_file(venue: str, lake: Path, out: Path, latency: str = "7ms", **more: Any) -> dict[str, Any]:
+def run_file(venue: str, lake: Path, out: Path, latency: Any = "7ms", **more: Any) -> dict[str, Any]:
     """A run against the emulator; the emulator takes feed, venue and seed from it too."""
     name, symbol, asset = VENUES[venue]
     return {
@@ -85,12 +85,12 @@ class Shadowed:
     """A session that has ended. ``emulator``: the latency there."""
 
     def __init__(
-        self, venue: str, lake: Path, out: Path, strategy: Strategy, seconds: int, *, emulator: str = "7ms",
-        shadow: bool = True, **more: Any,
+        self, venue: str, lake: Path, out: Path, strategy: Strategy, seconds: int, *, emulator: Any = "7ms",
+        latency: Any = "7ms", shadow: bool = True, **more: Any,
     ) -> None:  # fmt: skip
         out.mkdir(parents=True, exist_ok=True)
         _, symbol, asset = VENUES[venue]
-        document = run_file(venue, lake, out, **more)
+        document = run_file(venue, lake, out, latency, **more)
         served = run_file(venue, lake, out, emulator)
         (out / "served.toml").write_text(
             toml_text({key: served[key] for key in ("name", "seed", "feed", "venue", "instrument")})

@@ -331,3 +331,12 @@ def test_an_error_of_the_strategy_cancels_too(tmp_path: Path) -> None:
     with pytest.raises(ZeroDivisionError):
         live(tmp_path, Actor(buy(5), fail))
     assert isinstance(live_venue.MADE[-1].commands[-1], CancelRequest)
+
+
+def test_a_strategy_that_stops_hears_no_more_but_its_orders_end(tmp_path: Path) -> None:
+    actor = Actor(buy(5), lambda one: one.ctx.stop("enough"))
+    played = live(tmp_path, actor)
+    assert [row[1] for row in actor.heard] == ["Accepted"]
+    assert played.result.orders.filter(played.result.orders["order_no"] == 1)["event"].to_list() == [1, 4]
+    log = played.result.path / "log.jsonl"
+    assert not log.exists() or "may still be open" not in log.read_text()

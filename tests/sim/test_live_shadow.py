@@ -18,6 +18,7 @@ from sim.cli import app
 from sim.compare import compare
 from sim.live import shadow as shadow_module
 from sim.live.gateway import Gateway
+from sim.live.runner import Session
 from sim.live.setup import prepare
 from sim.live.shadow import Shadow
 from sim.live.shadow_report import lines
@@ -120,6 +121,24 @@ def test_with_the_latency_of_the_run_every_order_goes_as_predicted(market: tuple
     assert played.result.summary["shadow"]["equal"] and (played.folder / "shadow.html").is_file()
 
 
+def test_latencies_are_drawn_alike_order_by_order(market: tuple[str, Path], tmp_path: Path) -> None:
+    venue, lake = market
+    leg = {"quantiles": ["2ms", "5ms", "20ms", "80ms"]}
+    drawn = {"entry": leg, "response": leg}
+
+    def batch(actor: Actor) -> None:
+        bid = actor.ctx.book(0).best_bid_ticks
+        actor.ctx.submit_batch([(0, BUY, bid - 100 - n, 700) for n in range(4)])
+
+    played = Shadowed(
+        venue, lake, tmp_path, Actor(batch, send(700), send(800), batch, send(900)), 14, emulator=drawn, latency=drawn
+    )
+    found = played.said()
+    assert found["orders"]["in_both"] == 11 and found["equal"], found["differences"]
+    orders = pl.read_parquet(played.folder / "shadow.parquet")
+    assert orders["predicted_latency_ns"].n_unique() > 3
+
+
 def test_with_another_latency_the_report_names_the_orders_that_differ(market: tuple[str, Path], tmp_path: Path) -> None:
     venue, lake = market
     played = Shadowed(venue, lake, tmp_path, maker(), 35, emulator="90ms")
@@ -136,6 +155,7 @@ def test_with_another_latency_the_report_names_the_orders_that_differ(market: tu
     assert last["compared"] >= 3 and last["latency_actual_ms"] > last["latency_predicted_ms"] + 60
 
 
+@pytest.mark.parametrize("market", ["hyperliquid"], indirect=True)
 def test_the_session_with_and_without_a_shadow_is_the_same(market: tuple[str, Path], tmp_path: Path) -> None:
     venue, lake = market
     alone = Shadowed(venue, lake, tmp_path / "a", maker(), 12, shadow=False)
@@ -161,7 +181,12 @@ def test_what_the_account_holds_is_taken_over(tmp_path: Path, stand_in: dict[str
     assert first["position_lots"] == -300
 
 
-def test_numbers_terms_and_instants_are_those_of_the_session(tmp_path: Path, stand_in: dict[str, Any]) -> None:
+@pytest.mark.parametrize("is_late", [False, True])
+def test_numbers_terms_and_instants_are_those_of_the_session(
+    is_late: bool, tmp_path: Path, stand_in: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if is_late:  # what is due between records waits for the next of them, and was decided before it
+        monkeypatch.setattr(Session, "_sleep", no_sleep)
     rows = [{"i": 0, "side": SELL, "ticks": 300_000 + n, "lots": 5 + n} for n in range(3)]
     actor = Actor(
         send(5), send(500), lambda one: one.ctx.submit_batch(rows), send(7, away=0, tif=IOC, reduce_only=True),
@@ -186,6 +211,9 @@ def test_numbers_terms_and_instants_are_those_of_the_session(tmp_path: Path, sta
     assert found["orders"]["a"] == 7 and found["differences"]["only a"] == 1
 
 
+async def no_sleep(session: Session) -> None: ...
+
+
 def test_an_order_that_the_simulator_has_ended_is_counted(tmp_path: Path, stand_in: dict[str, Any]) -> None:
     actor = Actor(
         nothing, send(5, away=-10_000), nothing, lambda one: one.ctx.amend(one.orders[0], 1_000, 5), cancel(0)
@@ -199,6 +227,14 @@ def test_an_order_that_the_simulator_has_ended_is_counted(tmp_path: Path, stand_
     row = pl.read_parquet(played.result.path / "shadow.parquet").row(0, named=True)
     assert (row["actual_filled"], row["predicted_filled"]) == (0, 5) and "filled" in row["differs"]
     assert "1 simulated only" in "\n".join(lines(found)) and "2 requests came after" in "\n".join(lines(found))
+
+
+def test_a_request_behind_another_is_counted(tmp_path: Path, stand_in: dict[str, Any]) -> None:
+    slow = [{"name": "binance_usdm", "latency": "1500ms", "deposit": {"USDT": 100_000}}]
+    moves = [lambda one, n=n: one.ctx.amend(one.orders[0], 200_000 + n, 5) for n in range(3)]
+    played = live(tmp_path, Actor(send(5), nothing, nothing, nothing, *moves), venue=slow)
+    counts = said(played)["counts"]
+    assert (counts["amends"], counts["busy"], counts["cancels"]) == (1, 2, 1), counts
 
 
 # -- nothing of it touches the session
