@@ -36,6 +36,7 @@ class Account:
         self.state: AccountState | None = None
         self.not_ready: NotReady | None = None
         self.is_taken = False  # the run has begun
+        self.heard = ""  # the last remark or failed connection, for who waits in vain
         self._owner = owner
 
     @property
@@ -61,10 +62,12 @@ class Account:
 
     def on_remark(self, venue: str, text: str) -> None:
         """Something the session wants written down."""
+        self.heard = text
         self._owner.say("info", f"{venue}: {text}")
 
     def on_connection(self, venue: str, connection: str, is_open: bool, why: str) -> None:
         """A connection is up or down."""
+        self.heard = self.heard if is_open else f"{connection}: {why}"
         self._owner.say("info" if is_open else "warning", f"{venue} {connection}: {'open' if is_open else why}")
 
     def on_defect(self, error: BaseException) -> None:

@@ -13,7 +13,7 @@ each written to the journal. The venue's own words (code and text of a refusal) 
 event, and to the order log (``Words``).
 
 The account belongs to this run alone. What it says of itself (positions, wallets) is compared with what we count;
-differences and fills of orders that are not ours are counted and shown, not repaired.
+differences that stay and fills of orders that are not ours are logged, counted and shown, not repaired.
 """
 
 from __future__ import annotations
@@ -66,8 +66,12 @@ LANE: Final = 0  # live runs one strategy, with one account at each venue
 ENDED_MAX: Final = 4_096
 INBOX_MAX: Final = 1 << 16
 ROUND_TRIPS: Final = 4_096
+LEGS: Final = codes.FLAG_LONG_LEG | codes.FLAG_SHORT_LEG
 NO_STP: Final = -1  # the order names none
 Leaving = tuple[int, int, int, Any]  # kind, venue, batch, request
+MOVES: Final = 256
+NEVER_STATED: Final = -1
+APART_NS: Final = 3 * 10**9  # how long what a venue states may differ from what we count: the other half is on its way
 ENDS: Final = (Rejected, Canceled, Expired, NotFound)
 
 
@@ -88,6 +92,7 @@ class Known:
     slot: int
     side: int
     filled: int = 0
+    leg: int = 0
     sent_ns: int = 0  # monotonic, for the round trip
     is_acked: bool = False
     cancel: tuple[int, int] = (0, 0)  # request number, logical instant
@@ -139,6 +144,9 @@ class Gateway:
         self._clock = clock
         self._words = words
         self._log = log
+        self._stated_lots: dict[tuple[int, int], tuple[int, int]] = {}  # by instrument and leg: lots, when (venue time)
+        self._moves: deque[tuple[int, int, int, int]] = deque(maxlen=MOVES)  # fills: instrument, leg, when, signed lots
+        self._apart_ns: dict[int, int] = {}  # instruments whose positions differ: since when, monotonic
         self._inbox: deque[tuple[int, Event]] = deque(maxlen=INBOX_MAX)
 
     # -- commands out
@@ -237,7 +245,7 @@ class Gateway:
         terms = self._core.terms(slot)
         flags, stp = terms["flags"], terms["stp"]
         order = self._context.order_in(slot)
-        known = self.orders[number] = Known(market, slot, terms["side"])
+        known = self.orders[number] = Known(market, slot, terms["side"], leg=flags & LEGS)
         known.sent_ns = self._clock.monotonic_ns()
         return OrderRequest(
             account=self._venue_of[market],
@@ -252,7 +260,7 @@ class Gateway:
             trigger=terms["trigger"],
             expires_ns=terms["expires_ns"],
             stp=None if stp == NO_STP else stp,
-            leg=flags & (codes.FLAG_LONG_LEG | codes.FLAG_SHORT_LEG),
+            leg=flags & LEGS,
             close_position=bool(flags & codes.FLAG_CLOSE_POSITION),
             client_id=order.client_id if order is not None else None,
         )
@@ -335,6 +343,7 @@ class Gateway:
             known.filled += event.lots
             more |= {"ticks": event.ticks, "lots": event.lots, "leaves": event.leaves_lots}
             more |= {"liquidity": event.liquidity, "fee": event.fee_e8}
+            self._moved(event.instrument, known.leg, known.side, event.lots, event.ts_event_ns)
         elif isinstance(event, Amended):
             known.wanted = None
             more |= {"ticks": event.ticks, "lots": event.lots}
@@ -376,6 +385,7 @@ class Gateway:
             )  # fmt: skip
         elif isinstance(event, Liquidated | AutoDeleveraged):
             taken = isinstance(event, Liquidated)
+            self._moved(event.instrument, 0, event.side, event.lots, event.ts_event_ns)
             core.bring_forced(
                 LANE, event.instrument, event.kind, codes.R_LIQUIDATION if taken else codes.R_ADL, event.ts_event_ns,
                 event.side, event.ticks, event.lots, getattr(event, "fee_e8", 0),
@@ -423,29 +433,64 @@ class Gateway:
         if isinstance(event, BalanceChanged):
             self.stated_wallets[venue, event.asset] = event.wallet_e8
         else:
-            self._differs(event.instrument, event.position_lots)
+            at_ns = event.ts_event_ns or event.ts_recv_ns
+            self._state(event.instrument, event.leg, event.position_lots, at_ns)
 
     def _compare(self, venue: int, state: AccountState) -> None:
-        stated = dict.fromkeys((m for m, place in enumerate(self._venue_of) if place == venue), 0)
-        for position in state.positions:
-            if position.instrument in stated:
-                stated[position.instrument] += position.lots
-        for market, lots in stated.items():
-            self._differs(market, lots)
+        stated = {(m, 0): 0 for m, place in enumerate(self._venue_of) if place == venue}
+        stated |= {key: 0 for key in self._stated_lots if self._venue_of[key[0]] == venue}
+        stated |= {(position.instrument, position.leg): position.lots for position in state.positions}
+        for (market, leg), lots in stated.items():
+            self._state(market, leg, lots, state.ts_event_ns)
         for asset, wallet_e8 in state.wallets_e8.items():
             self.stated_wallets[venue, asset] = wallet_e8
         for order in state.orders:
             if order.order_no not in self.orders and order.order_no not in self.ended:
                 self._log("error", f"{self._instruments[order.instrument].symbol}: an order that is not ours is open")
 
-    def _differs(self, market: int, stated_lots: int) -> None:
-        """Positions are compared when no order of theirs can be under way; a statement may come before its fill."""
-        counted = self._core.ledger.position(self._venue_of[market], market)
-        symbol = self._instruments[market].symbol
-        if counted == stated_lots:
-            self.counts.differences.pop(symbol, None)
-        else:
-            self.counts.differences[symbol] = f"the venue states {stated_lots} lots, counted are {counted}"
+    def _state(self, market: int, leg: int, lots: int, ts_event_ns: int) -> None:
+        """A statement as of then; fills that were told before it and are later count in it too."""
+        if self._stated_lots.get((market, leg), (0, 0))[1] <= ts_event_ns:
+            later = sum(move for m, of, at_ns, move in self._moves if (m, of) == (market, leg) and at_ns > ts_event_ns)
+            self._stated_lots[market, leg] = lots + later, ts_event_ns
+
+    def _moved(self, market: int, leg: int, side: int, lots: int, ts_event_ns: int) -> None:
+        """A fill: it counts in a statement that is older, since not every venue states positions with each fill."""
+        signed = lots if side == codes.BUY else -lots
+        stated, at_ns = self._stated_lots.get((market, leg), (0, NEVER_STATED))
+        if ts_event_ns:
+            self._moves.append((market, leg, ts_event_ns, signed))
+        if at_ns != NEVER_STATED and (not ts_event_ns or ts_event_ns > at_ns):
+            self._stated_lots[market, leg] = stated + signed, at_ns
+
+    def compare(self, mono_ns: int) -> None:
+        """Positions as stated beside those counted: to be called now and then. A statement may come before its fill,
+        so that only what stays apart is a difference; it is logged when it is found and when it is over."""
+        stated: dict[int, int] = {}
+        for (market, _), (lots, _) in self._stated_lots.items():
+            stated[market] = stated.get(market, 0) + lots
+        for market, lots in stated.items():
+            counted, symbol = self._counted(market), self._instruments[market].symbol
+            if counted == lots:
+                self._apart_ns.pop(market, None)
+                if self.counts.differences.pop(symbol, None) is not None:
+                    self._log("info", f"{symbol}: the venue states the position that we count again, {lots} lots")
+            elif mono_ns - self._apart_ns.setdefault(market, mono_ns) >= APART_NS:
+                if symbol not in self.counts.differences:
+                    self._log(
+                        "error",
+                        f"{symbol}: the venue states a position of {lots} lots, counted are {counted}: look what else "
+                        "trades on this account, and begin anew with what it holds",
+                    )
+                self.counts.differences[symbol] = f"the venue states {lots} lots, counted are {counted}"
+
+    def _counted(self, market: int) -> int:
+        """Our position, of both legs in hedge mode."""
+        ledger, place = self._core.ledger, self._venue_of[market]
+        has_short = (market, codes.FLAG_SHORT_LEG) in self._stated_lots
+        return ledger.position(place, market) + (
+            ledger.position(place, market + len(self._instruments)) if has_short else 0
+        )
 
     def lost_money(self, start_e8: Mapping[int, int], assets: Sequence[str]) -> tuple[Decimal, str]:
         """The greatest loss of equity since the start in any asset: how much, and of what. ``start_e8`` by asset."""

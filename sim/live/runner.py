@@ -213,7 +213,14 @@ class Session:
                 return
             if self._mono() > until_ns:
                 slow = [self.setup.config.venue[p].name for p, account in self.accounts.items() if not account.is_known]
-                raise VenueError("the account's state did not come within a minute", venue=", ".join(slow))
+                raise VenueError(
+                    "the account's state did not come within a minute; the last that was heard: "
+                    + "; ".join(
+                        account.heard or "nothing" for account in self.accounts.values() if not account.is_known
+                    )
+                    + ": is the venue reachable from here, and are rest and ws of [connect] right?",
+                    venue=", ".join(slow),
+                )
             await self.ports.clock.sleep_ns(POLL_NS)
 
     def _begin(self) -> None:
@@ -483,6 +490,7 @@ class Session:
                 self._kill_switch()
                 if self.gateway is not None:
                     self.gateway.sync()
+                    self.gateway.compare(self._mono())
                 config = self.setup.config.state
                 if self.state is not None and config is not None and self._mono() - self._saved_ns >= config.every:
                     self._saved_ns = self._mono()

@@ -22,7 +22,7 @@ from venues.orders import (
     SettingRequest,
 )
 from venues.ports import Entropy
-from venues.session_parts import Reply
+from venues.session_parts import Remark, Reply
 from venues.trading import AccountState, Action, Event, NotReady, Now, OrderAt, OutcomeLost, PositionAt
 from venues.trading_sessions import TradingWanted
 
@@ -32,7 +32,9 @@ BEHAVIOUR: dict[str, Any] = {}
 
 class VenueStandIn:
     """``BEHAVIOUR``: position, orders (open at the start), not_ready, lose (order numbers without an answer), deaf
-    (cancels are not answered), funding (paid at the first tick after so many)."""
+    (cancels are not answered), funding (paid at the first tick after so many), unreachable (what is remarked in place
+    of the account's state), early (positions are stated before their fills), quiet (with the first fill only), drift
+    (stated positions are off by so much)."""
 
     def __init__(self, wanted: TradingWanted, entropy: Entropy) -> None:
         self.venue = wanted.venue
@@ -44,13 +46,16 @@ class VenueStandIn:
         self.open: dict[int, OrderRequest] = {}
         self.ticks = 0
         self.stopped = False
+        self.remarks = [BEHAVIOUR["unreachable"]] if "unreachable" in BEHAVIOUR else []
         MADE.append(self)
 
     def start(self, now: Now) -> None:
         if "not_ready" in BEHAVIOUR:
             self.events.append(NotReady(code=-2015, text="Invalid API-key", cure="check the key's permissions"))
             return
-        lots = BEHAVIOUR.get("position", 0)
+        if "unreachable" in BEHAVIOUR:
+            return
+        lots = self.position = BEHAVIOUR.get("position", 0)
         positions = (PositionAt(instrument=0, lots=lots, entry_price_e8=28_000 * 10**8, leverage=7, isolated=False),)
         orders = tuple(
             OrderAt(instrument=0, order_no=0, venue_id=str(n), client_id=f"x{n}", side=0, ticks=1, lots=1,
@@ -138,12 +143,16 @@ class VenueStandIn:
             self._say(Rejected, request, now, reason=codes.R_MARGIN, code=-2019, text="Margin is insufficient.")
         elif request.type == codes.MARKET:
             self._say(Accepted, request, now)
+            self.position += request.lots if request.side == codes.BUY else -request.lots
+            stated = PositionChanged(
+                account=0, ts_event_ns=now.wall_ns, ts_recv_ns=now.wall_ns, instrument=0,
+                position_lots=self.position + BEHAVIOUR.get("drift", 0),
+            )  # fmt: skip
+            quiet = "quiet" in BEHAVIOUR and number > 1
+            self.events += [stated] if "early" in BEHAVIOUR else []
             more = {"liquidity": codes.LIQ_TAKER, "fee_e8": 1_000, "trade_id": str(number)}
             self._say(Filled, request, now, ticks=281_500, lots=request.lots, leaves_lots=0, **more)
-            lots = request.lots if request.side == codes.BUY else -request.lots
-            self.events.append(
-                PositionChanged(account=0, ts_event_ns=0, ts_recv_ns=0, instrument=0, position_lots=lots)
-            )
+            self.events += [] if "early" in BEHAVIOUR or quiet else [stated]
         elif request.tif == codes.IOC:
             self._say(Accepted, request, now)
             self._say(Expired, request, now, reason=codes.R_IOC_REMAINDER)
@@ -152,7 +161,8 @@ class VenueStandIn:
             self._say(Accepted, request, now)
 
     def take_actions(self) -> list[Action]:
-        return []
+        found, self.remarks = self.remarks, []
+        return [Remark("server time", "", text) for text in found]
 
     def take_events(self) -> list[Event]:
         found, self.events = self.events, []

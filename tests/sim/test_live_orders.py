@@ -139,6 +139,14 @@ def test_an_account_that_cannot_trade_says_what_to_do(tmp_path: Path, stand_in: 
         live(tmp_path, Actor())
 
 
+def test_an_account_that_says_nothing_is_given_up_with_what_was_heard_last(
+    tmp_path: Path, stand_in: dict[str, Any]
+) -> None:
+    stand_in["unreachable"] = "the venue's time is not known: Cannot connect to host"
+    with pytest.raises(VenueError, match=r"within a minute.*server time: .*Cannot connect to host: is the venue reach"):
+        live(tmp_path, Actor(), 90)
+
+
 # -- orders
 
 
@@ -165,6 +173,27 @@ def test_orders_go_out_and_come_back_as_in_a_backtest(tmp_path: Path, stand_in: 
     kinds = [row["kind"] for row in journal(played)]
     assert kinds[:4] == ["AccountState", "OrderRequest", "Accepted", "OrderRequest"]
     assert kinds.count("OrderRequest") == 4 and kinds.count("FundingPaid") == 1
+
+
+@pytest.mark.parametrize("how", ["early", "quiet"])
+def test_a_position_stated_before_a_fill_is_no_difference(tmp_path: Path, stand_in: dict[str, Any], how: str) -> None:
+    stand_in[how] = True
+    trade = lambda one: one.ctx.market(0, BUY, 20)  # noqa: E731
+    played = live(tmp_path, Actor(trade, trade), record={"status": "1s"})
+    gateway = played.session.gateway
+    assert gateway is not None and gateway.counts.differences == {}
+
+
+def test_a_position_that_stays_apart_is_logged_once_and_shown(tmp_path: Path, stand_in: dict[str, Any]) -> None:
+    stand_in["drift"] = 7
+    trade = lambda one: one.ctx.market(0, BUY, 20)  # noqa: E731
+    played = live(tmp_path, Actor(trade, trade), record={"status": "1s"})
+    gateway = played.session.gateway
+    assert gateway is not None
+    assert gateway.counts.differences == {"BTCUSDT": "the venue states 47 lots, counted are 40"}
+    log = (played.result.path / "log.jsonl").read_text()
+    assert log.count("the venue states a position of 47 lots, counted are 40: look what else trades") == 1
+    assert played.shown[-1]["orders_path"]["differences"] == gateway.counts.differences
 
 
 def test_a_command_is_on_the_disk_before_it_leaves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -69,7 +69,7 @@ def test_an_unknown_outcome_is_never_a_refusal_and_is_asked(answer: Reply, arriv
 @pytest.mark.parametrize(
     "answer",
     [Reply(503, {}, b"Service Unavailable."), Reply(503, {}, b'{"code":-1008,"msg":"Server is overloaded"}'),
-     Reply(403, {}, b"<html>WAF</html>")],
+     Reply(403, {}, b"<html>WAF</html>"), Reply(429, {"retry-after": "5"}, b""), Reply(418, {"retry-after": "5"}, b"")],
 )  # fmt: skip
 def test_what_was_certainly_not_executed_is_a_refusal(answer: Reply) -> None:
     drive = Drive(ws=False).start()
@@ -113,6 +113,19 @@ def test_silence_is_a_lost_answer_and_a_late_one_still_counts() -> None:
     assert names(drive.taken()) == ["OutcomeLost"]
     drive.deliver(late)
     assert names(drive.taken()) == ["Accepted"]
+
+
+def test_a_question_does_not_hang_on_the_websocket_that_lost_the_order() -> None:
+    drive = placed(1)
+    drive.hold = True
+    drive.session.submit([order(2)], drive.now)
+    for _ in range(6):  # whatever leaves by the websocket is not answered
+        drive.run()
+        drive.answers.clear()
+        drive.mono_ns += 7 * SECOND
+        drive.session.on_tick(drive.now)
+    asked = [one[2]["origClientOrderId"] for one in drive.venue.asked if one[:2] == ("GET", "/fapi/v1/order")]
+    assert asked and set(asked) == {"run1-2"}
 
 
 def test_a_lost_cancel_is_sent_again_and_a_lost_amendment_is_looked_up() -> None:

@@ -220,7 +220,7 @@ _BY_CODE: Final = _by_code()
 
 def reason_of(code: int) -> int:
     """The reason (``matching.codes`` R_*) of a refusal with this code; R_VENUE for one that is not known."""
-    return _BY_CODE.get(code, codes.R_VENUE)
+    return codes.R_RATE_LIMIT if code in (429, 418) else _BY_CODE.get(code, codes.R_VENUE)
 
 
 # -- the end of an order, as the wire words it
@@ -257,6 +257,9 @@ def expiry_reason(status: str, expiry: int, order_type: str, tif: str) -> int:
 # -- what to do about it, in plain words
 
 CURES: Final = {
+    418: "the address is banned for a while: everything waits; send less, look for other programs on this address",
+    429: "too many requests: waiting; look for other programs on this address",
+    -1008: "the venue is overloaded and has not executed it: order again later",
     -1003: "too many requests: waiting; look for other programs on this address",
     -1015: "too many orders: send fewer, or ask the venue for more",
     -1021: "the clock's offset was measured again; if it stays, mend this machine's clock or its network",

@@ -268,9 +268,10 @@ class Evidence:
             elif inquiry.what == "fills":
                 self._ask_fills(track, now)
             else:
-                self._ask_state(track, now)
+                self._ask_state(track, now, inquiry.tries)
 
-    def _ask_state(self, track: Track, now: Now) -> None:
+    def _ask_state(self, track: Track, now: Now, tries: int) -> None:
+        """By the websocket API, when that has not helped by REST: it may not hang on what lost the order."""
         algo = track.conditional and not track.venue_id
         if algo:
             parameters = {"clientAlgoId": track.client_id}
@@ -279,7 +280,7 @@ class Evidence:
         request = Request(
             "algo order?" if algo else "order?", "GET", f"/{self.desk.api}/v1/{'algoOrder' if algo else 'order'}",
             parameters, self._algo_state if algo else self._order_state, self._no_state, self._state_lost,
-            costs={WEIGHT: 1}, ws="" if algo else "order.status", orders=(track.order_no,),
+            costs={WEIGHT: 1}, ws="" if algo or tries else "order.status", orders=(track.order_no,),
         )  # fmt: skip
         self.desk.put(request, now)
 
