@@ -122,6 +122,17 @@ def test_it_pings_and_leaves_a_silent_connection(w: Wired) -> None:
     assert sum(one["method"] == "subscribe" for one in w.sent) > 4
 
 
+def test_a_connection_that_is_silent_after_a_command_is_left_sooner(w: Wired) -> None:
+    w.submit(w.order(1))
+    w.collect()
+    for _ in range(12):
+        w.pending = [one for one in w.pending if one[0] == "call"]  # nothing travels by the websocket
+        w.tick(1000)
+    assert sum(one["method"] == "subscribe" for one in w.sent) > 4
+    w.settle(60)
+    assert w.kinds(1) == ["OutcomeLost", "NotFound"]
+
+
 def test_funding_is_told_once_and_only_from_now_on(w: Wired) -> None:
     def paid(ms: int) -> dict[str, Any]:
         return {

@@ -262,15 +262,22 @@ class HyperliquidTrading:
 
     def on_tick(self, now: Now) -> None:
         account = self.account
+        deaf = False
         for number, job in list(account.posts.items()):
             if now.mono_ns - job.sent_ns > ANSWER_NS:
+                deaf |= self._frame_ns < job.sent_ns  # neither the answer nor anything else
                 del account.posts[number]
                 self.desk.lost(job, f"no answer in {ANSWER_NS // SECOND} s", now)
         if account.is_open and not self._closing:
-            silent = now.mono_ns - self._frame_ns > SILENT_NS
+            silent = deaf or now.mono_ns - self._frame_ns > SILENT_NS
             if silent or (self._unacked and now.mono_ns - self._opened_ns > ACK_NS):
                 self._closing = True
-                why = "nothing has come for 40 s" if silent else f"no answer to {', '.join(sorted(self._unacked))}"
+                quiet_s = (now.mono_ns - self._frame_ns) // SECOND
+                why = (
+                    f"nothing has come for {quiet_s} s"
+                    if silent
+                    else f"no answer to {', '.join(sorted(self._unacked))}"
+                )
                 account.actions.append(Reconnect(CONNECTION, why))
             elif now.mono_ns - self._ping_ns >= PING_NS:
                 self._ping_ns = now.mono_ns
