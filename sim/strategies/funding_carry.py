@@ -117,7 +117,9 @@ class FundingCarry(Strategy):
     def take(self, i: int, leg: Leg, book: Book, side: int, lots: int, reduce_only: bool) -> None:
         """An immediate-or-cancel order that may fill ``slip_ticks`` through the best price."""
         limit = book.best_ticks(1 - side) + (self.slip_ticks if side == BUY else -self.slip_ticks)
-        leg.order = self.ctx.submit(i, side, max(1, limit), lots, IOC, reduce_only=reduce_only)
+        grid = self.ctx.instruments[i]  # coarser than a tick at some prices of some venues
+        limit = grid.grid_at_least(max(1, limit)) if side == BUY else grid.grid_at_most(max(1, limit))
+        leg.order = self.ctx.submit(i, side, limit, lots, IOC, reduce_only=reduce_only)
 
     def on_funding(self, i: int, funding: Funding) -> None:
         leg = self.legs[i]

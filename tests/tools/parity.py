@@ -38,7 +38,7 @@ from sim.virtual_time import VirtualTime
 from venues.ports import CountingEntropy, MemoryFiles
 
 SECOND = 10**9
-START_NS = 1_795_392_000 * SECOND + 900 * SECOND  # a quarter past midnight UTC
+START_NS = 1_795_392_000 * SECOND + (8 * 3600 - 60) * SECOND  # a minute before a funding boundary of both venues
 BEGIN_NS, WARM_UP_S = 20 * SECOND + 51_234_567, 5  # when no message is under way
 STREAMS = ["depth", "trades", "marks"]  # at Binance depth every 100 ms: it is the orders that count here
 VENUES = {
@@ -58,7 +58,10 @@ STRATEGIES = {
             "keep_ticks": 0,
         },
     },
-    "carry": {"class": "sim.strategies:FundingCarry", "params": {}},
+    "carry": {  # whatever the rate
+        "class": "sim.strategies:FundingCarry",
+        "params": {"lots": 1000, "lead_s": 30, "taker_fee_bps": 0, "least_profit_bps": -1000},
+    },
 }
 
 
