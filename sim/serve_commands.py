@@ -77,7 +77,8 @@ def serve(
             _line(last)
         else:
             typer.echo(
-                f"{last['why']} after {last['elapsed_s']:.0f} s: {last['requests']:,} requests, "
+                ("\n" if status is not None else "")
+                + f"{last['why']} after {last['elapsed_s']:.0f} s: {last['requests']:,} requests, "
                 f"{last['frames']:,} frames, {last['slow']} clients too slow",
                 err=True,
             )

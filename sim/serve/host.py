@@ -88,6 +88,7 @@ class EmulatorHost:
         self._pushed = 0
         self._deeds: list[Deed] = []
         self._next_tick_ns = start_wall_ns
+        self._reached_ns = start_feed_ns
         self.wall_ns = start_wall_ns
         self.frames_out = self.requests = self.faults_done = 0
 
@@ -107,16 +108,21 @@ class EmulatorHost:
         wall_ns = self.wall_ns = max(wall_ns, self.wall_ns)
         self._release()
         target = self.feed_at(wall_ns)
-        if target > self._engine.feed_ns:
-            self._engine.step(target)
+        if target > self._engine.feed_ns and not self.is_over:
+            self._step(target)
         self._tick()
 
     def run_slice(self, wall_ns: int) -> None:
         """At full speed: the next stretch of the feed."""
         self.wall_ns = max(wall_ns, self.wall_ns)
         self._release()
-        self._engine.step(min(self._engine.feed_ns + SLICE_NS, self._end_ns))
+        if not self.is_over:
+            self._step(min(max(self._engine.feed_ns, self._reached_ns) + SLICE_NS, self._end_ns))
         self._tick()
+
+    def _step(self, until_ns: int) -> None:
+        self._engine.step(until_ns)  # its own time may stay at its last message, for good where the feed has ended
+        self._reached_ns = until_ns
 
     def _tick(self) -> None:
         if self.wall_ns >= self._next_tick_ns:
@@ -128,7 +134,7 @@ class EmulatorHost:
     @property
     def is_over(self) -> bool:
         """Whether the feed has ended."""
-        return self._engine.feed_ns >= self._end_ns
+        return self._reached_ns >= self._end_ns
 
     @property
     def speed(self) -> Fraction | None:
@@ -140,7 +146,7 @@ class EmulatorHost:
         due = self._next_tick_ns
         if self._later:
             due = min(due, self._later[0][0])
-        if self._speed is not None:
+        if self._speed is not None and not self.is_over:
             feed = self._engine.next_due_ns() - self._start_feed_ns
             if feed < NEVER_NS:
                 wall = self._start_wall_ns - (-feed * self._speed.denominator // self._speed.numerator)

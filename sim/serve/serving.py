@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 import signal
 import ssl
 import tempfile
@@ -78,7 +80,13 @@ async def _run(
     server = EmulatorServer(
         host, clock, address=options.address, port=options.port, tls=context, public=options.public
     )  # fmt: skip
-    port = await server.start()
+    try:
+        port = await server.start()
+    except OSError as error:
+        said = os.strerror(error.errno or 0)
+        if error.errno == errno.EADDRINUSE:
+            said += ": choose another --port (0: any that is free)"
+        raise OSError(error.errno, said, f"{options.address}:{options.port}") from None
     loop = asyncio.get_running_loop()
     for number in SIGNALS:
         loop.add_signal_handler(number, server.stop)

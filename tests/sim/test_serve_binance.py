@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+from fractions import Fraction
 from typing import Any
 from urllib.parse import urlencode
 
@@ -147,3 +148,20 @@ def test_the_countdown_cancels_through_the_engine() -> None:
     trader.wait(700)
     assert trader.told("ORDER_TRADE_UPDATE")[-1]["o"]["X"] == "CANCELED"
     assert trader.ask("GET", "openOrders", symbol="BTCUSDT") == []
+
+
+@pytest.mark.parametrize("speed", [Fraction(1), None])
+def test_a_session_is_over_when_its_feed_is(speed: Fraction | None) -> None:
+    clock = VirtualClock(START_NS)
+    choice = Choice("binance", "synth:calm", duration_ns=2_500_000_000)
+    host, _ = make_host(choice, Options(speed=speed), clock, CountingEntropy())
+    slices = 0
+    while not host.is_over:
+        slices += 1
+        assert slices < 400, "the feed has ended, and the host does not know"
+        if speed is None:
+            host.run_slice(clock.wall_ns())
+            continue
+        clock.advance_ns(10 * MS)
+        host.pump(clock.wall_ns())
+    assert speed is None or 2.4e9 < clock.wall_ns() - START_NS < 2.6e9

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import socket
 import ssl
 import sys
 from collections.abc import Coroutine
@@ -499,3 +500,11 @@ def test_frames_are_rfc_6455() -> None:
 def test_the_command_says_what_is_wrong(arguments: list[str], says: str) -> None:
     done = CliRunner().invoke(app, ["serve", *arguments])
     assert done.exit_code == 2 and says in done.output
+
+
+def test_the_command_says_that_a_port_is_taken() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        done = CliRunner().invoke(app, ["serve", "binance", "--feed", "synth:calm", "--port", str(port)])
+    assert done.exit_code == 3, done.output
+    assert f"127.0.0.1:{port}" in done.output and "choose another --port" in done.output and "Errno" not in done.output
