@@ -1,6 +1,7 @@
 """The command ``perpsim``: arguments in, tables or ``--json`` out, exit codes for machines.
 
-    0  fine                       1  a finding: the strategy raised, a file is damaged, nothing was imported
+    0  fine                       1  a finding: the strategy raised, a file is damaged, nothing was imported, two runs
+                                     differ, a session was stopped before it began
     2  usage: a wrong argument, run file or input      3  the environment: a file system, compiler or installation
     4  a venue refused or failed
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from sim.command import ENVIRONMENT, errors
+from sim.command import ENVIRONMENT, FINDING, errors
 
 RunFile = Annotated[Path, typer.Argument(help="run file (TOML)", show_default=False)]
 Set = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="override a key of the run file")]
@@ -57,8 +57,9 @@ def _session(mode: Any, run: Path, as_json: bool, quiet: bool, **options: Any) -
     with errors():
         from matching._build import uncompiled_notice
         from recorders.raw import RecordingStopped
+        from sim.live.runner import NeverBeganError
         from sim.live.setup import prepare
-        from sim.live.shell import run_session
+        from sim.live.shell import EndedAtOnceError, run_session
         from venues.ports import SystemClock
 
         notice = uncompiled_notice()
@@ -77,6 +78,9 @@ def _session(mode: Any, run: Path, as_json: bool, quiet: bool, **options: Any) -
 
                 with LiveView() as view:
                     result = run_session(setup, view.show)
+        except (NeverBeganError, EndedAtOnceError) as error:
+            typer.echo(f"error: {error}", err=True)
+            raise typer.Exit(FINDING) from None
         except RecordingStopped as error:
             typer.echo(f"error: {error.why}", err=True)
             raise typer.Exit(ENVIRONMENT) from None
@@ -89,6 +93,9 @@ def _session(mode: Any, run: Path, as_json: bool, quiet: bool, **options: Any) -
             for line in lines(result.summary["shadow"]):
                 typer.echo(line)
         typer.echo(f"run folder  {result.path}")
+        page = result.path / "report.html"
+        if page.exists():
+            typer.echo(f"report      {page}")
 
 
 def _line(content: dict[str, Any]) -> None:

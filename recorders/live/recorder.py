@@ -473,6 +473,14 @@ class Recorder:
     def _record(self, kind: int, connection: int, payload: bytes) -> None:
         self.sink.put(kind, connection, self.clock.wall_ns(), self.clock.monotonic_ns(), payload)
 
+    def unreached(self) -> dict[str, str]:
+        """Venues of which no frame has come, with what became of the latest connection there."""
+        silent = [one for one in self.sessions if not any(link.frames for link in one.links)]
+        return {
+            one.venue: next((self._closed[link.name][1] for link in one.links if link.name in self._closed), "")
+            for one in silent
+        }
+
     def status(self) -> dict[str, Any]:
         """Figures of the interval since the last call, and totals."""
         now_ns = self.clock.monotonic_ns()

@@ -45,7 +45,7 @@ from sim.live.state import StateFile
 from sim.live.status import status_of
 from sim.live.warmup import WarmUp
 from venues.connector import Connector
-from venues.errors import InputError, VenueError
+from venues.errors import LocalError, VenueError
 from venues.trading import AccountState, Event, Now
 from venues.trading_sessions import trading_session
 
@@ -53,6 +53,10 @@ POLL_NS: Final = 10_000_000  # while waiting for an account or for the end of or
 IDLE_NS: Final = 50_000_000  # the longest that the timer sleeps
 READY_NS: Final = 60 * 10**9  # an account that is not known by then will not be
 Show = Callable[[dict[str, Any]], None]
+
+
+class NeverBeganError(LocalError):
+    """A session was stopped before its run began: there is no run folder."""
 
 
 class Session:
@@ -176,7 +180,7 @@ class Session:
         if run is None:
             if error is not None:
                 raise error
-            raise InputError(f"ended before the run began: {self.why}", source=self.setup.mode)
+            raise NeverBeganError(f"{self.setup.mode}: ended before the run began: {self.why}")
         run.about |= {
             "why": self.why, "lag_ms": self.lags.figures_ms(), "steps": self.lags.count,
             "late_frames": sum(market.late() for market in run.plan.markets if market.late is not None),
@@ -225,6 +229,8 @@ class Session:
 
     def _begin(self) -> None:
         setup = self.setup
+        for venue, why in self._recorder.unreached().items():
+            raise VenueError(f"nothing came in the warm-up: {why or 'no connection'}", venue=venue)
         found = self._warm_up.measured()
         feed, begin_ns = self._warm_up.feed(found, self._mono())
         plan = live_plan(setup.config, setup.base, setup.sessions, begin_ns, found.delay_ns)

@@ -26,6 +26,7 @@ from venues.transport import AiohttpWire
 
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 SWITCH_SECONDS: Final = 0.0005  # how long the writing thread may keep the interpreter while a frame waits
+SAME_NS: Final = 300_000_000  # signals so close are one: timeout(1) and shells send theirs to the process and its group
 GC_ALLOCATIONS: Final = 20_000
 Source = str | Path | Mapping[str, Any] | RunConfig
 Show = Callable[[dict[str, Any]], None]
@@ -66,14 +67,15 @@ async def _run(setup: Setup, show: Show, began: Callable[[Session], None]) -> Re
     began(session)
     main = asyncio.current_task()
     assert main is not None
-    signals = 0
+    first_ns: int | None = None
 
     def on_signal(number: signal.Signals) -> None:
-        nonlocal signals
-        signals += 1
-        if signals == 1:
+        nonlocal first_ns
+        now_ns = ports.clock.monotonic_ns()
+        if first_ns is None:
+            first_ns = now_ns
             session.stop(f"stopped by {number.name}")
-        else:
+        elif now_ns - first_ns >= SAME_NS:
             main.cancel()
 
     loop = asyncio.get_running_loop()

@@ -10,7 +10,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-FIXED_LINES: Final = 12
+FIXED_LINES: Final = 13
 MESSAGES_SHOWN: Final = 4
 LATE_MS: Final = 100.0  # a lag that deserves attention
 _STYLES: Final = {"error": "bold red", "warning": "yellow", "info": "dim"}
@@ -60,7 +60,9 @@ def _head(status: dict[str, Any]) -> RenderableType:
 
 def _feed(status: dict[str, Any]) -> RenderableType:
     feed, lag = status["feed"], status["lag_ms"]
-    down = [row["name"] for row in status["connections"] if not row["open"]]
+    down = [
+        row["name"] + (f" ({row['why']})" if row["why"] else "") for row in status["connections"] if not row["open"]
+    ]
     state = (f"{len(status['connections']) - len(down)} of {len(status['connections'])} connections open", "green")
     lost = feed["gaps"] or feed["dropped"]
     return Text.assemble(
@@ -137,20 +139,21 @@ def _books(status: dict[str, Any]) -> Table:
     return table
 
 
-def _accounts(status: dict[str, Any]) -> Table:
-    table = _table("account", "equity", "unrealized", "realized", "fees", "funding", "margin ratio", "position", left=1)
+def _accounts(status: dict[str, Any]) -> RenderableType:
+    columns = ("account", "equity", "unrealized", "realized", "fees", "funding", "margin ratio")
+    table = _table(*columns, left=1)
+    held = []
     for row, margin in zip(status["accounts"], status["margin"], strict=True):
-        ratio = margin["margin_ratio"]
-        positions = "  ".join(
-            f"{one['instrument']} {one['position_lots']:+,} lots" for one in row["positions"] if one["position_lots"]
-        )
+        ratio, lane = margin["margin_ratio"], f" lane {row['lane']}" if row["lane"] else ""
+        for one in row["positions"]:
+            if one["position_lots"]:
+                held.append(f"{one['instrument']}{lane} {one['position_lots']:+,} lots")
         table.add_row(
-            f"{row['venue']} {row['asset']}" + (f" lane {row['lane']}" if row["lane"] else ""),
+            f"{row['venue']} {row['asset']}{lane}",
             *(_money(row[key]) for key in ("equity_e8", "unrealized_e8", "realized_e8", "fees_e8", "funding_e8")),
             "" if ratio is None else Text(f"{ratio * 100:.2f} %", "bold red" if ratio > 0.5 else ""),
-            positions or "flat",
         )  # fmt: skip
-    return table
+    return Group(table, Text.assemble(("position  ", "dim"), "  ".join(held) or "flat"))
 
 
 def _orders(status: dict[str, Any], room: int) -> Table:

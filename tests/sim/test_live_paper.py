@@ -242,3 +242,21 @@ def test_the_backtest_of_the_recording_is_the_session_to_the_byte(cut: list[int]
         assert (again.path / f"{name}.parquet").read_bytes() == (played.result.path / f"{name}.parquet").read_bytes(), (
             name
         )
+
+
+def test_no_figure_is_cut_on_a_terminal_of_80_columns(tmp_path: Path) -> None:
+    status = Played(tmp_path, Quoter(), run_file(), 20).shown[-1]
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(screen(status, 24))
+    text = console.export_text()
+    assert "…" not in text, text
+    assert f"{status['accounts'][0]['equity_e8'] / 1e8:,.2f}" in text
+    assert "position  BTCUSDT" in text or "position  flat" in text
+
+
+def test_the_view_says_why_a_connection_is_down(tmp_path: Path) -> None:
+    status = Played(tmp_path, Quoter(), run_file(), 10).shown[0]
+    status["connections"] = [{"name": "binance_usdm public-1", "open": False, "why": "connect: refused"}]
+    console = Console(width=200, record=True, file=io.StringIO())
+    console.print(screen(status, 24))
+    assert "binance_usdm public-1 (connect: refused)" in console.export_text()

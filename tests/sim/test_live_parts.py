@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import threading
 from decimal import Decimal
 from pathlib import Path
@@ -15,10 +17,13 @@ from matching.codes import BUY, SELL
 from sim.config_live import RiskConfig
 from sim.live.journal import MAGIC, Journal, read_journal
 from sim.live.risk import Asked, Risk
+from sim.live.runner import NeverBeganError
+from sim.live.setup import prepare
+from sim.live.shell import run_session
 from sim.strategy import Strategy
 from venues import known_instrument
-from venues.errors import InputError, LocalError
-from venues.ports import MemoryFiles
+from venues.errors import InputError, LocalError, VenueError
+from venues.ports import MemoryFiles, SystemClock
 
 BTC = known_instrument("binance_usdm", "BTCUSDT")
 PATH = Path("run/journal.bin")
@@ -122,7 +127,7 @@ def test_paper_runs_in_a_thread_where_no_signal_comes(tmp_path: Path) -> None:
     thread = threading.Thread(target=run)
     thread.start()
     thread.join(30)
-    assert len(raised) == 1 and isinstance(raised[0], InputError), raised
+    assert len(raised) == 1 and isinstance(raised[0], NeverBeganError), raised
     assert "ended before the run began" in str(raised[0])
 
 
@@ -132,3 +137,20 @@ def test_a_session_inside_an_event_loop_is_refused_with_what_to_do(tmp_path: Pat
 
     with pytest.raises(LocalError, match=r"event loop is running .* asyncio\.to_thread\(perpsim\.paper"):
         asyncio.run(in_a_notebook())
+
+
+def test_a_venue_that_is_not_there_is_named_with_why(tmp_path: Path) -> None:
+    run = unreachable(tmp_path) | {"paper": {"warm_up": "200ms"}, "record": {"folder": str(tmp_path)}}
+    with pytest.raises(VenueError, match=r"binance_usdm: nothing came in the warm-up: .*127\.0\.0\.1"):
+        perpsim.paper(run, Strategy())
+
+
+def test_a_signal_that_comes_twice_at_once_is_one(tmp_path: Path) -> None:
+    run = unreachable(tmp_path) | {"paper": {"warm_up": "30s"}, "record": {"folder": str(tmp_path)}}
+
+    def twice(session: object) -> None:
+        for _ in range(2):
+            asyncio.get_running_loop().call_soon(os.kill, os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(NeverBeganError, match="before the run began: stopped by SIGTERM"):
+        run_session(prepare("paper", run, SystemClock(), {}, Strategy()), began=twice)
