@@ -211,6 +211,8 @@ class Services:
 class Run:
     """One run from its plan to its files. ``about``: what its manifest says beside; ``risk``: its limits, if any."""
 
+    is_external = False  # whether the venues are real ones
+
     def __init__(
         self, plan: Plan, strategies: list[Strategy], names: list[str], folder: Path, show_progress: bool, clock: Clock
     ) -> None:
@@ -330,7 +332,7 @@ class Run:
     def finish(self, html: bool) -> Result:
         """Hash, manifest, statistics, summary and report."""
         log_hash = self.writer.canonical.finish()
-        banner = banner_lines(banner_facts(self.plan, self.core, self.sources, self.folder))
+        banner = banner_lines(banner_facts(self.plan, self.core, self.sources, self.folder, self.is_external))
         write_json(self.folder / "manifest.json", self._manifest(banner, log_hash, None))
         summary = {**self._summary(log_hash), "statistics": statistics(self.folder)}
         write_json(self.folder / "summary.json", summary)

@@ -22,15 +22,18 @@ EXCHANGES = {
 }
 
 
-def banner_facts(plan: Plan, core: Core, sources: Sequence[WatchedSource], folder: Path) -> BannerFacts:
-    """The facts of a finished run, for ``banner_lines``."""
+def banner_facts(
+    plan: Plan, core: Core, sources: Sequence[WatchedSource], folder: Path, is_real: bool = False
+) -> BannerFacts:
+    """The facts of a finished run, for ``banner_lines``. ``is_real``: its orders went to the venues."""
     return BannerFacts(
         venues=[_venue(plan, venue) for venue in plan.venues],
-        instruments=[_instrument(plan, m, sources[m], folder) for m in range(len(plan.markets))],
+        instruments=[_instrument(plan, m, sources[m], folder, is_real) for m in range(len(plan.markets))],
         span_ns=plan.last_ns - plan.first_ns,
         seed=plan.config.seed,
         feed_delay_ns=plan.delay_ns,
         late_frames=sum(market.late() for market in plan.markets if market.late is not None),
+        is_real=is_real,
         notes=_notes(plan, core),
     )
 
@@ -56,7 +59,7 @@ def _venue(plan: Plan, venue: VenuePlan) -> VenueFacts:
     )
 
 
-def _instrument(plan: Plan, m: int, source: WatchedSource, folder: Path) -> InstrumentFacts:
+def _instrument(plan: Plan, m: int, source: WatchedSource, folder: Path, is_real: bool) -> InstrumentFacts:
     market = plan.markets[m]
     return InstrumentFacts(
         name=plan.name_of(m),
@@ -75,7 +78,7 @@ def _instrument(plan: Plan, m: int, source: WatchedSource, folder: Path) -> Inst
         margin_exact=market.margin_exact,
         gaps=source.gaps,
         gap_ns=source.gap_ns,
-        orders_open_in_gap=_orders_in_gaps(m, source.gap_spans, folder),
+        orders_open_in_gap=0 if is_real else _orders_in_gaps(m, source.gap_spans, folder),
         clock_correction=_clock_correction(market, plan.first_ns, plan.last_ns),
     )
 

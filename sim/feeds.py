@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from matching.codes import FUNDING, GAP, MARK, ORDER_BOOK, PLAN_INDEX, SNAPSHOT
+from matching.codes import FUNDING, GAP, GAP_SESSION_END, MARK, ORDER_BOOK, PLAN_INDEX, SNAPSHOT
 from matching.feed import FeedSource, FeedWindow, slice_window
 from recorders.live.windows import Message
 from venues.errors import InputError
@@ -138,6 +138,8 @@ class WatchedSource:
         kind, start, first, last = self._open_gap
         self._open_gap = None
         end_ns = max(start, end_ns)
+        if kind == GAP_SESSION_END and end_ns == start:
+            return  # the recording ends with the run: nothing is missing
         self.gaps += 1
         self.gap_ns += end_ns - start
         self.gap_spans.append((start, end_ns))

@@ -230,7 +230,8 @@ class Session:
     def _begin(self) -> None:
         setup = self.setup
         for venue, why in self._recorder.unreached().items():
-            raise VenueError(f"nothing came in the warm-up: {why or 'no connection'}", venue=venue)
+            if why:  # else it is connected and silent: what is missing is said below
+                raise VenueError(f"nothing came in the warm-up: {why}", venue=venue)
         found = self._warm_up.measured()
         feed, begin_ns = self._warm_up.feed(found, self._mono())
         plan = live_plan(setup.config, setup.base, setup.sessions, begin_ns, found.delay_ns)

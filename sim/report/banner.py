@@ -84,7 +84,8 @@ class InstrumentFacts:
 @dataclass(frozen=True, slots=True)
 class BannerFacts:
     """All that the banner is made of; ``span_ns`` is the venue time the run covers, ``feed_delay_ns`` the fixed
-    delay D and ``late_frames`` how many frames came later than that."""
+    delay D and ``late_frames`` how many frames came later than that. ``is_real``: orders were sent to the venues, so
+    nothing of the simulation is assumed but the margin figures, which are the rule card's."""
 
     venues: Sequence[VenueFacts]
     instruments: Sequence[InstrumentFacts]
@@ -92,6 +93,7 @@ class BannerFacts:
     seed: int
     feed_delay_ns: int | None = None
     late_frames: int = 0
+    is_real: bool = False
     notes: Sequence[str] = ()
 
 
@@ -99,27 +101,39 @@ def banner_lines(facts: BannerFacts) -> list[BannerLine]:
     """The banner's lines in a fixed order; venues or instruments that share a statement share its line."""
     venues, instruments = facts.venues, facts.instruments
     lines: list[BannerLine] = []
+    if facts.is_real:
+        lines.append(BannerLine("Orders", "real: fills, fees and funding are what the venue booked"))
     lines += _grouped("Rules", venues, lambda v: v.rule_card, lambda v: "info")
-    lines += _grouped("Latency", venues, _latency_text, lambda v: "warn" if v.zero_latency else "info")
-    lines += _grouped("Fills", instruments, _fill_text, lambda i: "info" if i.exact_fills else "warn")
-    lines += _grouped("Fees", venues, _fee_text, lambda v: "info")
+    if not facts.is_real:
+        lines += _grouped("Latency", venues, _latency_text, lambda v: "warn" if v.zero_latency else "info")
+        lines += _grouped("Fills", instruments, _fill_text, lambda i: "info" if i.exact_fills else "warn")
+        lines += _grouped("Fees", venues, _fee_text, lambda v: "info")
     lines += _grouped("Mark price", instruments, lambda i: i.mark, lambda i: _level(i.mark_exact))
-    lines += _grouped("Funding", instruments, _funding_text, _funding_level)
+    if not facts.is_real:
+        lines += _grouped("Funding", instruments, _funding_text, _funding_level)
     lines += _grouped("Margin", instruments, lambda i: i.margin, lambda i: _level(i.margin_exact))
     lines += _grouped(
         "Gaps", instruments, lambda i: _gap_text(i, facts.span_ns), lambda i: "warn" if i.gaps else "info"
     )
     clocked = [i for i in instruments if i.clock_correction]
     lines += _grouped("Receive clock", clocked, lambda i: i.clock_correction, lambda i: "info")
+    if not facts.is_real:
+        lines += _simulated(facts)
+    lines += [BannerLine("Note", text, "warn") for text in facts.notes]
+    lines.append(BannerLine("Seed", str(facts.seed)))
+    return lines
+
+
+def _simulated(facts: BannerFacts) -> list[BannerLine]:
+    """What is assumed of a venue that is simulated as a whole."""
+    lines = []
     if facts.feed_delay_ns is not None:
         lines.append(_delay_line(facts.feed_delay_ns, facts.late_frames))
     lines.append(
         BannerLine("Market impact", "own orders do not move the recorded market beyond what they took", "info")
     )
-    for venue in venues:
+    for venue in facts.venues:
         lines += [BannerLine(UNVERIFIED, f"{venue.name}: {text}", "warn") for text in venue.assumptions]
-    lines += [BannerLine("Note", text, "warn") for text in facts.notes]
-    lines.append(BannerLine("Seed", str(facts.seed)))
     return lines
 
 

@@ -248,6 +248,13 @@ def test_an_order_without_an_answer_is_unknown(tmp_path: Path, stand_in: dict[st
     )
 
 
+def test_the_report_of_real_orders_claims_no_simulation(tmp_path: Path) -> None:
+    played = live(tmp_path, Actor(buy(5), buy(6)))
+    topics = {line.topic: line.text for line in played.result.banner}
+    assert topics["Orders"].startswith("real")
+    assert not topics.keys() & {"Latency", "Fills", "Fees", "Funding", "Feed delay", "Market impact", "Unverified"}
+
+
 # -- the end
 
 

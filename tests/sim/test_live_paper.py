@@ -260,3 +260,11 @@ def test_the_view_says_why_a_connection_is_down(tmp_path: Path) -> None:
     console = Console(width=200, record=True, file=io.StringIO())
     console.print(screen(status, 24))
     assert "binance_usdm public-1 (connect: refused)" in console.export_text()
+
+
+def test_the_end_of_a_session_is_no_gap_of_its_report(tmp_path: Path) -> None:
+    strategy = Quoter()
+    played = Played(tmp_path, strategy, run_file(), 20)
+    (said,) = [line for line in played.result.banner if line.topic == "Gaps"]
+    assert (said.text, said.level, len(played.result.gaps)) == ("none", "info", 0)
+    assert [row for row in strategy.heard if row[0] == "gap"]  # it was told all the same
