@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 import pytest
-from eth_account import Account
-from eth_account.messages import encode_typed_data
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.tools.typed_data_oracle import Oracle, Signed
 from venues.errors import InputError, LocalError
 from venues.hyperliquid import auth
 from venues.hyperliquid.auth import MAINNET, TESTNET, Nonces, SeenNonces, Signature, Wallet
@@ -159,10 +159,21 @@ DOMAIN = [
 ]  # fmt: skip
 
 
-def _oracle(key: str, name: str, chain: int, primary: str, types: list[dict[str, str]], message: dict[str, Any]) -> Any:
+ORACLE = Oracle()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _the_oracle_ends() -> Iterator[None]:
+    yield
+    ORACLE.close()
+
+
+def _oracle(
+    key: str, name: str, chain: int, primary: str, types: list[dict[str, str]], message: dict[str, Any]
+) -> Signed:
     domain = {"name": name, "version": "1", "chainId": chain, "verifyingContract": "0x" + "00" * 20}
     full = {"types": {"EIP712Domain": DOMAIN, primary: types}, "primaryType": primary, "domain": domain}
-    return Account.sign_message(encode_typed_data(full_message={**full, "message": message}), bytes.fromhex(key))
+    return ORACLE.sign(key, {**full, "message": message})
 
 
 @settings(max_examples=30, deadline=None)
@@ -171,14 +182,14 @@ def test_phantom_agents_are_signed_as_eth_account_does(key: str, connection_id: 
     wallet = Wallet(key)
     signature = wallet.sign(auth.agent_digest(connection_id, chain))
     types = [{"name": "source", "type": "string"}, {"name": "connectionId", "type": "bytes32"}]
-    message = {"source": "a" if chain == MAINNET else "b", "connectionId": connection_id}
+    message = {"source": "a" if chain == MAINNET else "b", "connectionId": "0x" + connection_id.hex()}
     found = _oracle(key, "Exchange", 1337, "Agent", types, message)
     assert (int.from_bytes(signature.r, "big"), int.from_bytes(signature.s, "big"), signature.v) == (
         found.r,
         found.s,
         found.v,
     )
-    assert wallet.address == Account.from_key(key).address.lower()
+    assert wallet.address == found.address.lower()
     assert auth.recover(auth.agent_digest(connection_id, chain), signature) == wallet.address
 
 
