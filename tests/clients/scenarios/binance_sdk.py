@@ -198,7 +198,12 @@ class Scenario:
         waiting = await self.call(rest.current_all_algo_open_orders)
         found = await self.call(rest.query_algo_order, algo_id=placed["algoId"])
         await self.call(rest.cancel_algo_order, algo_id=placed["algoId"])
-        told = [e["o"]["X"] for e in self.events if e.get("e") == "ALGO_UPDATE"]
+
+        def heard() -> list[str]:
+            return [e["o"]["X"] for e in self.events if e.get("e") == "ALGO_UPDATE"]
+
+        await until(lambda: "CANCELED" in heard())
+        told = heard()
         return {
             "placed": placed["algoStatus"],
             "waiting": [row["algoId"] == placed["algoId"] for row in waiting],

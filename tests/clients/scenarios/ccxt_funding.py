@@ -26,7 +26,7 @@ class Scenario:
         await c.load_markets()
         price = (await c.fetch_order_book(s))["asks"][0][0]
         await c.create_order(s, "market", "buy", 0.5, price)
-        rows = await until(lambda: c.fetch_funding_history(s), 25.0, pause=1.0)
+        rows = await until(lambda: c.fetch_funding_history(s), 75.0, pause=1.0)
         rates = await c.fetch_funding_rate_history(s, since=rows[0]["timestamp"] - 3_600_000)
         return {
             "amount": rows[0]["amount"],
@@ -38,7 +38,7 @@ class Scenario:
 
 async def main() -> None:
     scenario, steps = Scenario(setting()), Steps()
-    await steps.wait(scenario.paid, 30.0)
+    await steps.wait(scenario.paid, 100.0)
     await scenario.client.close()
     steps.report()
 

@@ -16,7 +16,7 @@ import traceback
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-STEP_SECONDS = 8.0
+STEP_SECONDS = 30.0
 
 
 class Steps:
