@@ -19,7 +19,7 @@ from tests.tools.client_envs import ROOT, CannotMakeError, python_of
 
 SCENARIOS = ROOT / "tests" / "clients" / "scenarios"
 START_SECONDS = 60
-PLAY_SECONDS = 120
+PLAY_SECONDS = 240
 PRESET = "synth:volatile"  # much happens: a stop close to the market fires, trades come at once
 
 
