@@ -78,6 +78,9 @@ class LiveConfig(Part):
     on_stop: Literal["cancel", "leave"] = Field("cancel", description="what happens to our open orders at the end")
     shadow: bool = Field(False, description="the simulator runs beside on the same feed and orders, as --shadow")
     stop_within: PositiveDuration = Field(10 * 10**9, description="how long the end may wait for the venue's answers")
+    max_wait: PositiveDuration = Field(
+        2 * 10**9, description="an order or amendment that cannot leave for so long is refused, not sent"
+    )
 
 
 class StateConfig(Part):

@@ -7,7 +7,8 @@ Theory of operation. All of it is plain objects on the monotonic clock; none doe
   the limit, so that it keeps fixed windows too, whatever the venue's clock. What the venue's headers say beyond our own
   count (others share the address) is added. A part of it can be kept for cancels.
 - ``Throttle`` holds requests until all their budgets have room: cancels before commands before upkeep, the oldest of
-  each first. A refusal for too many requests holds it until the instant that the venue named.
+  each first. A refusal for too many requests holds it until the instant that the venue named. What may not leave late
+  (an order at the price of its moment) is put with an instant: past that it never leaves, and ``overdue`` names it.
 - ``VenueClock`` ties the venue's time to our monotonic clock, by the shortest of a few round trips; steps of the wall
   clock do not matter to it.
 - ``Inquiries`` says when to ask the venue (again) for what became of a request whose answer was lost. They end by the
@@ -27,9 +28,11 @@ from urllib.parse import urlsplit
 from venues.errors import InputError
 from venues.session_parts import LOOPBACK, SECOND
 from venues.trading import Now
+from venues.units import duration_text
 
 CANCEL, COMMAND, UPKEEP = range(3)  # the order in which waiting requests get room
 WAITING_MAX: Final = 4096
+FOREVER: Final = 1 << 62
 CLOCK_TRIPS: Final = 3  # round trips of one measurement
 CLOCK_EVERY_NS: Final = 600 * SECOND
 ASK_FIRST_NS: Final = SECOND // 2
@@ -108,6 +111,7 @@ class Budget:
 class _Waiting(Generic[T]):
     item: T
     costs: Mapping[str, int]
+    until_ns: int
 
 
 class Throttle(Generic[T]):
@@ -118,6 +122,7 @@ class Throttle(Generic[T]):
         self._queues: tuple[deque[_Waiting[T]], ...] = tuple(deque(maxlen=waiting_max) for _ in range(3))
         self._held_ns = [0, 0, 0]
         self._waiting = 0
+        self._first_ns = FOREVER  # no request that waits is overdue before
 
     def pass_through(self, rank: int, costs: Mapping[str, int], now_ns: int) -> bool:
         """Whether a request may leave now without waiting; its units are taken then. Never before one that waits."""
@@ -131,21 +136,24 @@ class Throttle(Generic[T]):
             budgets[name].take(cost, now_ns)
         return True
 
-    def put(self, item: T, rank: int, costs: Mapping[str, int]) -> bool:
-        """Queue a request of rank CANCEL, COMMAND or UPKEEP; False: too many wait already. ``costs`` by budget."""
+    def put(self, item: T, rank: int, costs: Mapping[str, int], until_ns: int = FOREVER) -> bool:
+        """Queue a request of rank CANCEL, COMMAND or UPKEEP; False: too many wait already. ``costs`` by budget; it
+        leaves before ``until_ns`` or never."""
         queue = self._queues[rank]
         if len(queue) == queue.maxlen:
             return False
-        queue.append(_Waiting(item, costs))
+        queue.append(_Waiting(item, costs, until_ns))
+        self._first_ns = min(self._first_ns, until_ns)
         self._waiting += 1
         return True
 
-    def put_back(self, item: T, rank: int, costs: Mapping[str, int]) -> bool:
+    def put_back(self, item: T, rank: int, costs: Mapping[str, int], until_ns: int = FOREVER) -> bool:
         """The same, before all others of its rank: a request that the venue has refused for the moment."""
         queue = self._queues[rank]
         if len(queue) == queue.maxlen:
             return False
-        queue.appendleft(_Waiting(item, costs))
+        queue.appendleft(_Waiting(item, costs, until_ns))
+        self._first_ns = min(self._first_ns, until_ns)
         self._waiting += 1
         return True
 
@@ -154,10 +162,20 @@ class Throttle(Generic[T]):
         for rank in (CANCEL, COMMAND, UPKEEP) if cancels else (COMMAND, UPKEEP):
             self._held_ns[rank] = max(self._held_ns[rank], until_ns)
 
+    def overdue(self, now_ns: int) -> list[T]:
+        """Those that could not leave in time; they do not wait any more."""
+        if now_ns < self._first_ns:
+            return []
+        late = [waiting for queue in self._queues for waiting in queue if waiting.until_ns <= now_ns]
+        for waiting in late:
+            self.remove(waiting.item)
+        self._first_ns = min((one.until_ns for queue in self._queues for one in queue), default=FOREVER)
+        return [waiting.item for waiting in late]
+
     def take(self, now_ns: int) -> T | None:
-        """The next request that may leave now, its units taken; None: nothing may."""
+        """The next request that may leave now, its units taken; None: nothing may. Ask for the ``overdue`` before."""
         for rank, queue in enumerate(self._queues):
-            if queue and self._ready_ns(rank, queue[0].costs, now_ns) <= now_ns:
+            if queue and now_ns < queue[0].until_ns and self._ready_ns(rank, queue[0].costs, now_ns) <= now_ns:
                 waiting = queue.popleft()
                 self._waiting -= 1
                 for name, cost in waiting.costs.items():
@@ -195,6 +213,11 @@ class Throttle(Generic[T]):
         urgent = rank == CANCEL
         rooms = (self.budgets[name].room_ns(cost, urgent, now_ns) for name, cost in costs.items())
         return max(self._held_ns[rank], now_ns, *rooms)
+
+
+def too_late(waited_ns: int) -> str:
+    """Why an order is refused that waited for too long."""
+    return f"not sent: it could not leave for {duration_text(waited_ns)} (limits or a ban), and its moment is over"
 
 
 # -- names of orders

@@ -15,6 +15,7 @@ from typing import Final
 from venues.errors import InputError
 from venues.instruments import Instrument
 from venues.ports import Entropy
+from venues.session_parts import SECOND
 from venues.trading import TradingSession
 
 
@@ -34,7 +35,7 @@ class TradingWanted:
     ``rest ws ws_api ws_user`` replace the venue's own hosts (``https://host:port``, ``wss://host:port``; empty: the
     venue's own, of ``ws_api`` and ``ws_user`` where ``ws`` is given: that one). ``address``: of the account that an
     agent's key signs for; ``vault``: of the vault that is traded for. ``limits`` False: the venue (an emulator) has no
-    rate limits, and none are kept."""
+    rate limits, and none are kept. ``max_wait_ns``: what an order or amendment may wait for them."""
 
     venue: str
     account: int
@@ -48,6 +49,7 @@ class TradingWanted:
     address: str = ""
     vault: str = ""
     limits: bool = True
+    max_wait_ns: int = 2 * SECOND
 
 
 # venue: the module and class of its session, made of (TradingWanted, Entropy)

@@ -136,5 +136,5 @@ def _trading(config: RunConfig, base: Path, place: int, environment: Mapping[str
     }
     return TradingWanted(
         rule_card.venue, place, mine, "", keys, named.rest, named.ws, named.ws_api, named.ws_user, named.address,
-        named.vault,
+        named.vault, max_wait_ns=(config.live or LiveConfig()).max_wait,
     )  # fmt: skip

@@ -170,10 +170,12 @@ def test_an_order_without_room_in_the_budgets_waits_also_when_it_could_be_writte
     drive = Drive().start()
     drive.hold = True
     drive.actions.clear()
-    for number in range(1, 302):  # 300 orders in 10 s
+    for number in range(1, 301):  # 300 orders in 10 s
         drive.session.submit([order(number)], drive.now)
+    drive.mono_ns += 9 * SECOND
+    drive.session.submit([order(301)], drive.now)
     assert len(drive.actions) == 300 and not drive.session.take_actions()
-    drive.mono_ns += 10 * SECOND
+    drive.mono_ns += SECOND
     drive.session.submit([order(302)], drive.now)
     sent = [msgspec.json.decode(action.payload) for action in drive.session.take_actions() if isinstance(action, Send)]
     assert [one["params"]["newClientOrderId"] for one in sent] == ["run1-301", "run1-302"]

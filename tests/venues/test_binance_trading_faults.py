@@ -283,6 +283,20 @@ def test_a_wrong_timestamp_is_measured_again_and_sent_once_more(ws: bool) -> Non
     assert len(drive.venue.refusals["POST order"]) == 7  # not looped
 
 
+def test_an_order_that_waits_for_the_venues_time_is_refused_when_its_moment_is_over() -> None:
+    drive = placed(1)
+    drive.venue.refusals["POST order"] = deque([(400, {"code": -1021, "msg": "Timestamp"})], maxlen=1)
+    drive.venue.refusals["GET time"] = deque([(500, {"code": -1, "msg": "gone"})] * 9, maxlen=9)
+    drive.session.submit([order(2)], drive.now)
+    drive.pass_time(SECOND)
+    assert drive.taken() == []
+    drive.pass_time(2 * SECOND)
+    (event,) = drive.taken()
+    assert isinstance(event, Rejected) and event.text.startswith("not sent")
+    drive.pass_time(60 * SECOND)
+    assert set(drive.venue.orders) == {"run1-1"}
+
+
 def test_too_many_requests_waits_as_long_as_the_venue_says_and_cancels_go_first() -> None:
     drive = placed(3, ws=False)
     drive.hold = True
@@ -299,6 +313,10 @@ def test_too_many_requests_waits_as_long_as_the_venue_says_and_cancels_go_first(
     drive.session.cancel([cancel(1)], drive.now)
     drive.pass_time(16 * SECOND)
     assert len(drive.venue.asked) == before
+    (event,) = drive.taken()
+    assert isinstance(event, Rejected) and event.order_no == 5  # at the price of a moment that is over: not sent
+    assert event.reason == codes.R_RATE_LIMIT and event.text.startswith("not sent: it could not leave for 2s")
+    drive.session.submit([order(6)], drive.now)  # this one need not wait for long
     drive.pass_time(2 * SECOND)
     sent = [method for method, path, _ in drive.venue.asked[before:] if path.endswith("/order")]
     assert sent == ["DELETE", "POST"]

@@ -31,8 +31,11 @@ def test_429_holds_commands_and_sends_cancels_again(w: Wired) -> None:
     for _ in range(4):
         w.tick(1000)
     assert not [one for one in w.pending if one[0] == "call" and one[1][1].endswith("/exchange")]
-    w.settle(15)
-    assert w.kinds(1) == ["Accepted", "Canceled"] and w.kinds(2) == ["Accepted"]
+    assert w.kinds(2) == ["Rejected"]  # its moment is over
+    w.settle(5)
+    w.submit(w.order(3))
+    w.settle(10)
+    assert w.kinds(1) == ["Accepted", "Canceled"] and w.kinds(3) == ["Accepted"]
 
 
 def test_an_exhausted_address_sends_once_in_ten_seconds_but_cancels() -> None:
@@ -43,8 +46,11 @@ def test_an_exhausted_address_sends_once_in_ten_seconds_but_cancels() -> None:
     w.cancel(1)
     w.run()
     assert w.kinds(1) == ["Accepted", "Canceled"] and w.kinds(2) == []
-    w.settle(11)
-    assert w.kinds(2) == ["Accepted"]
+    w.settle(9)
+    assert w.kinds(2) == ["Rejected"] and w.of(2)[0].reason == codes.R_RATE_LIMIT
+    w.submit(w.order(3))
+    w.settle(2)
+    assert w.kinds(3) == ["Accepted"]
 
 
 def test_the_budget_of_messages_keeps_room_for_cancels(w: Wired) -> None:

@@ -105,6 +105,21 @@ def test_a_hold_lasts_and_may_let_cancels_pass() -> None:
     assert throttle.take(9 * SECOND) == "cancel" and throttle.take(9 * SECOND) == "order"
 
 
+def test_what_may_not_leave_late_is_named_and_never_leaves() -> None:
+    throttle: Throttle[str] = Throttle((Budget("weight", 10, SECOND),))
+    throttle.hold(5 * SECOND, cancels=True)
+    throttle.put("setting", COMMAND, {"weight": 1})
+    throttle.put("order", COMMAND, {"weight": 1}, until_ns=2 * SECOND)
+    throttle.put("later", COMMAND, {"weight": 1}, until_ns=6 * SECOND)
+    throttle.put("cancel", CANCEL, {"weight": 1})
+    assert throttle.overdue(2 * SECOND - 1) == []
+    assert throttle.overdue(2 * SECOND) == ["order"] and throttle.overdue(3 * SECOND) == []
+    assert len(throttle) == 3
+    assert [throttle.take(5 * SECOND), throttle.take(5 * SECOND)] == ["cancel", "setting"]
+    assert throttle.take(6 * SECOND) is None  # whoever forgets to ask sends nothing stale
+    assert throttle.overdue(6 * SECOND) == ["later"] and not len(throttle)
+
+
 def test_the_queue_is_bounded() -> None:
     throttle: Throttle[int] = Throttle((Budget("weight", 10, SECOND),), waiting_max=2)
     assert [throttle.put(n, COMMAND, {}) for n in range(3)] == [True, True, False]

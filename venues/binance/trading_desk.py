@@ -36,7 +36,18 @@ from venues.ports import Entropy
 from venues.session_parts import MS, SECOND, Remark, Reply, Send, backoff_ns, retry_after_ns
 from venues.trading import Action, Call, Event, NotReady, Now
 from venues.trading_orders import Orders
-from venues.trading_parts import CANCEL, COMMAND, UPKEEP, Budget, ClientIds, Throttle, VenueClock, host
+from venues.trading_parts import (
+    CANCEL,
+    COMMAND,
+    FOREVER,
+    UPKEEP,
+    Budget,
+    ClientIds,
+    Throttle,
+    VenueClock,
+    host,
+    too_late,
+)
 from venues.trading_sessions import TradingWanted
 
 ANSWER_NS: Final = 6 * SECOND  # beyond the receive window, after which the venue refuses the request itself
@@ -94,6 +105,7 @@ class Request:
     by_ws: bool = False
     is_lost: bool = False
     again: bool = False  # sent a second time, after a wrong timestamp
+    until_ns: int = FOREVER  # monotonic: not sent any more from then on
 
 
 class Desk:
@@ -133,14 +145,17 @@ class Desk:
     # -- asking
 
     def put(self, request: Request, now: Now) -> None:
-        """Send it as soon as there is room. After the session has halted, it is refused with what halted it."""
+        """Send it as soon as there is room. After the session has halted, it is refused with what halted it. Orders and
+        amendments are refused that could not leave while their moment lasted."""
+        if request.rank == COMMAND and request.orders:
+            request.until_ns = now.mono_ns + self.wanted.max_wait_ns
         if self.halted is not None:
             request.refused(request, self.halted, now)
         elif (self.clock.is_known or request.security != "signed") and self.throttle.pass_through(
             request.rank, request.costs, now.mono_ns
         ):
             self._send(request, now)
-        elif not self.throttle.put(request, request.rank, request.costs):
+        elif not self.throttle.put(request, request.rank, request.costs, request.until_ns):
             request.refused(request, Refusal(0, "too many requests are waiting for room in the venue's limits"), now)
 
     # An order that need not wait: ``can_write``, the throttle's word, ``write``, and only then ``has_left``.
@@ -170,6 +185,7 @@ class Desk:
     def has_left(self, request: Request, now: Now) -> None:
         """What was written: the request of the last number."""
         request.number, request.sent_ns, request.by_ws = self._number, max(now.mono_ns, 1), True
+        request.until_ns = now.mono_ns + self.wanted.max_wait_ns
         self._asked[request.number] = request
 
     def take_back(self, request: Request) -> bool:
@@ -193,6 +209,8 @@ class Desk:
         if self._limits:
             limits, self._limits = self._limits, []
             self._observe(limits, now)
+        if len(self.throttle) or self._after_clock:
+            self._refuse_overdue(now)
         while self.halted is None and len(self.throttle):
             request = self.throttle.take(now.mono_ns)
             if request is None:
@@ -201,6 +219,12 @@ class Desk:
                 self._after_clock.append(request)  # bounded: as many as may wait
             else:
                 self._send(request, now)
+
+    def _refuse_overdue(self, now: Now) -> None:
+        late = [one for one in self._after_clock if one.until_ns <= now.mono_ns]
+        self._after_clock = [one for one in self._after_clock if one not in late]
+        for request in [*late, *self.throttle.overdue(now.mono_ns)]:
+            request.refused(request, Refusal(0, too_late(self.wanted.max_wait_ns)), now)
 
     def _send(self, request: Request, now: Now) -> None:
         self._number += 1
@@ -331,7 +355,7 @@ class Desk:
         """Not executed: a new order is refused (its moment is over), all else waits its turn."""
         if request.rank != COMMAND:
             request.sent_ns = 0
-            if self.halted is None and self.throttle.put_back(request, request.rank, request.costs):
+            if self.halted is None and self.throttle.put_back(request, request.rank, request.costs, request.until_ns):
                 return
         request.refused(request, refusal, now)
 
@@ -374,7 +398,7 @@ class Desk:
         self._measuring = False
         waiting, self._after_clock = self._after_clock, []
         for one in reversed(waiting):
-            if not self.throttle.put_back(one, one.rank, one.costs):
+            if not self.throttle.put_back(one, one.rank, one.costs, one.until_ns):
                 one.refused(one, Refusal(0, "too many requests are waiting"), now)
 
     def _untimed(self, request: Request, refusal: Refusal, now: Now) -> None:

@@ -302,6 +302,7 @@ class HyperliquidTrading:
         if self.questions.is_synced and not self._is_proving:
             self._is_proving = True
             self.desk.prove(now)
+        self.desk.overdue(now)
         while len(account.posts) < INFLIGHT_MAX:
             item = account.throttle.take(now.mono_ns)
             if item is None:

@@ -22,7 +22,7 @@ from venues.hyperliquid.private import PrivateCodec
 from venues.hyperliquid.trading_orders import Ledger
 from venues.session_parts import MS, SECOND, Remark, Send
 from venues.trading import Action, Call, Event, Now
-from venues.trading_parts import UPKEEP, Budget, ClientIds, Inquiries, Throttle, VenueClock, host
+from venues.trading_parts import FOREVER, UPKEEP, Budget, ClientIds, Inquiries, Throttle, VenueClock, host
 from venues.trading_sessions import TradingWanted
 
 VENUE: Final = "hyperliquid"
@@ -46,6 +46,7 @@ class Job:
     sent: list[Any] = field(default_factory=list)
     sent_ns: int = 0
     nonce: int = 0
+    until_ns: int = FOREVER  # monotonic: does not leave any more from then on
 
     @property
     def count(self) -> int:
@@ -157,7 +158,7 @@ class Account:
         if self.wanted.limits:
             costs = {"messages": 1} if self.is_open else {"weight": 1 + job.count // 40}
         put = self.throttle.put_back if back else self.throttle.put
-        return put(job, job.rank, costs)
+        return put(job, job.rank, costs, job.until_ns)
 
     def ask(self, what: str, about: Any = None, weight: int = 20, tries: int = 0, **body: Any) -> None:
         """Queue a question to /info."""

@@ -25,10 +25,9 @@ from venues.orders import (
 from venues.session_parts import MS, SECOND
 from venues.trading import NotReady, Now, OutcomeLost
 from venues.trading_orders import ENDED, HELD, Track
-from venues.trading_parts import CANCEL, COMMAND, UPKEEP
+from venues.trading_parts import CANCEL, COMMAND, UPKEEP, too_late
 
 HOLD_NS: Final = SECOND // 20
-PRICE_WAIT_NS: Final = 5 * SECOND
 UNPRICED_MAX: Final = 1024
 INFLIGHT_MAX: Final = 95  # the venue allows 100
 _SETTINGS: Final = (codes.SETTING_LEVERAGE, codes.SETTING_MODE, codes.SETTING_MARGIN, codes.SETTING_DEAD_MAN)
@@ -48,7 +47,7 @@ class Desk:
         self.best: dict[int, Best] = {}
         self.wants_best: dict[int, None] = {}  # instruments whose best prices are needed
         self.modes: dict[int, tuple[int, bool]] = {}  # leverage, and whether margin is isolated
-        self._unpriced: list[tuple[int, list[OrderRequest]]] = []  # at most UNPRICED_MAX
+        self._unpriced: list[Job] = []  # at most UNPRICED_MAX
         self._amends = 0
         self._by_amend: set[int] = set()  # numbers of cancels that were asked for as amendments
         self._unanswered: dict[int, bool] = {}  # orders with a lost cancel: whether it was asked for as an amendment
@@ -73,7 +72,8 @@ class Desk:
             self._unsent.add(request.order_no)
             able.append(request)
         for at in range(0, len(able), actions.ORDERS_MAX):
-            self._price(able[at : at + actions.ORDERS_MAX], now)
+            until_ns = now.mono_ns + self.account.wanted.max_wait_ns
+            self._price(Job("submit", [*able[at : at + actions.ORDERS_MAX]], COMMAND, until_ns=until_ns), now)
 
     def _cloid(self, request: OrderRequest) -> str:
         return (request.client_id or self.ledger.ids.hex128(request.order_no)).lower()
@@ -93,30 +93,37 @@ class Desk:
         best = self.best.get(request.instrument)
         return best is None or not (best.bid_ticks and best.ask_ticks)
 
-    def _price(self, batch: list[OrderRequest], now: Now) -> None:
-        unknown = [request.instrument for request in batch if self._needs_price(request)]
+    def _price(self, job: Job, now: Now) -> None:
+        unknown = [request.instrument for request in job.items if self._needs_price(request)]
         if unknown and len(self._unpriced) < UNPRICED_MAX:
             self.wants_best |= dict.fromkeys(unknown)
-            self._unpriced.append((now.mono_ns + PRICE_WAIT_NS, batch))
+            self._unpriced.append(job)
         else:
-            self._queue(Job("submit", list(batch), COMMAND), now)
+            self._queue(job, now)
 
     def priced(self, now: Now) -> None:
         """A best price has come, or time has passed: what waited for it leaves, or is given up."""
         waiting, self._unpriced = self._unpriced, []
-        for until_ns, batch in waiting:
-            if not any(self._needs_price(request) for request in batch):
-                self._queue(Job("submit", list(batch), COMMAND), now)
-            elif until_ns > now.mono_ns:
-                self._unpriced.append((until_ns, batch))
+        for job in waiting:
+            if not any(self._needs_price(request) for request in job.items):
+                self._queue(job, now)
+            elif job.until_ns > now.mono_ns:
+                self._unpriced.append(job)
             else:
                 why = (codes.R_NO_BOOK, 0, "not sent: no best bid and ask came to price a market order by")
-                for request in batch:
+                for request in job.items:
                     self.ledger.reject(self.ledger[request.order_no], why, 0, now.wall_ns)
 
     def _queue(self, job: Job, now: Now) -> None:
         if self.account.is_over or not self.account.put(job):
-            self._refuse(job, job.items, "not sent: too many requests wait already", 0, now)
+            self._refuse(job, job.items, refusal("not sent: too many requests wait already"), now)
+
+    def overdue(self, now: Now) -> None:
+        """Refuse what could not leave while its moment lasted."""
+        for job in self.account.throttle.overdue(now.mono_ns):
+            if isinstance(job, Job):
+                why = (codes.R_RATE_LIMIT, 0, too_late(self.account.wanted.max_wait_ns))
+                self._refuse(job, job.items, why, now)
 
     def amend(self, requests: list[AmendRequest], now: Now) -> None:
         items: list[Any] = []
@@ -131,7 +138,8 @@ class Desk:
                 self.ledger.amending(track, self._amends, request)
                 items.append((track, self._amends, request))
         for at in range(0, len(items), actions.ORDERS_MAX):
-            self._queue(Job("amend", items[at : at + actions.ORDERS_MAX], COMMAND), now)
+            until_ns = now.mono_ns + self.account.wanted.max_wait_ns
+            self._queue(Job("amend", items[at : at + actions.ORDERS_MAX], COMMAND, until_ns=until_ns), now)
 
     def cancel(self, requests: list[CancelRequest], now: Now) -> None:
         tracks = []
@@ -203,7 +211,7 @@ class Desk:
             except LocalError as error:
                 self.account.doubt_clock(now)
                 self.account.remark(str(error))
-                self._refuse(job, job.sent, f"not sent: {error}", 0, now)
+                self._refuse(job, job.sent, refusal(f"not sent: {error}"), now)
 
     def _action(self, job: Job, now: Now) -> dict[str, Any] | None:
         assets, kind = self.account.assets, job.kind
@@ -336,12 +344,12 @@ class Desk:
             self.proved = True
             self.account.remark(f"noop was refused: {text}")
         else:
-            self._refuse(job, job.sent, text, code, now)
+            self._refuse(job, job.sent, refusal(text, code), now)
 
-    def _refuse(self, job: Job, items: list[Any], text: str, code: int, now: Now) -> None:
-        why = refusal(text, code)
+    def _refuse(self, job: Job, items: list[Any], why: Refusal, now: Now) -> None:
         for item in items:
             if job.kind == "submit":
+                self._unsent.discard(item.order_no)
                 self.ledger.refused(self.ledger[item.order_no], why, now.wall_ns)
             elif job.kind == "cancel":
                 self._cancel_refused(item[0], item[1], why, now)
@@ -349,7 +357,7 @@ class Desk:
                 self.ledger.amend_refused(item[0], item[1], why, now.wall_ns)
                 self.ledger.unstash(item[0], now.wall_ns)
             elif job.kind == "setting":
-                self.setting_refused(item, why[0], text, now, code)
+                self.setting_refused(item, why[0], why[2], now, why[1])
 
     def _cancel_refused(self, track: Track, number: int, why: Refusal, now: Now) -> None:
         """The venue refused a cancel. That an order is unknown does not say that it never filled: it is asked for."""
@@ -368,7 +376,7 @@ class Desk:
             account.events.append(NotReady(code=0, text=text, cure=CURE))
             for waiting in account.throttle.drain():
                 if isinstance(waiting, Job):
-                    self._refuse(waiting, waiting.items, f"not sent: {text}", 0, now)
+                    self._refuse(waiting, waiting.items, refusal(f"not sent: {text}"), now)
         elif reasons.is_clock_error(text):
             account.doubt_clock(now)
             account.remark(f"{text}: measuring the venue's clock; set this machine's clock if it is wrong")
