@@ -240,6 +240,12 @@ class Orders:
         self._emit(NotFound, track, 0, now_ns)
         return True
 
+    def vanish(self, track: Track, now_ns: int) -> None:
+        """It had the order and knows it no more, asked after its settle window: it is over, nobody can say by what.
+        What was executed has been asked for."""
+        self._close(track)
+        self._emit(Expired, track, 0, now_ns, reason=codes.R_UNKNOWN_ORDER)
+
     def withdraw(self, track: Track, now_ns: int) -> None:
         """It was canceled before it left us."""
         self._close(track)

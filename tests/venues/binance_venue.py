@@ -207,6 +207,11 @@ class Venue:
             return 400, {"code": -2013, "msg": "Order does not exist."}
         return 200, self._shown(order)
 
+    def _get_allorders(self, parameters: dict[str, str]) -> tuple[int, Any]:
+        first = int(parameters["orderId"])
+        rows = [self._shown(order) for order in self.orders.values() if order["orderId"] >= first]
+        return 200, rows[: int(parameters["limit"])]
+
     def _delete_order(self, parameters: dict[str, str]) -> tuple[int, Any]:
         order = self._named(parameters)
         if order is None or order["status"] not in OPEN:

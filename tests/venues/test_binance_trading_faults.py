@@ -12,6 +12,7 @@ from tests.venues.binance_venue import Drive, amend, cancel, names, order, place
 from venues.orders import (
     AmendRejected,
     Canceled,
+    Expired,
     Filled,
     NotFound,
     Rejected,
@@ -96,6 +97,39 @@ def test_a_lost_connection_between_sending_and_the_answer() -> None:
     drive.session.submit([order(2)], drive.now)
     drive.run()
     assert ("POST", "/fapi/v1/order") in [(method, path) for method, path, _ in drive.venue.asked]
+
+
+def test_an_accepted_order_that_the_venue_forgets_is_over_with_what_it_filled_in_silence() -> None:
+    drive = placed(2)
+    for number in (1, 2):
+        forgotten = drive.venue.orders.pop(f"run1-{number}")
+        if number == 2:
+            drive.venue.orders["run1-2"] = forgotten
+            drive.venue.fill("run1-2", 4)
+            del drive.venue.orders["run1-2"]
+    drive.venue.stream.clear()
+    drive.session.cancel([cancel(1), cancel(2)], drive.now)
+    drive.pass_time(60 * SECOND)
+    assert set(names(drive.taken())) == {"CancelRejected"}  # -2013 for a minute is no end
+    drive.pass_time(90 * SECOND)
+    events = drive.taken()
+    ends = {event.order_no: event for event in events if isinstance(event, Expired)}
+    assert set(ends) == {1, 2} and all(event.reason == codes.R_UNKNOWN_ORDER for event in ends.values())
+    assert [(event.order_no, event.lots) for event in events if isinstance(event, Filled)] == [(2, 4)]
+    asked = [path for method, path, _ in drive.venue.asked if method == "GET"]
+    assert asked.count("/fapi/v1/allOrders") == 2
+    drive.pass_time(120 * SECOND)
+    assert drive.taken() == [] and not len(drive.session.commands.inquiries)
+
+
+def test_an_accepted_order_that_only_its_history_knows_ends_as_that_says() -> None:
+    drive = placed(1)
+    drive.venue.end(drive.venue.orders["run1-1"], "CANCELED")
+    drive.venue.stream.clear()
+    drive.venue.refusals["GET order"] = deque([(400, {"code": -2013, "msg": "Order does not exist."})] * 40, maxlen=40)
+    drive.session.cancel([cancel(1)], drive.now)
+    drive.pass_time(150 * SECOND)
+    assert names(drive.taken())[-1] == "Canceled"
 
 
 def test_silence_is_a_lost_answer_and_a_late_one_still_counts() -> None:

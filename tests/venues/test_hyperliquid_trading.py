@@ -417,6 +417,21 @@ def test_an_order_that_never_arrived_is_not_found_after_the_settle_window(w: Wir
     assert w.kinds(1) == ["OutcomeLost", "NotFound"] and not w.venue.orders
 
 
+def test_an_accepted_order_that_the_venue_forgets_is_over(w: Wired) -> None:
+    w.submit(w.order(1))
+    w.run()
+    w.venue.fill(next(iter(w.venue.orders.values())), 40)
+    w.venue.orders.clear()
+    w.venue.pushes.clear()
+    w.disconnect()
+    w.connect()
+    w.settle(20)
+    assert "Expired" not in w.kinds(1)
+    w.settle(SETTLE_NS // 1_000_000_000 + 35)
+    assert w.kinds(1) == ["Accepted", "Filled", "Expired"] and w.of(1)[-1].reason == codes.R_UNKNOWN_ORDER
+    assert not len(w.session.account.inquiries)
+
+
 def test_an_order_that_arrives_after_its_expiry_is_refused_by_the_venue(w: Wired) -> None:
     w.submit(w.order(1))
     late, w.pending = w.pending, []

@@ -11,7 +11,7 @@ from typing import Final
 from matching import codes
 from venues.binance import trading_encode as encode
 from venues.binance.reasons import expiry_reason
-from venues.binance.trading_desk import WEIGHT, Desk, Request
+from venues.binance.trading_desk import WEIGHT, Desk, Done, Lost, Refused, Request
 from venues.binance.trading_wire import AlgoState, AlgoUpdate, OrderState, OrderUpdate, Refusal, TradeRow
 from venues.orders import AutoDeleveraged, Liquidated
 from venues.session_parts import MS, SECOND
@@ -25,6 +25,7 @@ CHECK_NS: Final = 2 * SECOND
 EARLY_ORDERS: Final = 256
 EARLY_UPDATES: Final = 64
 TRADES_MAX: Final = 1000
+HISTORY_WEIGHT: Final = {"fapi": 5, "dapi": 20}
 GONE: Final = frozenset((-2011, -2013))
 _OPEN: Final = frozenset(("NEW", "PARTIALLY_FILLED", "FILLED", "NEW_INSURANCE"))
 _FORCED: Final = ("autoclose-", "adl_autoclose", "settlement_autoclose-", "delivery_autoclose-")
@@ -334,7 +335,11 @@ class Evidence:
         order_no = request.orders[0]
         track = self.orders[order_no]
         settled = self.inquiries.has_settled(order_no, "state", now.mono_ns)
-        if refusal.code in GONE and settled and self.orders.not_found(track, now.wall_ns):
+        if refusal.code in GONE and settled and track.stage != ENDED:
+            if track.stage != SENT:
+                self._ask_history(track, now)
+                return
+            self.orders.not_found(track, now.wall_ns)
             self._after(track, now)
             return
         if refusal.code not in GONE or settled:
@@ -345,6 +350,46 @@ class Evidence:
     def _state_lost(self, request: Request, why: str, now: Now) -> None:
         self.inquiries.again(request.orders[0], "state", now.mono_ns)
 
+    def _ask_history(self, track: Track, now: Now) -> None:
+        """It had the order and has it no more: does its history? Algo orders have none that could be asked by an id."""
+        if not track.venue_id:
+            self._vanished(track, now)
+            return
+        parameters = {
+            "symbol": self.instruments[track.instrument].symbol, "orderId": track.venue_id, "limit": "1",
+        }  # fmt: skip
+        request = Request(
+            "order history", "GET", f"/{self.desk.api}/v1/allOrders", parameters, self._history, self._no_history,
+            self._state_lost, costs={WEIGHT: HISTORY_WEIGHT[self.desk.api]}, orders=(track.order_no,),
+        )  # fmt: skip
+        self.desk.put(request, now)
+
+    def _history(self, request: Request, body: bytes, now: Now) -> None:
+        track = self.orders[request.orders[0]]
+        for state in self.desk.codec.read(list[OrderState], body):
+            if str(state.order_id) == track.venue_id:
+                self.apply(track, state, now)
+                self.inquiries.again(track.order_no, "state", now.mono_ns)
+                return
+        self._ask_trades(track, self._last_fills, self._no_history, self._state_lost, now)
+
+    def _no_history(self, request: Request, refusal: Refusal, now: Now) -> None:
+        self.desk.remark(request.what, "", f"order {request.orders[0]}: {refusal.code} {refusal.msg}: asked again")
+        self.inquiries.again(request.orders[0], "state", now.mono_ns)
+
+    def _last_fills(self, request: Request, body: bytes, now: Now) -> None:
+        track = self.orders[request.orders[0]]
+        self._take_trades(track, body, now)
+        if track.stage != ENDED:
+            self._vanished(track, now)
+
+    def _vanished(self, track: Track, now: Now) -> None:
+        symbol = self.instruments[track.instrument].symbol
+        why = "the venue has accepted it and knows it no more, nor does its history: it counts as over"
+        self.desk.remark("order?", symbol, f"order {track.order_no} ({track.client_id}): {why}; look for it there")
+        self.orders.vanish(track, now.wall_ns)
+        self._after(track, now)
+
     def _ask_fills(self, track: Track, now: Now) -> None:
         if track.told_lots <= track.filled_lots or not track.venue_id:
             self.orders.gaps.pop(track.order_no, None)
@@ -354,22 +399,28 @@ class Evidence:
             self.inquiries.open(track.order_no, "state", now.mono_ns, 0)
             self.inquiries.again(track.order_no, "fills", now.mono_ns)
             return
+        self._ask_trades(track, self._fills, self._no_fills, self._fills_lost, now)
+
+    def _ask_trades(self, track: Track, done: Done, refused: Refused, lost: Lost, now: Now) -> None:
         parameters = {
             "symbol": self.instruments[track.instrument].symbol,
             "orderId": track.venue_id,
             "limit": str(TRADES_MAX),
         }
         request = Request(
-            "fills", "GET", f"/{self.desk.api}/v1/userTrades", parameters, self._fills, self._no_fills,
-            self._fills_lost, costs={WEIGHT: 5}, orders=(track.order_no,),
+            "fills", "GET", f"/{self.desk.api}/v1/userTrades", parameters, done, refused, lost,
+            costs={WEIGHT: 5}, orders=(track.order_no,),
         )  # fmt: skip
         self.desk.put(request, now)
 
-    def _fills(self, request: Request, body: bytes, now: Now) -> None:
+    def _take_trades(self, track: Track, body: bytes, now: Now) -> None:
         rows: list[TradeRow] = self.desk.codec.read(list[TradeRow], body)
+        self.on_trades([row for row in rows if str(row.order_id) == track.venue_id], now)
+
+    def _fills(self, request: Request, body: bytes, now: Now) -> None:
         order_no = request.orders[0]
         track = self.orders[order_no]
-        self.on_trades([row for row in rows if str(row.order_id) == track.venue_id], now)
+        self._take_trades(track, body, now)
         if track.stage != ENDED and track.told_lots > track.filled_lots:
             self.inquiries.again(order_no, "fills", now.mono_ns)
         else:

@@ -183,7 +183,7 @@ class Questions:
             if track is None or (track.stage == ENDED and inquiry.what != "cancel"):
                 account.inquiries.close(inquiry.order_no)
             elif inquiry.what == "fills":
-                self._ask_fills(track.order_no, now)
+                self._ask_fills("missed", (track.order_no, "fills"), now)
             else:
                 about = (inquiry.order_no, inquiry.what)
                 account.ask("order", about, 2, type="orderStatus", user=account.address, oid=track.client_id)
@@ -200,9 +200,9 @@ class Questions:
             account.measure_ns = now.mono_ns + RETRY_MOST_NS
             account.ask("clock", None, 2, type="clearinghouseState", user=account.address)
 
-    def _ask_fills(self, number: int, now: Now) -> None:
+    def _ask_fills(self, what: str, about: tuple[int, str], now: Now) -> None:
         start = max(self.account.now_ms(now) - LOOK_BACK_MS, 0)
-        self.account.ask("missed", number, 40, type="userFillsByTime", user=self.account.address, startTime=start)
+        self.account.ask(what, about, 40, type="userFillsByTime", user=self.account.address, startTime=start)
 
     def _judge(self, track: Track, what: str, row: OrderRow | None, now: Now) -> None:
         """What the venue says of an order that there was a question about."""
@@ -212,8 +212,10 @@ class Questions:
         if row is None:
             if what == "submit" and settled and ledger.not_found(track, now.wall_ns):
                 inquiries.close(number)
-            elif track.stage != SENT and settled:
+            elif track.stage == ENDED and settled:
                 inquiries.close(number, what)
+            elif track.stage != SENT and settled:  # it had the order and has it no more
+                self._ask_fills("gone", (number, what), now)
             else:
                 inquiries.again(number, what, now.mono_ns)
             return
@@ -253,8 +255,8 @@ class Questions:
             self.account.remark(f"{ask.body.get('type')}: {why}")
         if ask.what in OPTIONAL and final:
             self._settle(ask.what, now)
-        elif ask.what in ("order", "missed"):
-            number, what = ask.about if ask.what == "order" else (ask.about, "fills")
+        elif ask.what in ("order", "missed", "gone"):
+            number, what = ask.about
             self.account.inquiries.again(number, what, now.mono_ns)
         elif ask.what == "active" and final:
             self.desk.setting_refused(ask.about, 0, f"leverage is not known: {why}", now)
@@ -280,7 +282,7 @@ class Questions:
         elif kind == "limit":
             earned = self.account.earned
             earned.used, earned.cap = codec.requests(body)
-        elif kind in ("fills", "missed"):
+        elif kind in ("fills", "missed", "gone"):
             if self._read_fills(ask, body, now):
                 return
         elif kind == "order":
@@ -304,18 +306,31 @@ class Questions:
             ask.body["startTime"] = latest
             self.account.ask(ask.what, ask.about, ask.weight, **ask.body)
             return True
-        if ask.what == "missed":
-            track = self.account.ledger.get(ask.about)
-            if track is not None:
-                self.account.ledger.sure(track, now.wall_ns)
-            if track is None or track.stage == ENDED or ask.about not in self.account.ledger.gaps:
-                self.account.inquiries.close(ask.about, "fills")
-            else:
-                self.account.inquiries.again(ask.about, "fills", now.mono_ns)
+        if ask.what in ("missed", "gone"):
+            number, about = ask.about
+            self._told_fills(number, about, ask.what == "gone", now)
         else:
             for track in self.account.ledger.open():
                 self.account.ledger.sure(track, now.wall_ns)
         return False
+
+    def _told_fills(self, number: int, what: str, is_gone: bool, now: Now) -> None:
+        """All fills of an order are known now."""
+        ledger, inquiries = self.account.ledger, self.account.inquiries
+        track = ledger.get(number)
+        if track is not None:
+            ledger.sure(track, now.wall_ns)
+            if is_gone and track.stage not in (SENT, ENDED):
+                self.account.remark(
+                    f"order {number} ({track.client_id}): the venue has accepted it and knows it no more: it counts as "
+                    "over; look for it at the venue",
+                    self.account.instruments[track.instrument].symbol,
+                )
+                ledger.vanish(track, now.wall_ns)
+        if track is None or track.stage == ENDED or number not in ledger.gaps:
+            inquiries.close(number, what)
+        else:
+            inquiries.again(number, what, now.mono_ns)
 
     def _measure(self, ask: Ask, venue_ns: int, now: Now) -> None:
         """One round trip for the venue's clock, which its answer may have behind by a block."""
