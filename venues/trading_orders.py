@@ -133,6 +133,11 @@ class Orders:
     def get(self, order_no: int) -> Track | None:
         return self._tracks.get(order_no)
 
+    def client_id(self, order_no: int) -> str:
+        """By which the venue knows an order of ours."""
+        track = self._tracks.get(order_no)
+        return track.client_id if track is not None else ""
+
     def named(self, client_id: str) -> Track | None:
         """The order of a client id, ours or the sender's own."""
         return self._names.get(client_id)

@@ -343,6 +343,11 @@ class Inquiries:
             one.under_way = False
             one.due_ns = now_ns + min(ASK_FIRST_NS << min(one.tries, 30), ASK_MOST_NS)
 
+    def hurry(self, now_ns: int) -> None:
+        """Ask all of it now, and then as often as at first."""
+        for one in self._open.values():
+            one.tries, one.due_ns = 0, now_ns
+
     def has_settled(self, order_no: int, what: str, now_ns: int) -> bool:
         """Whether "no such order" may be believed now: the settle window is over."""
         one = self._open.get((order_no, what))

@@ -95,6 +95,7 @@ class Known:
     leg: int = 0
     sent_ns: int = 0  # monotonic, for the round trip
     is_acked: bool = False
+    is_lost: bool = False  # nobody knows whether it reached the venue
     cancel: tuple[int, int] = (0, 0)  # request number, logical instant
     amend: tuple[int, int] = (0, 0)
     wanted: tuple[int, int] | None = None  # ticks and lots of the amendment under way
@@ -287,6 +288,36 @@ class Gateway:
         self.drain()
         return len(self.orders)
 
+    def ask_again(self) -> None:
+        """The end of a run: ask once more for what is not known."""
+        now = Now(self._clock.wall_ns(), self._clock.monotonic_ns())
+        for sender in self._senders.values():
+            sender.session.ask_again(now)
+            sender.flush(now)
+
+    @property
+    def has_lost(self) -> bool:
+        """Whether it is not known of some order whether it reached the venue."""
+        return any(known.is_lost for known in self.orders.values())
+
+    def left_over(self) -> list[dict[str, Any]]:
+        """The orders that have no end: what to look for at the venue."""
+        found = []
+        for number, known in sorted(self.orders.items()):
+            order, instrument = self._context.order_in(known.slot), self._instruments[known.instrument]
+            found.append(
+                {
+                    "number": number,
+                    "instrument": instrument.symbol,
+                    "client_id": self._senders[self._venue_of[known.instrument]].session.client_id(number),
+                    "side": "buy" if known.side == codes.BUY else "sell",
+                    "price": instrument.price_str(order.ticks) if order is not None and order.ticks > 0 else "market",
+                    "size": str(instrument.size_of(order.lots)) if order is not None else "?",
+                    "unknown": known.is_lost,
+                }
+            )
+        return found
+
     # -- events in
 
     def on_events(self, venue: int, events: Sequence[Event]) -> None:
@@ -334,6 +365,7 @@ class Gateway:
             what = "was taken back" if isinstance(event, FillVoided) else "is of no order of this run"
             self._log("error", f"{self._instruments[event.instrument].symbol}: {type(event).__name__} {what}: {event}")
             return
+        known.is_lost &= isinstance(event, CancelRejected | AmendRejected)
         if known.sent_ns and not known.is_acked:
             known.is_acked = True
             self.round_trips_ns.append(self._clock.monotonic_ns() - known.sent_ns)
@@ -411,6 +443,7 @@ class Gateway:
             )
             known = self.orders.get(event.order_no)
             if known is not None:
+                known.is_lost |= event.what == "submit" and not known.is_acked
                 lost = lifecycle.L_OUTCOME_LOST if event.what == "submit" else lifecycle.L_REQUEST_LOST
                 self._context.lose(known.slot, event.order_no, lost)
         elif isinstance(event, NotReady):

@@ -33,6 +33,7 @@ from recorders.live.windows import Message
 from recorders.raw import RawRecord, RawWriter, RunEnded
 from sim.backtest import Result, folder_of, version
 from sim.config import FeedConfig
+from sim.live import words
 from sim.live.account import Account, external_run
 from sim.live.gateway import Gateway
 from sim.live.inputs import Boundaries, check_marks, live_plan, settle
@@ -414,8 +415,8 @@ class Session:
     async def _end(self) -> None:
         run, feed = self.run, self._feed
         assert run is not None and feed is not None
-        if self.gateway is not None and self.setup.live.on_stop == "cancel":
-            await self._cancel_orders()
+        if self.gateway is not None:
+            await self._settle_orders(self.gateway)
         self.phase = "ended"
         stamp = max(feed.stamp_of(self._mono()), feed.stamp_ns + 1)
         self._recorder.note(RunEnded(stamp, self.why[:500]))
@@ -447,21 +448,28 @@ class Session:
         if self.shadow is not None:
             self.shadow.give(stamp, stamp, list(zip(clients, rest, strict=True)), is_end=True)
 
-    async def _cancel_orders(self) -> None:
-        gateway = self.gateway
-        assert gateway is not None
-        self.phase = "canceling"
-        for work in (self._last_step, gateway.wind_down):
+    async def _settle_orders(self, gateway: Gateway) -> None:
+        """Cancel them, if that is the policy, and know what became of those whose answers were lost."""
+        cancels = self.setup.live.on_stop == "cancel"
+        if not cancels and not gateway.has_lost:
+            return
+        self.phase = "canceling" if cancels else "stopping"
+        for work in (self._last_step, gateway.wind_down, gateway.ask_again) if cancels else (gateway.ask_again,):
             try:
                 work()
             except Exception as error:  # a journal that fails does not keep the cancels from leaving
                 self.fail(error)
         until_ns = self._mono() + self.setup.live.stop_within
-        while gateway.orders and self._mono() < until_ns:
+        while (gateway.orders if cancels else gateway.has_lost) and self._mono() < until_ns:
             await self.ports.clock.sleep_ns(POLL_NS)
-        if gateway.orders:
-            left = ", ".join(str(number) for number in sorted(gateway.orders)[:20])
-            self.say("error", f"{len(gateway.orders)} orders may still be open at the venue: {left}")
+        left = [one for one in gateway.left_over() if cancels or one["unknown"]]
+        if left:
+            numbers = ", ".join(str(one["number"]) for one in left[:20])
+            self.say("error", f"{len(left)} orders may still be open at the venue: {numbers}")
+        for one in left[:20]:
+            self.say("error", words.left_over(one))
+        if self.run is not None and left:
+            self.run.about["left_over"] = left
 
     def _last_step(self) -> None:
         """To the present, so that the cancels leave now, not at the last record."""

@@ -48,6 +48,15 @@ class Words(VenueFace):
         return found
 
 
+def left_over(one: dict[str, Any]) -> str:
+    """What to look for at the venue, of an order that has no end when the run has."""
+    what = f"{one['instrument']}: order {one['number']} ({one['side']} {one['size']} at {one['price']})"
+    where = f"look for client id {one['client_id']} among the open orders"
+    if one["unknown"]:
+        return f"{what}: asked again, and still nobody knows whether it reached the venue: {where} and in the history"
+    return f"{what}: the venue has not said that it is over: {where}, and cancel it there"
+
+
 def cure(reason: int) -> str:
     """What a person can do about a refusal, to be put behind it."""
     found = CURES.get(reason)

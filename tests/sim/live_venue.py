@@ -31,10 +31,10 @@ BEHAVIOUR: dict[str, Any] = {}
 
 
 class VenueStandIn:
-    """``BEHAVIOUR``: position, orders (open at the start), not_ready, lose (order numbers without an answer), deaf
-    (cancels are not answered), funding (paid at the first tick after so many), unreachable (what is remarked in place
-    of the account's state), early (positions are stated before their fills), quiet (with the first fill only), drift
-    (stated positions are off by so much)."""
+    """``BEHAVIOUR``: position, orders (open at the start), not_ready, lose (order numbers without an answer), found (of
+    those: refused, says the venue when it is asked again), deaf (cancels are not answered), funding (paid at the first
+    tick after so many), unreachable (what is remarked in place of the account's state), early (positions are stated
+    before their fills), quiet (with the first fill only), drift (stated positions are off by so much)."""
 
     def __init__(self, wanted: TradingWanted, entropy: Entropy) -> None:
         self.venue = wanted.venue
@@ -46,6 +46,7 @@ class VenueStandIn:
         self.open: dict[int, OrderRequest] = {}
         self.ticks = 0
         self.stopped = False
+        self.asked = 0
         self.remarks = [BEHAVIOUR["unreachable"]] if "unreachable" in BEHAVIOUR else []
         MADE.append(self)
 
@@ -105,6 +106,15 @@ class VenueStandIn:
                 number=request.number, setting=request.setting, value=request.value,
             )
         )  # fmt: skip
+
+    def ask_again(self, now: Now) -> None:
+        self.asked += 1
+        for number in BEHAVIOUR.get("found", ()):
+            request = next(one for one in self.commands if isinstance(one, OrderRequest) and one.order_no == number)
+            self._say(Rejected, request, now, reason=codes.R_MARGIN, code=-2019, text="Margin is insufficient.")
+
+    def client_id(self, order_no: int) -> str:
+        return f"run-{order_no}"
 
     def on_open(self, connection: str, now: Now) -> None: ...
 

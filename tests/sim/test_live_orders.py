@@ -299,6 +299,23 @@ def test_a_venue_that_does_not_answer_does_not_hold_the_end_up(tmp_path: Path, s
     assert START_NS + 22 * SECOND < played.result.summary["last_ns"] < START_NS + 24 * SECOND
 
 
+@pytest.mark.parametrize("policy", ["cancel", "leave"])
+def test_an_order_without_an_answer_is_asked_for_once_more_at_the_end(
+    tmp_path: Path, stand_in: dict[str, Any], policy: str
+) -> None:
+    stand_in |= {"lose": {1, 2}, "found": {2}}
+    actor = Actor(buy(5), buy(6), buy(7))
+    played = live(tmp_path, actor, live={"enabled": True, "stop_within": "3s", "on_stop": policy})
+    assert live_venue.MADE[-1].asked == 1
+    said = (played.result.path / "log.jsonl").read_text()
+    assert "1 orders may still be open at the venue: 1" in said
+    assert "order 1 (buy 0.005 at" in said and "nobody knows whether it reached the venue" in said
+    assert "look for client id run-1 among the open orders and in the history" in said
+    (left,) = json.loads((played.result.path / "manifest.json").read_text())["left_over"]
+    assert (left["number"], left["client_id"], left["unknown"]) == (1, "run-1", True)
+    assert START_NS + 22 * SECOND < played.result.summary["last_ns"] < START_NS + 24 * SECOND
+
+
 def test_a_strategy_that_stops_the_run_sees_its_orders_canceled(tmp_path: Path) -> None:
     def stop(actor: Actor) -> None:
         actor.ctx.stop("enough")

@@ -99,6 +99,27 @@ def test_a_lost_connection_between_sending_and_the_answer() -> None:
     assert ("POST", "/fapi/v1/order") in [(method, path) for method, path, _ in drive.venue.asked]
 
 
+def test_at_the_end_a_lost_outcome_is_asked_for_at_once() -> None:
+    drive = Drive(ws=False).start()
+    drive.hold = True
+    drive.session.submit([order(1)], drive.now)
+    drive.run()
+    drive.venue.orders.clear()
+    drive.venue.stream.clear()
+    ((number, _),) = drive.answers
+    drive.answers.clear()
+    drive.session.on_reply(int(number), Reply(0, {}, b"", "connection reset"), drive.now)
+    drive.hold = False
+    drive.pass_time(40 * SECOND)
+    before = len(drive.venue.asked)
+    drive.pass_time(5 * SECOND)
+    assert len(drive.venue.asked) == before  # asked ever more rarely
+    assert drive.session.client_id(1) == "run1-1"
+    drive.session.ask_again(drive.now)
+    drive.run()
+    assert [path for _, path, _ in drive.venue.asked[before:]] == ["/fapi/v1/order"]
+
+
 def test_an_accepted_order_that_the_venue_forgets_is_over_with_what_it_filled_in_silence() -> None:
     drive = placed(2)
     for number in (1, 2):

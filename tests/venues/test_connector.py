@@ -51,6 +51,12 @@ class Script:
     def change(self, request: object, now: Now) -> None:
         self._tell("change")
 
+    def ask_again(self, now: Now) -> None:
+        self._tell("ask_again")
+
+    def client_id(self, order_no: int) -> str:
+        return f"s-{order_no}"
+
     def on_open(self, connection: str, now: Now) -> None:
         self._tell("open", connection)
 

@@ -417,6 +417,17 @@ def test_an_order_that_never_arrived_is_not_found_after_the_settle_window(w: Wir
     assert w.kinds(1) == ["OutcomeLost", "NotFound"] and not w.venue.orders
 
 
+def test_at_the_end_a_lost_outcome_is_asked_for_at_once(w: Wired) -> None:
+    w.submit(w.order(1))
+    w.pending.clear()
+    w.settle(30)
+    asked = [what for what, _ in w.calls].count("order")
+    w.session.ask_again(w.now)
+    w.run()
+    assert [what for what, _ in w.calls].count("order") == asked + 1
+    assert w.session.client_id(1) == w.calls[-1][1]["oid"]
+
+
 def test_an_accepted_order_that_the_venue_forgets_is_over(w: Wired) -> None:
     w.submit(w.order(1))
     w.run()

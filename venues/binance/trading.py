@@ -170,6 +170,15 @@ class BinanceTrading:
         self.account.change(request, now)
         self.desk.pump(now)
 
+    def ask_again(self, now: Now) -> None:
+        """What became of what was lost?"""
+        self.commands.inquiries.hurry(now.mono_ns)
+        self._after(now)
+
+    def client_id(self, order_no: int) -> str:
+        """By which the venue knows an order."""
+        return self.desk.orders.client_id(order_no)
+
     # -- the wire
 
     def on_open(self, connection: str, now: Now) -> None:

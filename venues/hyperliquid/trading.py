@@ -140,6 +140,13 @@ class HyperliquidTrading:
         self.desk.change(request, now)
         self._pump(now)
 
+    def ask_again(self, now: Now) -> None:
+        self.account.inquiries.hurry(now.mono_ns)
+        self._pump(now)
+
+    def client_id(self, order_no: int) -> str:
+        return self.account.ledger.client_id(order_no)
+
     # -- the websocket
 
     def on_open(self, connection: str, now: Now) -> None:
