@@ -171,7 +171,10 @@ class VenueConfig(Part):
     liquidation: LiquidationConfig = LiquidationConfig()
     stp: str | None = Field(None, description="self-trade prevention of orders that name none")
     hedge: bool = Field(False, description="a long and a short position beside each other; orders name their side")
-    rate_limits: Literal["card", "none"] = Field("card", description='"none" lifts the venue\'s limits of requests')
+    rate_limits: Literal["card", "none"] = Field(
+        "card",
+        description='"none": no limits of requests; in live only at [connect] addresses that are not the venue\'s',
+    )
     traded: Money = Field(
         Decimal(0), ge=0, description="value the account traded before the run, where that earns requests"
     )

@@ -8,7 +8,8 @@ emulator in memory run in seconds, and twice the same way: whatever is due at on
 was asked for.
 
 Threads still run in real time. What they finish is looked at before every jump, and when nothing virtual is due the
-loop waits for them; a loop in which nobody is left to wake anybody raises ``StalledError`` instead of hanging.
+loop waits for them; a loop in which nobody is left to wake anybody raises ``StalledError`` instead of hanging. Where
+real time must not become virtual (a socket that is not read while a disk catches up), ``standing`` stops the clock.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import selectors
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, Final, TypeVar
 
 THREADS_SECONDS: Final = 30.0  # how long threads may take while nothing else is due
@@ -36,6 +37,7 @@ class VirtualTime:
         self._elapsed_ns = 0
         self._count = 0
         self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
+        self.holds = 0  # how many wait for a thread while the clock stands
 
     def wall_ns(self) -> int:
         """Nanoseconds UTC."""
@@ -54,6 +56,14 @@ class VirtualTime:
         self._count += 1
         heapq.heappush(self._waiting, (self._elapsed_ns + duration_ns, self._count, future))
         await future
+
+    async def standing(self, done: Awaitable[T]) -> T:
+        """Wait for what a thread brings about; no time passes until then."""
+        self.holds += 1
+        try:
+            return await done
+        finally:
+            self.holds -= 1
 
     def run(self, main: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine to its end in virtual time. Raises what it raises, and ``StalledError``."""
@@ -94,7 +104,7 @@ class _JumpingSelector(selectors.BaseSelector):
             return found
         own_ns = None if timeout is None else max(1, -int(-timeout * NS // 1))
         next_ns = self._clock.next_ns()
-        if next_ns is None and own_ns is None:
+        if self._clock.holds or (next_ns is None and own_ns is None):
             found = self._real.select(THREADS_SECONDS)
             if not found:
                 raise StalledError("every task waits, and nothing is due: a peer or a thread has stopped answering")

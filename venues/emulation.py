@@ -98,6 +98,7 @@ class VenueEngine(Protocol):
     card: RuleCard
     instruments: Sequence[Instrument]
     accounts: int
+    limited: bool  # whether the venue limits requests; False: it neither refuses nor counts them
 
     @property
     def now_ns(self) -> int: ...

@@ -62,6 +62,25 @@ def host(given: str, usual: str, venue: str) -> str:
 # -- budgets
 
 
+class Boundless:
+    """The budget of a venue that has no rate limits."""
+
+    __slots__ = ("name",)
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def room_ns(self, cost: int, urgent: bool, now_ns: int) -> int:
+        """Now."""
+        return now_ns
+
+    def take(self, cost: int, now_ns: int) -> None:
+        """Nothing is counted."""
+
+    def observe(self, used: int, now_ns: int) -> None:
+        """What the venue counts does not matter."""
+
+
 class Budget:
     """At most ``limit`` units in any ``window_ns``; the last ``reserve`` of them only for cancels."""
 
@@ -117,8 +136,11 @@ class _Waiting(Generic[T]):
 class Throttle(Generic[T]):
     """Requests that wait for room in their budgets; see the module's text. ``put`` says whether there was a place."""
 
-    def __init__(self, budgets: tuple[Budget, ...], waiting_max: int = WAITING_MAX) -> None:
-        self.budgets = {budget.name: budget for budget in budgets}
+    def __init__(self, budgets: tuple[Budget, ...], waiting_max: int = WAITING_MAX, limited: bool = True) -> None:
+        """``limited`` False: the venue has no rate limits, and nothing waits for room."""
+        self.budgets: dict[str, Budget | Boundless] = {
+            budget.name: budget if limited else Boundless(budget.name) for budget in budgets
+        }
         self._queues: tuple[deque[_Waiting[T]], ...] = tuple(deque(maxlen=waiting_max) for _ in range(3))
         self._held_ns = [0, 0, 0]
         self._waiting = 0

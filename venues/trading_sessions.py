@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 from venues.errors import InputError
 from venues.instruments import Instrument
@@ -34,8 +35,8 @@ class TradingWanted:
 
     ``rest ws ws_api ws_user`` replace the venue's own hosts (``https://host:port``, ``wss://host:port``; empty: the
     venue's own, of ``ws_api`` and ``ws_user`` where ``ws`` is given: that one). ``address``: of the account that an
-    agent's key signs for; ``vault``: of the vault that is traded for. ``limits`` False: the venue (an emulator) has no
-    rate limits, and none are kept. ``max_wait_ns``: what an order or amendment may wait for them."""
+    agent's key signs for; ``vault``: of the vault that is traded for. ``limits`` False: what answers there (an
+    emulator) has no rate limits, and none are kept. ``max_wait_ns``: what an order or amendment may wait for them."""
 
     venue: str
     account: int
@@ -58,6 +59,19 @@ SESSIONS: Final = {
     "binance_coinm": ("venues.binance.trading", "BinanceTrading"),
     "hyperliquid": ("venues.hyperliquid.trading", "HyperliquidTrading"),
 }
+
+# venue: the domains of its own hosts, testnets among them
+DOMAINS: Final = {
+    "binance_usdm": ("binance.com", "binancefuture.com"),
+    "binance_coinm": ("binance.com", "binancefuture.com"),
+    "hyperliquid": ("hyperliquid.xyz", "hyperliquid-testnet.xyz"),
+}
+
+
+def is_of_venue(venue: str, address: str) -> bool:
+    """Whether an address is one of the venue's own hosts."""
+    host = (urlsplit(address).hostname or "").rstrip(".")
+    return any(host == domain or host.endswith(f".{domain}") for domain in DOMAINS[venue])
 
 
 def trading_session(wanted: TradingWanted, entropy: Entropy) -> TradingSession:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from sim.backtest import Strategies, strategies_of
-from sim.config import RunConfig, load_config
+from sim.config import RunConfig, VenueConfig, load_config
 from sim.config_live import ConnectConfig, LiveConfig, PaperConfig
 from sim.config_record import RecordConfig
 from sim.live import inputs
@@ -22,7 +22,7 @@ from venues import card
 from venues.errors import InputError
 from venues.ports import Clock, Entropy, Files
 from venues.sessions import MarketSession
-from venues.trading_sessions import SESSIONS, TradingWanted, read_keys
+from venues.trading_sessions import SESSIONS, TradingWanted, is_of_venue, read_keys
 from venues.transport import Wire
 
 FLAG: Final = "--yes-real-orders"
@@ -136,5 +136,20 @@ def _trading(config: RunConfig, base: Path, place: int, environment: Mapping[str
     }
     return TradingWanted(
         rule_card.venue, place, mine, "", keys, named.rest, named.ws, named.ws_api, named.ws_user, named.address,
-        named.vault, max_wait_ns=(config.live or LiveConfig()).max_wait,
+        named.vault, _has_limits(venue, rule_card.venue, named), (config.live or LiveConfig()).max_wait,
+    )  # fmt: skip
+
+
+def _has_limits(venue: VenueConfig, name: str, named: ConnectConfig) -> bool:
+    """Whether requests stay inside the venue's rate limits: always, but at a deployment that is not the venue's own and
+    that the run file says to have none (``InputError`` where it says so of the venue itself)."""
+    if venue.rate_limits != "none":
+        return True
+    given = [named.rest, named.ws, *filter(None, (named.ws_api, named.ws_user))]
+    if all(given) and not any(is_of_venue(name, address) for address in given):
+        return False
+    raise InputError(
+        f'"none" would send real orders without regard to the limits of {venue.name}, which bans for that: take it '
+        f"out; for an emulator, or a deployment of your own, give its rest and ws in [connect.{venue.name}]",
+        source=f"venue {venue.name}", field="rate_limits",
     )  # fmt: skip

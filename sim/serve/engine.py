@@ -150,6 +150,7 @@ class SimEngine:
         self.venue = self.card.venue
         self.instruments: Sequence[Instrument] = [market.instrument for market in plan.markets]
         self.accounts = len(accounts)
+        self.limited = plan.venues[0].config.rate_limits != "none"
         self.core = _core(plan, accounts)
         feeds = [market.source for market in plan.markets] if sources is None else list(sources)
         self._feeds = [AheadSource(_marked(plan, m, feed)) for m, feed in enumerate(feeds)]

@@ -4,7 +4,8 @@ Theory of operation. ``MemoryWire`` is what connectors and recorders are given i
 happens at the clock's instants: a request is handed to the host when it is made, and its reply, like every frame, is
 there at the instant at which the emulator sends it. Frames are taken by the peer in the very call that makes them, in
 the emulator's order; one whose peer has no room waits in its socket's inbox, which is bounded like a connection's
-buffers: a client that falls further behind is cut off. Nothing here sleeps but ``drive``, which keeps the host at the
+buffers: a client that falls further behind is cut off. (A virtual clock stands while somebody has no room: room is made
+by a thread in real time.) Nothing here sleeps but ``drive``, which keeps the host at the
 clock: it sleeps on the clock's own port until the host is due, so that a jumping clock jumps from event to event.
 """
 
@@ -17,6 +18,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from sim.serve.host import Deed, EmulatorHost, Lost
+from sim.virtual_time import VirtualTime
 from venues.emulation import Admit, Answer, Beat, Hangup, HttpRequest, Push
 from venues.ports import Clock
 from venues.session_parts import Reply
@@ -31,7 +33,7 @@ class MemoryWire:
     whoever uses it."""
 
     def __init__(self, host: EmulatorHost, clock: Clock, peer: str = "127.0.0.1") -> None:
-        self._host, self._clock, self._peer = host, clock, peer
+        self._host, self.clock, self._peer = host, clock, peer
         self._numbers = self._clients = 0
         self._answers: dict[int, asyncio.Future[Answer | Lost]] = {}
         self._sockets: dict[int, MemorySocket] = {}
@@ -48,7 +50,7 @@ class MemoryWire:
         client = self._clients
         made = self._sockets[client] = MemorySocket(self, client)
         headers = {"host": urlsplit(url).netloc, "upgrade": "websocket", "connection": "Upgrade"}
-        self._host.connect(client, self._said("GET", url, headers, b""), self._clock.wall_ns())
+        self._host.connect(client, self._said("GET", url, headers, b""), self.clock.wall_ns())
         self.deliver()
         admit = await made.admitted
         if admit.status != 101:
@@ -66,13 +68,13 @@ class MemoryWire:
         self._answers[number] = waiting
         lower = {name.lower(): value for name, value in (headers or {}).items()} | {"host": urlsplit(url).netloc}
         try:
-            self._host.request(number, self._said(method, url, lower, body), self._clock.wall_ns())
+            self._host.request(number, self._said(method, url, lower, body), self.clock.wall_ns())
             self.deliver()
             answer = await waiting
         finally:
             self._answers.pop(number, None)
         if isinstance(answer, Lost):
-            await self._clock.sleep_ns(answer.hang_ns)
+            await self.clock.sleep_ns(answer.hang_ns)
             return Reply(0, {}, b"", LOST)
         return Reply(answer.status, {name.lower(): value for name, value in answer.headers.items()}, answer.body)
 
@@ -95,7 +97,7 @@ class MemoryWire:
     async def drive(self) -> None:
         """Keep the host at the clock until the wire is closed or the feed is over."""
         while not self._stopped and not self._host.is_over:
-            now_ns = self._clock.wall_ns()
+            now_ns = self.clock.wall_ns()
             if self._host.speed is None:
                 self._host.run_slice(now_ns)
             else:
@@ -112,7 +114,7 @@ class MemoryWire:
         if due_ns != self._alarm_ns or self._alarm.done():
             self._alarm.cancel()
             self._alarm_ns = due_ns
-            self._alarm = asyncio.ensure_future(self._clock.sleep_ns(max(1, due_ns - self._clock.wall_ns())))
+            self._alarm = asyncio.ensure_future(self.clock.sleep_ns(max(1, due_ns - self.clock.wall_ns())))
             self._alarm.add_done_callback(lambda _: self._moved.set())
         await self._moved.wait()
         self._moved.clear()
@@ -148,7 +150,7 @@ class MemoryWire:
                 socket = self._sockets.get(client)
                 if socket is not None:
                     socket.control()
-                    self._host.pong(client, deed.payload, self._clock.wall_ns())
+                    self._host.pong(client, deed.payload, self.clock.wall_ns())
         elif isinstance(deed, Hangup):
             self.gone(deed.client, f"closed by the venue: {deed.reason or deed.code}", deed.code)
         else:
@@ -159,14 +161,14 @@ class MemoryWire:
         socket = self._sockets.pop(client, None)
         if socket is not None:
             socket.end(why, code)
-            self._host.disconnect(client, self._clock.wall_ns())
+            self._host.disconnect(client, self.clock.wall_ns())
 
     # -- from sockets
 
     def frame(self, client: int, payload: bytes) -> None:
         """A client's frame."""
         if client in self._sockets:
-            self._host.frame(client, payload, self._clock.wall_ns())
+            self._host.frame(client, payload, self.clock.wall_ns())
             self.deliver()
 
     def answers_ping(self, client: int) -> bool:
@@ -216,7 +218,7 @@ class MemorySocket:
             self._waiting = asyncio.ensure_future(self._unblock(room))
 
     async def _unblock(self, room: Awaitable[None]) -> None:
-        await room
+        await (self._wire.clock.standing(room) if isinstance(self._wire.clock, VirtualTime) else room)
         self._blocked = False
         self._changed.set()
 

@@ -12,7 +12,9 @@ import pytest
 from matching import codes
 from matching.codes import BUY, IOC, SELL
 from sim.live.journal import read_journal
+from sim.live.setup import prepare
 from sim.strategy import Fill, Funding, Order, OrderEvent, Setting, Strategy
+from sim.virtual_time import VirtualTime
 from tests.sim import live_venue
 from tests.sim.live_wires import SECOND, START_NS, Played, run_file
 from venues.errors import InputError, VenueError
@@ -100,6 +102,32 @@ def test_both_halves_of_the_opt_in_are_needed(more: Any, yes: bool, missing: lis
     text = str(caught.value)
     assert "[live] enabled = true and the command line --yes-real-orders" in text
     assert all(part in text for part in missing) and not live_venue.MADE and not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("addresses", "refused"),
+    [
+        ({}, True),
+        ({"rest": "http://127.0.0.1:1"}, True),
+        ({"rest": "https://fapi.binance.com", "ws": "wss://venue.example"}, True),
+        ({"rest": "https://venue.example", "ws": "wss://venue.example", "ws_api": "wss://WS-FAPI.binance.com."}, True),
+        ({"rest": "https://testnet.binancefuture.com", "ws": "wss://stream.binancefuture.com"}, True),
+        ({"rest": "http://127.0.0.1:1", "ws": "ws://127.0.0.1:1"}, False),
+        ({"rest": "https://notbinance.com", "ws": "wss://notbinance.com", "ws_user": "wss://binance.com.own"}, False),
+    ],
+)
+def test_limits_are_lifted_only_where_the_venue_is_not_reached(addresses: Any, refused: bool, tmp_path: Path) -> None:
+    document = run_file(live={"enabled": True}, connect={"binance_usdm": CONNECT["binance_usdm"] | addresses})
+    for words in ("card", "none"):
+        document["venue"][0]["rate_limits"] = words
+        if words == "none" and refused:
+            with pytest.raises(InputError, match=r"rate_limits.*take it out.*\[connect.binance_usdm\]"):
+                prepare("live", document, VirtualTime(START_NS), KEYS, Actor(), yes_real_orders=True)
+        else:
+            setup = prepare("live", document, VirtualTime(START_NS), KEYS, Actor(), yes_real_orders=True)
+            assert setup.trading[0].limits is (words == "card")
+        prepare("paper", document, VirtualTime(START_NS), KEYS, Actor())
+    assert not list(tmp_path.iterdir())
 
 
 def test_keys_are_needed_and_shown_nowhere(tmp_path: Path) -> None:

@@ -67,6 +67,23 @@ def test_threads_are_waited_for_and_no_time_passes_meanwhile() -> None:
     assert clock.run(main()) == 1
 
 
+def test_the_clock_stands_while_somebody_waits_for_a_thread() -> None:
+    clock = VirtualTime(0)
+
+    async def thread(loop: asyncio.AbstractEventLoop, done: asyncio.Future[None]) -> int:
+        threading.Timer(0.05, lambda: loop.call_soon_threadsafe(done.set_result, None)).start()
+        await clock.standing(done)
+        return clock.monotonic_ns()
+
+    async def main() -> tuple[int, int]:
+        loop = asyncio.get_running_loop()
+        waiting = asyncio.create_task(thread(loop, loop.create_future()))
+        await clock.sleep_ns(5)  # due long before the thread is done
+        return await waiting, clock.monotonic_ns()
+
+    assert clock.run(main()) == (1, 1 + 5)
+
+
 def test_what_cannot_go_on_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sim.virtual_time.THREADS_SECONDS", 0.01)
 

@@ -96,10 +96,12 @@ UPDATE_FIELDS = {
 class Client:
     """An emulator over a fake engine, with REST and websockets at hand."""
 
-    def __init__(self, *, coin: bool = False, keys: Sequence[Credentials] = KEYS, **options: Any) -> None:
+    def __init__(
+        self, *, coin: bool = False, keys: Sequence[Credentials] = KEYS, limited: bool = True, **options: Any
+    ) -> None:
         card, instruments = (COINM, [BTCUSD_PERP]) if coin else (USDM, [BTCUSDT, ETHUSDT])
         self.engine = FakeEngine(card, instruments, [BTCUSDT_BRACKETS] * len(instruments), accounts=2)
-        self.engine.now_ns = START_NS
+        self.engine.now_ns, self.engine.limited = START_NS, limited
         for account in range(2):
             for asset in self.engine.assets():
                 self.engine.wallets[account, asset] = WalletState(10**12, 0, 10**12, 0, 0, 0, 0, 10**12)

@@ -42,6 +42,7 @@ class FakeEngine:
     ) -> None:
         self.venue, self.card, self.instruments, self.accounts = card.venue, card, instruments, accounts
         self.now_ns = START_NS
+        self.limited = True
         self.asked: list[Any] = []
         self.books = {index: BookState(False, 0, 0, [], []) for index in range(len(instruments))}
         self.markets = {index: MarketState(0, 0, 0, 0, 0, 0) for index in range(len(instruments))}

@@ -41,8 +41,11 @@ class FixedEntropy:
 class Venue:
     """An emulator over a fake engine, with a clock, and clients in one place."""
 
-    def __init__(self, limits: Limits | None = None, credentials: Sequence[Credentials] | None = None) -> None:
+    def __init__(
+        self, limits: Limits | None = None, credentials: Sequence[Credentials] | None = None, limited: bool = True
+    ) -> None:
         self.engine = FakeEngine(HYPERLIQUID, INSTRUMENTS, BRACKETS, accounts=2)
+        self.engine.limited = limited
         self.engine.books[0] = BookState(True, 1, self.engine.now_ns, [(300000, 100), (299990, 50)], [(300010, 70)])
         self.engine.markets[0] = MarketState(30_000 * 10**8, 30_001 * 10**8, 12_500_000, 0, 300000, 1)
         given = credentials or (

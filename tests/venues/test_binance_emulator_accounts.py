@@ -114,6 +114,13 @@ def test_weights_429_418_and_the_way_back() -> None:
     assert client.answers[client.send("GET", "v1/ping")].status == 200
 
 
+def test_a_venue_without_limits_refuses_and_counts_nothing() -> None:
+    client = Client(limited=False)
+    numbers = [client.send("GET", "v1/ticker/24hr") for _ in range(200)]
+    assert {client.answers[number].status for number in numbers} == {200}
+    assert client.body(client.send("GET", "v1/exchangeInfo"))["rateLimits"] == []
+
+
 def test_order_counters_are_the_account_s() -> None:
     desk = Desk()
     for account in (0, 0, 1):

@@ -212,6 +212,8 @@ def test_the_weight_of_an_address() -> None:
     assert venue.raw("/info", b'{"type":"allMids"}').status == 200
     venue.wait(60)
     assert venue.raw("/info", ask).status == 200
+    venue = Venue(limited=False)
+    assert {venue.raw("/info", ask).status for _ in range(100)} == {200}
 
 
 _JSON = st.recursive(

@@ -120,6 +120,15 @@ def test_what_may_not_leave_late_is_named_and_never_leaves() -> None:
     assert throttle.overdue(6 * SECOND) == ["later"] and not len(throttle)
 
 
+def test_without_limits_nothing_waits_for_room_and_holds_still_hold() -> None:
+    throttle: Throttle[str] = Throttle((Budget("weight", 10, SECOND),), limited=False)
+    assert all(throttle.pass_through(COMMAND, {"weight": 9}, 0) for _ in range(100))
+    throttle.budgets["weight"].observe(1000, 0)
+    throttle.put("order", COMMAND, {"weight": 9})
+    throttle.hold(5 * SECOND, cancels=True)
+    assert throttle.next_ns(0) == 5 * SECOND and throttle.take(0) is None and throttle.take(5 * SECOND) == "order"
+
+
 def test_the_queue_is_bounded() -> None:
     throttle: Throttle[int] = Throttle((Budget("weight", 10, SECOND),), waiting_max=2)
     assert [throttle.put(n, COMMAND, {}) for n in range(3)] == [True, True, False]

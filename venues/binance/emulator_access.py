@@ -137,10 +137,10 @@ class Address:
 
 
 class Budget:
-    """Weights by address, order counters by account. ``limits`` are the card's."""
+    """Weights by address, order counters by account, by the card's limits; ``limited`` False: by none."""
 
-    def __init__(self, card: RuleCard, ts_ns: int) -> None:
-        self.rows = card.limits.limits.at(ts_ns).value
+    def __init__(self, card: RuleCard, ts_ns: int, limited: bool = True) -> None:
+        self.rows = card.limits.limits.at(ts_ns).value if limited else ()
         self.weight_most = next((row.units for row in self.rows if row.unit == "weight"), 0)
         self._addresses: dict[str, Address] = {}
         self._orders: dict[int, list[Window]] = {}

@@ -122,7 +122,7 @@ class Site:
         self.markets = [Market(index, one) for index, one in enumerate(engine.instruments)]
         self.by_symbol = {market.symbol: market for market in self.markets}
         self.keys = Keys(credentials)
-        self.budget = Budget(engine.card, engine.now_ns)
+        self.budget = Budget(engine.card, engine.now_ns, engine.limited)
         self.listen_keys = ListenKeys(entropy)
         self.wall_ns = 0
         self._waiting: dict[int, tuple[int, Asker]] = {}

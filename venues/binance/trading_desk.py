@@ -130,7 +130,8 @@ class Desk:
                 Budget(WEIGHT, 2400, 60 * SECOND, 240),
                 Budget(ORDERS_10S, 300, 10 * SECOND),
                 Budget(ORDERS_1M, 1200, 60 * SECOND),
-            )
+            ),
+            limited=wanted.limits,
         )
         self.api_open = False  # and logged on, where that is done
         self.halted: Refusal | None = None

@@ -29,7 +29,7 @@ from venues.hyperliquid.emulator_accounts import Accounts
 from venues.hyperliquid.emulator_actions import Exchange, batch_of, kind_of, response
 from venues.hyperliquid.emulator_desk import Desk, Waiting
 from venues.hyperliquid.emulator_info import Info
-from venues.hyperliquid.emulator_limits import IDLE_NS, Limits, Place, Window, action_weight, info_weight
+from venues.hyperliquid.emulator_limits import IDLE_NS, NO_LIMITS, Limits, Place, Window, action_weight, info_weight
 from venues.hyperliquid.emulator_market import Market
 from venues.hyperliquid.emulator_numbers import Writer
 from venues.hyperliquid.emulator_orders import FIRST_OID, Orders
@@ -77,7 +77,7 @@ class Client:
 
 
 class HyperliquidEmulator:
-    """See the module. ``limits``: the venue's unless a test wants others."""
+    """See the module. ``limits``: the venue's (none where the engine has none) unless a test wants others."""
 
     def __init__(
         self,
@@ -89,7 +89,7 @@ class HyperliquidEmulator:
         """Raises ``InputError`` for credentials that are none."""
         self.venue = engine.venue
         self._engine = engine
-        self._limits = limits or Limits()
+        self._limits = limits or (Limits() if engine.limited else NO_LIMITS)
         self._signers = Signers(credentials)
         writers = [Writer(instrument) for instrument in engine.instruments]
         if not writers:

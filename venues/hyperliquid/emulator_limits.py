@@ -44,6 +44,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     by_address: bool = False
 
 
+NO_LIMITS: Final = Limits(weight=1 << 40, messages=1 << 40, posts=1 << 40)  # connections and subscriptions remain
+
+
 def info_weight(kind: str, rows: int) -> int:
     """What an info request weighs that returned this many rows."""
     if kind in LIGHT:

@@ -110,7 +110,7 @@ class Account:
             Budget("weight", 1200, MINUTE_NS, 200),
             Budget("messages", 2000, MINUTE_NS, 200),
         )
-        self.throttle: Throttle[Job | Ask] = Throttle(budgets)
+        self.throttle: Throttle[Job | Ask] = Throttle(budgets, limited=wanted.limits)
         self.earned = Earned()
         self.nonces = Nonces()
         self.taken_nonce = 0  # the highest that the venue has taken
@@ -154,16 +154,13 @@ class Account:
 
     def put(self, job: Job, *, back: bool = False) -> bool:
         """Queue an action; False: too much waits already."""
-        costs: dict[str, int] = {}
-        if self.wanted.limits:
-            costs = {"messages": 1} if self.is_open else {"weight": 1 + job.count // 40}
+        costs = {"messages": 1} if self.is_open else {"weight": 1 + job.count // 40}
         put = self.throttle.put_back if back else self.throttle.put
         return put(job, job.rank, costs, job.until_ns)
 
     def ask(self, what: str, about: Any = None, weight: int = 20, tries: int = 0, **body: Any) -> None:
         """Queue a question to /info."""
-        costs = {"weight": weight} if self.wanted.limits else {}
-        self.throttle.put(Ask(what, body, weight, about, tries), UPKEEP, costs)
+        self.throttle.put(Ask(what, body, weight, about, tries), UPKEEP, {"weight": weight})
 
     def post(self, job: Job, action: dict[str, Any], now: Now) -> None:
         """Sign an action and let it leave. Raises ``LocalError`` when the clock has gone back by a day."""
