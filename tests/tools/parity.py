@@ -41,7 +41,7 @@ from venues.ports import CountingEntropy, MemoryFiles
 SECOND = 10**9
 START_NS = 1_795_392_000 * SECOND + (8 * 3600 - 60) * SECOND  # a minute before a funding boundary of both venues
 BEGIN_NS, WARM_UP_S = 20 * SECOND + 51_234_567, 5  # when no message is under way
-STREAMS = ["depth", "trades", "marks"]  # at Binance depth every 100 ms: it is the orders that count here
+STREAMS = ["depth", "trades", "marks"]
 VENUES = {
     "binance": ("binance_usdm", "BTCUSDT", "USDT"),
     "hyperliquid": ("hyperliquid", "BTC", "USDC"),

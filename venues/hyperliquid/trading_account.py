@@ -172,7 +172,7 @@ class Account:
         if self.vault:
             payload["vaultAddress"] = self.vault
         payload["expiresAfter"] = expires
-        if job.kind in ("submit", "cancel", "foreign", "amend"):
+        if self.wanted.limits and job.kind in ("submit", "cancel", "foreign", "amend"):
             self.earned.use(len(job.sent), self.throttle, now.mono_ns)
         if not self.is_open:
             self.call(job, "/exchange", payload, job.kind, now)
