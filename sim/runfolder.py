@@ -37,9 +37,13 @@ Columns = Mapping[str, npt.NDArray[Any]]
 CANONICAL: Final = (
     "account", "market", "order_no", "seq", "event", "reason", "ts_event_ns", "ticks", "lots", "liquidity", "fee_e8",
 )  # fmt: skip
-CANONICAL_CHUNK: Final = 1 << 15
+CANONICAL_CHUNK: Final = 1 << 12
 CANONICAL_ROWS: Final = 1 << 16  # rows sorted at once
 ROW_GROUP: Final = 1 << 14
+PIECES: Final = 64  # arrays of a few rows that wait as they are; more are made one
+_EMPTY: Final[Mapping[pa.DataType, tuple[Any, Any]]] = {
+    pa.int64(): (0, np.int64), pa.float64(): (0.0, np.float64), pa.string(): (None, object),
+}  # fmt: skip
 _BYTES: Final = 8 * len(CANONICAL)
 
 
@@ -84,29 +88,35 @@ SCHEMAS: Final = {
 
 
 class TableWriter:
-    """One Parquet file, written in row groups of ``ROW_GROUP`` rows or a little more."""
+    """One Parquet file, in row groups of exactly ``ROW_GROUP`` rows (the last has what is left), however many rows are
+    added at once. What waits for its row group lies in columns that are made at the beginning and used again."""
 
     def __init__(self, path: Path, fields: Sequence[tuple[str, pa.DataType]]) -> None:
         self.schema = pa.schema(list(fields))
         self.rows = 0
         self._writer = pq.ParquetWriter(path, self.schema, compression="zstd", write_statistics=False)
-        self._waiting: list[pa.Table] = []
+        self._columns = {name: np.full(ROW_GROUP, *_EMPTY[kind]) for name, kind in fields}
         self._count = 0
 
     def add(self, columns: Columns) -> None:
         """Append rows; the arrays are copied."""
-        arrays = [pa.array(np.array(columns[field.name]), field.type) for field in self.schema]
-        table = pa.Table.from_arrays(arrays, schema=self.schema)
-        self._waiting.append(table)
-        self._count += table.num_rows
-        self.rows += table.num_rows
-        if self._count >= ROW_GROUP:
-            self._flush()
+        values = {name: np.asarray(columns[name]) for name in self._columns}
+        start, count = 0, len(values[self.schema.names[0]])
+        while start < count:
+            taken = min(count - start, ROW_GROUP - self._count)
+            for name, column in self._columns.items():
+                column[self._count : self._count + taken] = values[name][start : start + taken]
+            start += taken
+            self._count += taken
+            if self._count == ROW_GROUP:
+                self._flush()
+        self.rows += count
 
     def _flush(self) -> None:
-        if self._waiting:
-            self._writer.write_table(pa.concat_tables(self._waiting).combine_chunks())
-        self._waiting, self._count = [], 0
+        if self._count:
+            arrays = [pa.array(self._columns[field.name][: self._count], field.type) for field in self.schema]
+            self._writer.write_table(pa.Table.from_arrays(arrays, schema=self.schema))
+        self._count = 0
 
     def close(self) -> None:
         self._flush()
@@ -151,6 +161,8 @@ class _Stream:
         self._count += len(rows)
         if self._count >= CANONICAL_CHUNK:
             self._flush()
+        elif len(self._waiting) > PIECES:
+            self._waiting = [np.concatenate(self._waiting)]
 
     def _flush(self) -> None:
         if not self._waiting:

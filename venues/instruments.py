@@ -30,7 +30,7 @@ MAX_COLUMN: Final = (1 << 31) - 1  # ticks and lots travel in int32 feed columns
 MAX_INT64: Final = (1 << 63) - 1
 MAX_TEXT: Final = 40  # no venue writes longer numbers; bounds the work on hostile input
 MAX_DECIMALS: Final = 18
-CACHE_ENTRIES: Final = 1 << 16
+CACHE_ENTRIES: Final = 1 << 13
 
 _FILTERS: Final = (
     "max_market_lots", "min_ticks", "max_ticks", "min_notional_e8", "band_up_e12", "band_down_e12", "market_bound_e12",

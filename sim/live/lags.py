@@ -14,13 +14,16 @@ class Lags:
     def __init__(self) -> None:
         self.count = 0
         self.most_ns = 0
+        self._latest_ns = 0  # the greatest since it was last asked for
         self._counts = [0] * BUCKETS
 
     def add(self, lag_ns: int) -> None:
         """Count one."""
         lag_ns = max(lag_ns, 0)
         self.count += 1
-        self.most_ns = max(self.most_ns, lag_ns)
+        if lag_ns > self._latest_ns:
+            self._latest_ns = lag_ns
+            self.most_ns = max(self.most_ns, lag_ns)
         self._counts[_bucket(lag_ns)] += 1
 
     def quantile_ns(self, per_mille: int) -> int:
@@ -32,6 +35,11 @@ class Lags:
             if count and seen >= wanted:
                 return min(_bound(bucket), self.most_ns)
         return 0
+
+    def take_latest_ms(self) -> float:
+        """The greatest since the last call, in milliseconds."""
+        latest_ns, self._latest_ns = self._latest_ns, 0
+        return round(latest_ns / 1e6, 3)
 
     def figures_ms(self) -> dict[str, float]:
         """p50, p99.9 and the greatest, in milliseconds."""

@@ -510,6 +510,8 @@ class Session:
                 if self.state is not None and config is not None and self._mono() - self._saved_ns >= config.every:
                     self._saved_ns = self._mono()
                     self.state.save(run.strategies, self.ports.clock.wall_ns())
+                run.writer.drain(run.core, False)  # log and samples leave for the run folder
+                run.writer.window(run.core.now)
             except Exception as error:
                 self.fail(error)
         self._show(status_of(self, recording))

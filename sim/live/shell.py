@@ -21,7 +21,7 @@ from sim.config import RunConfig
 from sim.live.runner import Session
 from sim.live.setup import Mode, Ports, Setup, prepare
 from venues.errors import LocalError
-from venues.ports import SystemClock, SystemEntropy, SystemFiles
+from venues.ports import Clock, SystemClock, SystemEntropy, SystemFiles
 from venues.transport import AiohttpWire
 
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -30,6 +30,27 @@ SAME_NS: Final = 300_000_000  # signals so close are one: timeout(1) and shells 
 GC_ALLOCATIONS: Final = 20_000
 Source = str | Path | Mapping[str, Any] | RunConfig
 Show = Callable[[dict[str, Any]], None]
+
+
+class Collections:
+    """How long the garbage collector stops us: the longest time since it was last asked for."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._mono = clock.monotonic_ns
+        self._since_ns = self._longest_ns = 0
+
+    def __call__(self, phase: str, info: object) -> None:
+        """What ``gc.callbacks`` calls before and after."""
+        now_ns = self._mono()
+        if phase == "start":
+            self._since_ns = now_ns
+        else:
+            self._longest_ns = max(self._longest_ns, now_ns - self._since_ns)
+
+    def take_ms(self) -> float:
+        """The longest since the last call, in milliseconds."""
+        longest_ns, self._longest_ns = self._longest_ns, 0
+        return round(longest_ns / 1e6, 3)
 
 
 class EndedAtOnceError(LocalError):
@@ -52,9 +73,16 @@ def run_session(
     gc.set_threshold(GC_ALLOCATIONS, 50, 100)
     interval = sys.getswitchinterval()
     sys.setswitchinterval(SWITCH_SECONDS)
+    collections = Collections(SystemClock())
+    gc.callbacks.append(collections)
+
+    def shown(status: dict[str, Any]) -> None:
+        show({**status, "interval_gc_ms": collections.take_ms()})
+
     try:
-        return asyncio.run(_run(setup, show, began))
+        return asyncio.run(_run(setup, shown, began))
     finally:
+        gc.callbacks.remove(collections)
         sys.setswitchinterval(interval)
         gc.set_threshold(*before)
         gc.unfreeze()

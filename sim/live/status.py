@@ -36,6 +36,7 @@ def status_of(session: Session, recording: dict[str, Any]) -> dict[str, Any]:
             for row in recording["connections"]
         ],
         "lag_ms": session.lags.figures_ms(),
+        "interval_lag_ms": session.lags.take_latest_ms(),
         "messages": [{"level": level, "text": text} for level, text in session.messages],
         "why": session.why or None,
     }

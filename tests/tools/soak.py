@@ -16,6 +16,7 @@ import json
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -62,7 +63,8 @@ VENUES = {
     "hyperliquid": ("hyperliquid", "BTC", "USDC", 100_000, 20),
 }
 GROWTH_LIMIT = 1.10  # memory at the end over memory after the first quarter
-LAG_LIMIT_MS = 100.0
+SLOW_MS = 50.0  # an interval that was as late is named, with what went on meanwhile
+SLOW_NAMED = 1000
 
 
 def command(*arguments: str) -> list[str]:
@@ -81,25 +83,75 @@ def resident_kb(pid: int) -> int:
     return int(next(line for line in text.splitlines() if line.startswith("VmRSS")).split()[1])
 
 
+class Pulse:
+    """A thread that wants to wake every few milliseconds: how late it was, when the machine was busy with others."""
+
+    def __init__(self) -> None:
+        self._worst_ns = 0
+        threading.Thread(target=self._beat, daemon=True).start()
+
+    def _beat(self) -> None:
+        while True:
+            before = time.monotonic_ns()
+            time.sleep(0.005)
+            self._worst_ns = max(self._worst_ns, time.monotonic_ns() - before - 5_000_000)
+
+    def take_ms(self) -> float:
+        worst_ns, self._worst_ns = self._worst_ns, 0
+        return round(worst_ns / 1e6, 1)
+
+
+def waits_ms(pid: int) -> dict[str, float]:
+    """Running totals: what the process's first thread computed and waited for a core, what the machine's tasks waited
+    for a core, the disk and memory, and what the hypervisor took."""
+    computed, waited = Path(f"/proc/{pid}/schedstat").read_text().split()[:2]
+    found = {"computed": int(computed) / 1e6, "waited_for_core": int(waited) / 1e6}
+    for name in ("cpu", "io", "memory"):
+        pressure = Path(f"/proc/pressure/{name}")
+        if pressure.exists():
+            found[f"{name}_pressure"] = int(pressure.read_text().split("total=")[1].split()[0]) / 1e3
+    found["stolen"] = int(Path("/proc/stat").read_text().split()[8]) * 10.0
+    return found
+
+
 class Watch:
-    """Reads a process's status lines; every tenth with its memory."""
+    """Reads a process's status lines; every tenth with its memory. ``slow``: intervals in which it was further behind
+    than ``SLOW_MS``, with what the process and the machine did meanwhile."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self.process = process
         self.memory_kb: list[int] = []
         self.last: dict[str, Any] = {}
-        self.worst: dict[str, Any] = {}
+        self.slow: list[dict[str, Any]] = []
+        self._pulse = Pulse()
+        self._waits: dict[str, float] = {}
         self._thread = threading.Thread(target=self._read, daemon=True)
         self._thread.start()
 
     def _read(self) -> None:
         for number, line in enumerate(lines(self.process)):
             self.last = line
-            if number % 10 == 0 and self.process.poll() is None:
-                try:
+            if self.process.poll() is not None:
+                continue
+            try:
+                self._look(line)
+                if number % 10 == 0:
                     self.memory_kb.append(resident_kb(self.process.pid))
-                except (OSError, StopIteration):
-                    continue
+            except (OSError, StopIteration):
+                continue
+
+    def _look(self, line: dict[str, Any]) -> None:
+        before, self._waits = self._waits, waits_ms(self.process.pid)
+        pulse_ms = self._pulse.take_ms()
+        if line.get("interval_lag_ms", 0.0) > SLOW_MS and len(self.slow) < SLOW_NAMED:
+            self.slow.append(
+                {
+                    **{key: line.get(key) for key in ("wall_ns", "elapsed_s", "interval_lag_ms", "interval_gc_ms")},
+                    "interval_ms": {name: round(now - before.get(name, now), 1) for name, now in self._waits.items()},
+                    "pulse_late_ms": pulse_ms,
+                    "load": Path("/proc/loadavg").read_text().split()[:4],
+                }
+            )
 
     def join(self) -> None:
         self._thread.join(timeout=60)
@@ -170,11 +222,11 @@ def figures(out: Path, code: int, served: Watch, watched: Watch) -> dict[str, An
             "serve": [kb // 1024 for kb in served.memory_kb[:: max(1, len(served.memory_kb) // 24)]],
             "paper_growth": round(watched.growth(), 4), "serve_growth": round(served.growth(), 4),
         },
-        "served": served.last,
+        "served": served.last, "slow": watched.slow,
     }  # fmt: skip
     found["ok"] = (
         code == 0 and found["hash"] == found["backtest_hash"] and checked.returncode == 0
-        and watched.growth() < GROWTH_LIMIT
+        and watched.growth() < GROWTH_LIMIT and served.growth() < GROWTH_LIMIT
     )  # fmt: skip
     return found
 

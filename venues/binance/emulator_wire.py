@@ -23,7 +23,7 @@ from venues.wire import MS, plain_number
 E8: Final = 10**8
 _Name = TypeVar("_Name")
 _PRICE_DECIMALS: Final = {"BTCUSDT": 2}  # pricePrecision where it is finer than the tick (exchangeInfo, 2026-09-15)
-_CACHE_MOST: Final = 1 << 16
+_CACHE_MOST: Final = 1 << 13
 _PLAIN: Final = re.compile(r"-?[0-9]{1,20}(\.[0-9]{0,20})?$|-?\.[0-9]{1,20}$")
 _OBJECT: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _OBJECTS: Final = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
