@@ -14,6 +14,7 @@ from rich.console import Console
 from matching.codes import BUY, GTX, SELL
 from recorders.raw import NOTE, RawRecord, RawRecording, RunBegan, RunEnded, decode_note
 from sim.backtest import backtest
+from sim.live.runner import Session
 from sim.live.view import screen
 from sim.strategy import Fill, Funding, Gap, Order, OrderEvent, Strategy
 from sim.synth.session import SyntheticSession
@@ -242,6 +243,25 @@ def test_the_backtest_of_the_recording_is_the_session_to_the_byte(cut: list[int]
         assert (again.path / f"{name}.parquet").read_bytes() == (played.result.path / f"{name}.parquet").read_bytes(), (
             name
         )
+
+
+def test_log_and_samples_leave_a_running_session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[int, int, int, int]] = []
+
+    def look(session: Session, recording: dict[str, Any]) -> dict[str, Any]:
+        if session.phase == "running":
+            assert session.run is not None
+            tables = session.run.writer.tables
+            waiting = len(session.run.core.canonical_log())
+            seen.append((recording["wall_ns"], tables["bbo"].rows, tables["orders"].rows, waiting))
+        return {}
+
+    monkeypatch.setattr("sim.live.runner.status_of", look)
+    Played(tmp_path, Quoter(), run_file(), 15)
+    assert len(seen) > 8
+    for before, now in itertools.pairwise(seen):
+        assert now[1] - before[1] >= (now[0] - before[0]) // (SECOND // 10) - 2  # the best quotes of every 100 ms
+    assert seen[-1][2] > 200 and max(waiting for *_, waiting in seen) < 60  # what no answer has come to yet stays
 
 
 def test_no_figure_is_cut_on_a_terminal_of_80_columns(tmp_path: Path) -> None:

@@ -16,10 +16,11 @@ import perpsim
 from matching.codes import BUY, SELL
 from sim.config_live import RiskConfig
 from sim.live.journal import MAGIC, Journal, read_journal
+from sim.live.lags import Lags
 from sim.live.risk import Asked, Risk
 from sim.live.runner import NeverBeganError
 from sim.live.setup import prepare
-from sim.live.shell import run_session
+from sim.live.shell import Collections, run_session
 from sim.strategy import Strategy
 from venues import known_instrument
 from venues.errors import InputError, LocalError, VenueError
@@ -154,3 +155,30 @@ def test_a_signal_that_comes_twice_at_once_is_one(tmp_path: Path) -> None:
 
     with pytest.raises(NeverBeganError, match="before the run began: stopped by SIGTERM"):
         run_session(prepare("paper", run, SystemClock(), {}, Strategy()), began=twice)
+
+
+def test_the_greatest_lag_is_that_since_it_was_last_asked_for() -> None:
+    lags = Lags()
+    for lag_ns in (3_000_000, 7_500_000, 2_000_000):
+        lags.add(lag_ns)
+    assert lags.take_latest_ms() == 7.5
+    assert lags.take_latest_ms() == 0
+    lags.add(4_000_000)
+    assert lags.take_latest_ms() == 4.0 and lags.figures_ms()["max"] == 7.5
+
+
+def test_the_longest_garbage_collection_is_told_once() -> None:
+    class Ticks(SystemClock):
+        now_ns = 0
+
+        def monotonic_ns(self) -> int:
+            return self.now_ns
+
+    clock = Ticks()
+    collections = Collections(clock)
+    for began_ns, ended_ns in ((10, 3_000_010), (5_000_000, 6_000_000)):
+        clock.now_ns = began_ns
+        collections("start", {})
+        clock.now_ns = ended_ns
+        collections("stop", {})
+    assert (collections.take_ms(), collections.take_ms()) == (3.0, 0.0)

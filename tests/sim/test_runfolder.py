@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -50,6 +52,17 @@ def test_the_canonical_hash_is_its_definition(
             log.add(part)
     assert log.finish() == naive_hash(rows)
     assert not list(tmp_path.glob("canonical*"))
+
+
+def test_a_log_that_comes_row_by_row_waits_in_few_pieces(tmp_path: Path) -> None:
+    log = CanonicalLog(tmp_path)
+    rows = np.arange(len(CANONICAL) * 1000).reshape(1000, -1)
+    rows[:, :2] = 0
+    for k in range(len(rows)):
+        log.add(rows[k : k + 1])
+        (stream,) = log._streams.values()
+        assert len(stream._waiting) <= module.PIECES + 1
+    assert log.finish() == naive_hash(rows)
 
 
 def test_an_empty_log_has_the_hash_of_nothing(tmp_path: Path) -> None:
@@ -111,6 +124,27 @@ def test_row_groups_and_copies(tmp_path: Path) -> None:
     table.close()
     frame = pl.read_parquet(tmp_path / "t.parquet")
     assert frame["ts_ns"].to_list() == [k for k in range(200) for _ in range(1000)]
+
+
+def test_row_groups_are_the_same_however_many_rows_come_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "ROW_GROUP", 100)
+    rows = np.arange(1234)
+    text = np.array([f"asset {k % 7}" for k in rows], object)
+    values = {name: text if kind == pa.string() else rows for name, kind in SCHEMAS["equity"]}
+    made = []
+    for count in (1, 7, 250, 2000):
+        table = TableWriter(tmp_path / f"{count}.parquet", SCHEMAS["equity"])
+        for start in range(0, len(rows), count):
+            table.add({name: column[start : start + count] for name, column in values.items()})
+        table.close()
+        assert table.rows == len(rows)
+        made.append((tmp_path / f"{count}.parquet").read_bytes())
+    assert len(set(made)) == 1
+    metadata = pq.read_metadata(tmp_path / "1.parquet")
+    assert [metadata.row_group(k).num_rows for k in range(metadata.num_row_groups)] == [100] * 12 + [34]
+    assert pl.read_parquet(tmp_path / "7.parquet")["asset"].to_list() == text.tolist()
 
 
 def test_run_folders_never_overwrite(tmp_path: Path) -> None:
