@@ -96,7 +96,7 @@ class Session:
         self.recording = writer.path
         settings = Settings(
             queue_bytes=record.queue_bytes, drop=frozenset(record.drop), status_ns=record.status,
-            limit_ns=record.limit or 0, config=self.setup.about,
+            config=self.setup.about,
         )  # fmt: skip
         ports = self.ports
         return Recorder(
@@ -109,6 +109,7 @@ class Session:
         """The whole session. Raises what went wrong, after the run folder says so."""
         recording = asyncio.create_task(self._recorder.run())
         main = asyncio.create_task(self._main())
+        limiting = asyncio.create_task(self._limit())
         try:
             await asyncio.wait({recording, main}, return_when=asyncio.FIRST_COMPLETED)
             if not main.done():
@@ -117,6 +118,7 @@ class Session:
         except BaseException as error:
             self._error = self._error or error
         finally:
+            limiting.cancel()
             main.cancel()
             await self._close(recording)
         return self._result()
@@ -130,6 +132,12 @@ class Session:
         """End the session because of an error, which ``execute`` raises."""
         self._error = self._error or error
         self.stop(f"{type(error).__name__}: {error}"[:200])
+
+    async def _limit(self) -> None:
+        """The limit is the session's, not its recorder's: the recording must still hear where the run ended."""
+        if self.setup.record.limit:
+            await self.ports.clock.sleep_ns(self.setup.record.limit)
+            self.stop("the time limit has passed")
 
     async def _main(self) -> None:
         try:

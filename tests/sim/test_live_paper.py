@@ -245,6 +245,19 @@ def test_the_backtest_of_the_recording_is_the_session_to_the_byte(cut: list[int]
         )
 
 
+def test_the_limit_ends_the_run_before_its_recording(tmp_path: Path) -> None:
+    document = run_file()
+    document["record"]["limit"] = "12.34s"
+    played = Played(tmp_path, Quoter(lots=50), document, 30)
+    said = manifest(played)
+    assert said["why"] == "the time limit has passed"
+    ended = notes(Path(said["recording"]))[1]
+    assert ended.stamp_ns == said["last_ns"] == START_NS + 12_340_000_000
+    assert ended.why == "the time limit has passed"
+    again = backtest(played.result.path / "run.toml", Quoter(lots=50), out=tmp_path / "again", show_progress=False)
+    assert again.hash == played.result.hash and again.summary["last_ns"] == said["last_ns"]
+
+
 def test_log_and_samples_leave_a_running_session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[tuple[int, int, int, int]] = []
 
