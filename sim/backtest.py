@@ -231,6 +231,7 @@ class Run:
         start = plan.first_ns
         streams = [SignalStream(entry, plan.base, start) for entry in plan.config.data]
         self.about: dict[str, Any] = {"mode": "backtest"}
+        self.notes: list[str] = []  # more lines of the banner
         self.contexts: list[Context] = []
         services = Services(plan, self.writer)
         self.loop = Loop(self.core, self._loop_sources(), start, streams, self.writer, services)
@@ -332,7 +333,9 @@ class Run:
     def finish(self, html: bool) -> Result:
         """Hash, manifest, statistics, summary and report."""
         log_hash = self.writer.canonical.finish()
-        banner = banner_lines(banner_facts(self.plan, self.core, self.sources, self.folder, self.is_external))
+        banner = banner_lines(
+            banner_facts(self.plan, self.core, self.sources, self.folder, self.is_external, self.notes)
+        )
         write_json(self.folder / "manifest.json", self._manifest(banner, log_hash, None))
         summary = {**self._summary(log_hash), "statistics": statistics(self.folder)}
         write_json(self.folder / "summary.json", summary)

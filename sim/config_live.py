@@ -10,7 +10,7 @@ from typing import Final, Literal, Self
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from sim.config_parts import Duration, Instant, Money, Part, PositiveDuration
+from sim.config_parts import Instant, Money, Part, PositiveSpan, Span
 
 _VARIABLE: Final = r"^[A-Za-z_][A-Za-z0-9_]*$"
 
@@ -45,13 +45,13 @@ class ConnectConfig(Part):
 class PaperConfig(Part):
     """How ``perpsim paper`` simulates: a fixed delay behind the wall clock (docs/paper.md)."""
 
-    delay: Duration | None = Field(
+    delay: Span | None = Field(
         None, ge=0, description="how far the simulated venue is behind; default: measured in the warm-up"
     )
-    warm_up: PositiveDuration = Field(
+    warm_up: PositiveSpan = Field(
         10 * 10**9, description="feed is watched so long before the strategy starts, to measure what is not given"
     )
-    offset: Duration | None = Field(
+    offset: Span | None = Field(
         None, description="added to receive times, for a clock behind the venue's; default: measured in the warm-up"
     )
     begin: Instant | None = Field(None, description="the strategy starts at this instant, if the warm-up is over then")
@@ -77,8 +77,8 @@ class LiveConfig(Part):
     enabled: bool = Field(False, description="real orders leave only if this and --yes-real-orders say so")
     on_stop: Literal["cancel", "leave"] = Field("cancel", description="what happens to our open orders at the end")
     shadow: bool = Field(False, description="the simulator runs beside on the same feed and orders, as --shadow")
-    stop_within: PositiveDuration = Field(10 * 10**9, description="how long the end may wait for the venue's answers")
-    max_wait: PositiveDuration = Field(
+    stop_within: PositiveSpan = Field(10 * 10**9, description="how long the end may wait for the venue's answers")
+    max_wait: PositiveSpan = Field(
         2 * 10**9, description="an order or amendment that cannot leave for so long is refused, not sent"
     )
 
@@ -87,4 +87,4 @@ class StateConfig(Part):
     """What strategies save of themselves, in paper and live."""
 
     file: str = Field(min_length=1, description="saved here and read again at the next start")
-    every: PositiveDuration = Field(60 * 10**9, description="between two saves; always at the end")
+    every: PositiveSpan = Field(60 * 10**9, description="between two saves; always at the end")

@@ -71,6 +71,15 @@ Rate = Annotated[
 ]
 
 
+def _not_bare(value: Any) -> Any:
+    """A bare number counts nanoseconds; where less than a millisecond makes no sense, it was meant to count others."""
+    if isinstance(value, int) and not isinstance(value, bool) and 0 < value < 1_000_000:
+        raise PydanticCustomError(
+            "unit", f'{value} is {value} nanoseconds: write the unit, as in "{value}ms" or "{value}s"'
+        )
+    return value
+
+
 def _positive(value: int) -> int:
     if value < 1:
         raise PydanticCustomError("positive", "must be longer than nothing")
@@ -78,6 +87,9 @@ def _positive(value: int) -> int:
 
 
 PositiveDuration = Annotated[Duration, AfterValidator(_positive)]
+# of sessions, by the clock on the wall: without a unit at least a millisecond
+Span = Annotated[Duration, BeforeValidator(_not_bare)]
+PositiveSpan = Annotated[PositiveDuration, BeforeValidator(_not_bare)]
 
 
 class Part(BaseModel):

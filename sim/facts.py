@@ -23,9 +23,15 @@ EXCHANGES = {
 
 
 def banner_facts(
-    plan: Plan, core: Core, sources: Sequence[WatchedSource], folder: Path, is_real: bool = False
+    plan: Plan,
+    core: Core,
+    sources: Sequence[WatchedSource],
+    folder: Path,
+    is_real: bool = False,
+    notes: Sequence[str] = (),
 ) -> BannerFacts:
-    """The facts of a finished run, for ``banner_lines``. ``is_real``: its orders went to the venues."""
+    """The facts of a finished run, for ``banner_lines``. ``is_real``: its orders went to the venues; ``notes``: lines
+    beside those of the plan."""
     return BannerFacts(
         venues=[_venue(plan, venue) for venue in plan.venues],
         instruments=[_instrument(plan, m, sources[m], folder, is_real) for m in range(len(plan.markets))],
@@ -34,7 +40,7 @@ def banner_facts(
         feed_delay_ns=plan.delay_ns,
         late_frames=sum(market.late() for market in plan.markets if market.late is not None),
         is_real=is_real,
-        notes=_notes(plan, core),
+        notes=[*_notes(plan, core), *notes],
     )
 
 

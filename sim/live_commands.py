@@ -14,7 +14,7 @@ from sim.command import ENVIRONMENT, FINDING, errors
 RunFile = Annotated[Path, typer.Argument(help="run file (TOML)", show_default=False)]
 Set = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="override a key of the run file")]
 Lines = Annotated[bool, typer.Option("--json", help="print a line of JSON every status interval, the last the summary")]
-Quiet = Annotated[bool, typer.Option("--quiet", help="no live view")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="no live view; problems are said on stderr")]
 Seed = Annotated[int | None, typer.Option(help="seed of this run")]
 Out = Annotated[Path | None, typer.Option(help="folder for run folders")]
 Html = Annotated[bool, typer.Option("--report/--no-report", help="write report.html")]
@@ -72,7 +72,9 @@ def _session(mode: Any, run: Path, as_json: bool, quiet: bool, **options: Any) -
                 _line({**result.summary, "path": str(result.path)})
                 return
             if quiet or not sys.stdout.isatty():
-                result = run_session(setup)
+                from sim.live.notices import Notices
+
+                result = run_session(setup, Notices(lambda text: typer.echo(text, err=True)).show)
             else:
                 from sim.live.view import LiveView
 

@@ -193,7 +193,8 @@ class Setting:
     ts_ns: Final[int]
 
 class Book:
-    """The local order book of one instrument, as of ``ctx.now_ns``. An empty side's best price is NO_PRICE.
+    """The local order book of one instrument, as of ``ctx.now_ns``. An empty side's best price is NO_PRICE: a number,
+    so true where a truth is asked for. Ask ``is_valid`` before, or take ``best_bid``, which is None then.
 
     In annotated strategies ``best_ticks(side)``, ``best_lots(side)``, ``lots_at`` and ``mid_in_ticks()`` are plain C
     calls; the properties are for Python.

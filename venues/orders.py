@@ -185,6 +185,8 @@ class Filled(_OrderEvent, frozen=True, kw_only=True):
     fee_e8: int
     realized_e8: int = 0
     trade_id: str | None = None
+    other_fee_e8: int = 0  # charged in an asset that the instrument does not settle in: not in ``fee_e8``
+    other_asset: str | None = None
 
 
 class FillVoided(_OrderEvent, frozen=True, kw_only=True):

@@ -163,6 +163,10 @@ class TradingSession(Protocol):
 
     def client_id(self, order_no: int) -> str: ...
 
+    # what to do about a refusal with this code of the venue; "" where its words say it all
+
+    def cure(self, code: int) -> str: ...
+
     # what the wire brings
 
     def on_open(self, connection: str, now: Now) -> None: ...

@@ -58,6 +58,8 @@ class Fill(NamedTuple):
     ts_event_ns: int
     filled_lots: int = -1
     total_lots: int = 0
+    other_fee_e8: int = 0
+    other_asset: str | None = None
 
 
 class End(NamedTuple):
@@ -292,6 +294,7 @@ class Orders:
         self._emit(
             Filled, track, fill.ts_event_ns, now_ns, ticks=fill.ticks, lots=fill.lots, leaves_lots=leaves,
             liquidity=fill.liquidity, fee_e8=fill.fee_e8, realized_e8=fill.realized_e8, trade_id=fill.trade_id,
+            other_fee_e8=fill.other_fee_e8, other_asset=fill.other_asset,
         )  # fmt: skip
         if leaves == 0 and was_open:
             track.end = None

@@ -109,6 +109,7 @@ class Counts:
     events: int = 0
     lost: int = 0  # answers that never came
     foreign: int = 0  # events of orders that are not ours
+    unbooked_e8: dict[str, int] = field(default_factory=dict)  # fees in assets that the ledger does not keep
     differences: dict[str, str] = field(default_factory=dict)  # what the venue states otherwise than we count
 
 
@@ -373,6 +374,8 @@ class Gateway:
         reason = int(getattr(event, "reason", codes.R_NONE))
         if isinstance(event, Filled):
             known.filled += event.lots
+            if event.other_asset:
+                self._unbooked(event.other_asset, event.other_fee_e8)
             more |= {"ticks": event.ticks, "lots": event.lots, "leaves": event.leaves_lots}
             more |= {"liquidity": event.liquidity, "fee": event.fee_e8}
             self._moved(event.instrument, known.leg, known.side, event.lots, event.ts_event_ns)
@@ -396,10 +399,25 @@ class Gateway:
             self._end(number)
 
     def _refusal(self, event: Rejected | CancelRejected | AmendRejected) -> str:
-        why = cure(event.reason)
         what = {codes.EV_REJECTED: "order", codes.EV_CANCEL_REJECTED: "cancel of order"}.get(event.kind, "amendment of")
-        said = f"{event.code} {event.text}".strip()
-        return f"{self._instruments[event.instrument].symbol}: {what} {event.order_no} was refused: {said}{why}"
+        return self._refused(event, f"{what} {event.order_no}")
+
+    def _refused(self, event: Rejected | CancelRejected | AmendRejected | SettingRejected, what: str) -> str:
+        session = self._senders[self._venue_of[event.instrument]].session
+        said = f"{event.code or ''} {event.text}".strip()
+        why = session.cure(event.code) or cure(event.reason)
+        return f"{self._instruments[event.instrument].symbol}: {what} was refused: {said}{why and '; '}{why}"
+
+    def _unbooked(self, asset: str, fee_e8: int) -> None:
+        sums = self.counts.unbooked_e8
+        if asset not in sums:
+            text = f"fees are charged in {asset}: summed, but not booked: profits and wallets here are without them"
+            self._log("warning", text)
+        sums[asset] = sums.get(asset, 0) + fee_e8
+
+    def unbooked(self) -> dict[str, str]:
+        """What was charged in assets that the ledger does not keep."""
+        return {asset: f"{Decimal(e8) / 10**8:f}" for asset, e8 in sorted(self.counts.unbooked_e8.items())}
 
     def _end(self, number: int) -> None:
         known = self.orders.pop(number, None)
@@ -426,7 +444,10 @@ class Gateway:
         elif isinstance(event, MarginWarning):
             self._warn(venue, event)
         elif isinstance(event, SettingChanged | SettingRejected):
-            reason = event.reason if isinstance(event, SettingRejected) else codes.R_NONE
+            reason = codes.R_NONE
+            if isinstance(event, SettingRejected):
+                reason = event.reason
+                self._log("warning", self._refused(event, "a setting"))
             core.bring_setting(
                 LANE, event.instrument, event.kind, reason, event.setting, event.value, event.ts_event_ns
             )  # fmt: skip

@@ -56,6 +56,11 @@ class LiveRun(Run):
         text = f"{self.plan.name_of(market)} order {order_no} was not sent: {why}"
         self.writer.log(-1, self.core.now, text, {"level": "warning"})
 
+    def hear(self) -> None:
+        """The contexts' books follow what was brought in, and the strategies are not told: after a run's last step."""
+        while self.core.pop_private():
+            self.contexts[self.core.ev_lane].apply_private()
+
     def start(self) -> None:
         """``on_start``, with the windows up to the begin given to the core."""
         self.core.sample_accounts(self.plan.first_ns)

@@ -411,6 +411,7 @@ class Session:
         try:
             if self._error is not None or self._has_stopped():
                 gateway.bring_in()  # the books are kept, the strategy hears nothing any more
+                run.hear()
                 gateway.put()
             else:
                 self._step(self._present())
@@ -425,6 +426,7 @@ class Session:
         assert run is not None and feed is not None
         if self.gateway is not None:
             await self._settle_orders(self.gateway)
+            self._note_fees(run, self.gateway.unbooked())
         self.phase = "ended"
         stamp = max(feed.stamp_of(self._mono()), feed.stamp_ns + 1)
         self._recorder.note(RunEnded(stamp, self.why[:500]))
@@ -478,6 +480,13 @@ class Session:
             self.say("error", words.left_over(one))
         if self.run is not None and left:
             self.run.about["left_over"] = left
+
+    def _note_fees(self, run: LiveRun, unbooked: dict[str, str]) -> None:
+        if unbooked:
+            fees = ", ".join(f"{sum_} {asset}" for asset, sum_ in unbooked.items())
+            run.about["unbooked_fees"] = unbooked
+            run.notes.append(f"fees of {fees} were charged and are not booked: profits and wallets are without them")
+            self.say("warning", run.notes[-1])
 
     def _last_step(self) -> None:
         """To the present, so that the cancels leave now, not at the last record."""

@@ -131,6 +131,7 @@ def _orders_path(session: Session) -> dict[str, Any]:
         "lost": counts.lost,
         "foreign": counts.foreign,
         "differences": dict(counts.differences),
+        "unbooked_fees": gateway.unbooked(),
     }
 
 

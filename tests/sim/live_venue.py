@@ -34,7 +34,7 @@ class VenueStandIn:
     """``BEHAVIOUR``: position, orders (open at the start), not_ready, lose (order numbers without an answer), found (of
     those: refused, says the venue when it is asked again), deaf (cancels are not answered), funding (paid at the first
     tick after so many), unreachable (what is remarked in place of the account's state), early (positions are stated
-    before their fills), quiet (with the first fill only), drift (stated positions are off by so much)."""
+    before their fills), quiet (with the first fill only), fee, drift (stated positions are off by so much)."""
 
     def __init__(self, wanted: TradingWanted, entropy: Entropy) -> None:
         self.venue = wanted.venue
@@ -116,6 +116,9 @@ class VenueStandIn:
     def client_id(self, order_no: int) -> str:
         return f"run-{order_no}"
 
+    def cure(self, code: int) -> str:
+        return "the venue's own cure" if code == -2011 else ""
+
     def on_open(self, connection: str, now: Now) -> None: ...
 
     def on_frame(self, connection: str, payload: bytes, now: Now) -> None: ...
@@ -160,7 +163,7 @@ class VenueStandIn:
             )  # fmt: skip
             quiet = "quiet" in BEHAVIOUR and number > 1
             self.events += [stated] if "early" in BEHAVIOUR else []
-            more = {"liquidity": codes.LIQ_TAKER, "fee_e8": 1_000, "trade_id": str(number)}
+            more = {"liquidity": codes.LIQ_TAKER, "fee_e8": 1_000, "trade_id": str(number)} | BEHAVIOUR.get("fee", {})
             self._say(Filled, request, now, ticks=281_500, lots=request.lots, leaves_lots=0, **more)
             self.events += [] if "early" in BEHAVIOUR or quiet else [stated]
         elif request.tif == codes.IOC:

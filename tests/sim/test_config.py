@@ -101,6 +101,12 @@ def test_overrides_address_entries_by_number_and_name(run_file: Path) -> None:
         ({"venue": [{"name": "a", "latency": {"entry": {"feed": True, "file": "x"}, "response": 0}}]}, "exactly one"),
         ({"venue": [{"name": "a", "fees": {"maker": 1}}]}, "venue[0].fees: needs maker and taker, or a model"),
         ({"compute": {"min": "1ms"}}, "compute: needs delay alone, or min and max"),
+        ({"paper": {"delay": 5}}, 'paper.delay: 5 is 5 nanoseconds: write the unit, as in "5ms" or "5s"'),
+        (
+            {"live": {"stop_within": 10}},
+            'live.stop_within: 10 is 10 nanoseconds: write the unit, as in "10ms" or "10s"',
+        ),
+        ({"record": {"limit": 60}}, 'record.limit: 60 is 60 nanoseconds: write the unit, as in "60ms" or "60s"'),
         ({"lanes": ["a:B"]}, "give strategy, or lanes, not both"),
         ({"seed": -1}, "seed"),
         ({"samples": {"bbo": 0}}, "samples.bbo: must be longer than nothing"),

@@ -344,12 +344,28 @@ def test_an_order_without_an_answer_is_asked_for_once_more_at_the_end(
     assert START_NS + 22 * SECOND < played.result.summary["last_ns"] < START_NS + 24 * SECOND
 
 
+def test_fees_in_another_asset_are_summed_and_said_where_profits_are(tmp_path: Path, stand_in: dict[str, Any]) -> None:
+    stand_in["fee"] = {"fee_e8": 0, "other_fee_e8": 12_345, "other_asset": "BNB"}
+    played = live(tmp_path, Actor(*[lambda one: one.ctx.market(0, SELL, 20)] * 2))
+    said = json.loads((played.result.path / "manifest.json").read_text())
+    assert said["unbooked_fees"] == {"BNB": "0.0002469"}
+    assert any("fees of 0.0002469 BNB were charged and are not booked" in line["text"] for line in said["banner"])
+    log = (played.result.path / "log.jsonl").read_text()
+    assert log.count("fees are charged in BNB") == 1 and log.count("fees of 0.0002469 BNB") == 1
+    assert played.result.fills["fee_e8"].sum() == 0
+
+
 def test_a_strategy_that_stops_the_run_sees_its_orders_canceled(tmp_path: Path) -> None:
+    class Looker(Actor):
+        def on_stop(self) -> None:
+            self.ends = [(order.is_closed, order.status_name) for order in self.orders]
+
     def stop(actor: Actor) -> None:
         actor.ctx.stop("enough")
 
-    actor = Actor(buy(5), buy(6), stop)
+    actor = Looker(buy(5), buy(6), stop)
     played = live(tmp_path, actor)
+    assert actor.ends == [(True, "CLOSED")] * 2
     orders = played.result.orders
     ends = orders.filter(orders["event"] == codes.EV_CANCELED)["order_no"].to_list()
     assert ends == [1, 2] and not live_venue.MADE[-1].open

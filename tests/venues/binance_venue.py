@@ -35,6 +35,7 @@ class Venue:
 
     def __init__(self, instrument: Instrument = BTC) -> None:
         self.instrument, self.symbol = instrument, instrument.symbol
+        self.fee_asset = instrument.settle
         self.now_ms = START_NS // 1_000_000
         self.skew_ms = 0
         self.orders: dict[str, dict[str, Any]] = {}
@@ -249,10 +250,10 @@ class Venue:
         self.position += lots if order["side"] == "BUY" else -lots
         self.trades.append(
             {"id": self._ids, "orderId": order["orderId"], "symbol": self.symbol, "price": price, "qty": size,
-             "commission": "0.01000000", "commissionAsset": self.instrument.settle, "realizedPnl": "-0.5",
+             "commission": "0.01000000", "commissionAsset": self.fee_asset, "realizedPnl": "-0.5",
              "time": self.now_ms, "maker": True, "buyer": True, "side": order["side"], "positionSide": "BOTH"}
         )  # fmt: skip
-        self.push(order, "TRADE", l=size, L=price, t=self._ids, n="0.01000000", N=self.instrument.settle, rp="-0.5")
+        self.push(order, "TRADE", l=size, L=price, t=self._ids, n="0.01000000", N=self.fee_asset, rp="-0.5")
 
     def end(self, order: dict[str, Any], status: str, expiry: int = 0) -> None:
         """An order is over."""

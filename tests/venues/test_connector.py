@@ -57,6 +57,9 @@ class Script:
     def client_id(self, order_no: int) -> str:
         return f"s-{order_no}"
 
+    def cure(self, code: int) -> str:
+        return ""
+
     def on_open(self, connection: str, now: Now) -> None:
         self._tell("open", connection)
 

@@ -179,6 +179,10 @@ class BinanceTrading:
         """By which the venue knows an order."""
         return self.desk.orders.client_id(order_no)
 
+    def cure(self, code: int) -> str:
+        """What to do about a refusal."""
+        return cure_of(code)
+
     # -- the wire
 
     def on_open(self, connection: str, now: Now) -> None:

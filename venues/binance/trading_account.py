@@ -459,7 +459,6 @@ class Account:
             if refusal.code == -4046 and tries:
                 self._changed(request, then)  # the one before has done it
                 return
-            self.desk.remark(asked, symbol, f"{refusal.code} {refusal.msg}: {cure_of(refusal.code)}".rstrip(": "))
             reason = reason_of(refusal.code) if refusal.code else codes.R_RATE_LIMIT
             self.desk.events.append(
                 SettingRejected(

@@ -24,7 +24,7 @@ import msgspec
 
 from matching import codes
 from venues.binance import trading_encode as encode
-from venues.binance.reasons import cure_of, reason_of
+from venues.binance.reasons import reason_of
 from venues.binance.trading_desk import ORDERS_1M, ORDERS_10S, UNKNOWN_CODES, WEIGHT, Desk, Request
 from venues.binance.trading_evidence import CHECK_NS, GONE, Evidence
 from venues.binance.trading_wire import AlgoState, OrderState, Refusal
@@ -159,12 +159,12 @@ class Commands(Evidence):
 
     def _refuse(self, track: Track, refusal: Refusal, reason: int, now: Now) -> None:
         told = self.orders.reject(track, (reason, refusal.code, refusal.msg), 0, now.wall_ns)
-        symbol = self.instruments[track.instrument].symbol
         if told:
             self.inquiries.close(track.order_no)
-        words = cure_of(refusal.code) if told else "although it has the order: asking"
-        self.desk.remark("order", symbol, f"order {track.order_no}: {refusal.code} {refusal.msg}: {words}".rstrip(": "))
-        if not told and track.stage != ENDED:
+            return
+        symbol, said = self.instruments[track.instrument].symbol, f"{refusal.code} {refusal.msg}"
+        self.desk.remark("order", symbol, f"order {track.order_no}: {said}: although it has the order: asking")
+        if track.stage != ENDED:
             self.inquiries.open(track.order_no, "state", now.mono_ns)
 
     def _place_lost(self, request: Request, why: str, now: Now) -> None:

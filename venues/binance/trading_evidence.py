@@ -176,11 +176,9 @@ class Evidence:
 
     def _fill(self, update: OrderUpdate, ts_ns: int) -> Fill:
         codec, symbol = self.desk.codec, update.symbol
-        settle = self.instruments[codec.places[symbol]].settle
-        fee_e8 = codec.money(update.fee, "o.n") if update.fee else 0
-        if fee_e8 and update.fee_asset != settle:
-            self.desk.remark("user", symbol, f"a fee of {update.fee} {update.fee_asset} is not in {settle}: not booked")
-            fee_e8 = 0
+        fee_e8, other_e8, other = self._fees(
+            symbol, codec.money(update.fee, "o.n") if update.fee else 0, update.fee_asset
+        )
         return Fill(
             str(update.trade_id),
             codec.price(symbol, update.last_price, "o.L"),
@@ -191,7 +189,14 @@ class Evidence:
             ts_ns,
             codec.size(symbol, update.filled, "o.z"),
             codec.size(symbol, update.quantity, "o.q"),
+            other_e8,
+            other,
         )
+
+    def _fees(self, symbol: str, fee_e8: int, asset: str | None) -> tuple[int, int, str | None]:
+        """What is charged in the asset that the instrument settles in, and what in another one (BNB)."""
+        settle = self.instruments[self.desk.codec.places[symbol]].settle
+        return (0, fee_e8, asset) if fee_e8 and asset and asset != settle else (fee_e8, 0, None)
 
     def _forced(self, update: OrderUpdate, event_ms: int, now: Now) -> None:
         """An order that the venue made to take a position over."""
@@ -443,14 +448,17 @@ class Evidence:
             if _is_amending(track):
                 self.inquiries.open(track.order_no, "state", now.mono_ns, 0)
                 continue
+            fee_e8, other_e8, other = self._fees(row.symbol, codec.money(row.fee, "commission"), row.fee_asset)
             fill = Fill(
                 str(row.trade_id),
                 codec.price(row.symbol, row.price, "price"),
                 codec.size(row.symbol, row.quantity, "qty"),
                 codes.LIQ_MAKER if row.maker else codes.LIQ_TAKER,
-                codec.money(row.fee, "commission"),
+                fee_e8,
                 codec.money(row.realized, "realizedPnl"),
                 row.trade_ms * MS,
+                other_fee_e8=other_e8,
+                other_asset=other,
             )
             self._entered_before(track, "", fill.ts_event_ns, now)
             self.orders.fill(track, fill, now.wall_ns)

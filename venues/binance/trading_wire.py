@@ -232,8 +232,8 @@ class AlgoState(
 class TradeRow(
     msgspec.Struct, frozen=True, gc=False,
     rename={
-        "trade_id": "id", "order_id": "orderId", "quantity": "qty", "fee": "commission", "realized": "realizedPnl",
-        "trade_ms": "time",
+        "trade_id": "id", "order_id": "orderId", "quantity": "qty", "fee": "commission",
+        "fee_asset": "commissionAsset", "realized": "realizedPnl", "trade_ms": "time",
     },
 ):  # fmt: skip
     """One row of userTrades."""
@@ -247,6 +247,7 @@ class TradeRow(
     realized: str
     trade_ms: Ms
     maker: bool
+    fee_asset: str | None = None
 
 
 class WalletRow(msgspec.Struct, frozen=True, gc=False, rename={"wallet": "walletBalance"}):

@@ -147,6 +147,9 @@ class HyperliquidTrading:
     def client_id(self, order_no: int) -> str:
         return self.account.ledger.client_id(order_no)
 
+    def cure(self, code: int) -> str:
+        return ""  # the venue has texts, no codes
+
     # -- the websocket
 
     def on_open(self, connection: str, now: Now) -> None:
