@@ -53,8 +53,8 @@ STRATEGIES = {
             "lots": 200,
             "max_lots": 2000,
             "interval": "39999917ns",  # never at the very instant of a message
-            "gamma": 0.03,
-            "k": 0.7,
+            "gamma": 0.05,
+            "k": 2.0,
             "horizon_s": 10,
             "keep_ticks": 0,
         },

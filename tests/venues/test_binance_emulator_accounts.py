@@ -302,6 +302,7 @@ def test_funding_and_margin_calls_are_told() -> None:
         call, change = change, call
     assert (call["cw"], call["p"][0]["pa"]) == ("10.00000000", "0.010")
     assert (change["a"]["m"], change["a"]["P"], change["a"]["B"][0]["bc"]) == ("FUNDING_FEE", [], "-0.06000000")
+    assert change["a"]["S"] == "BTCUSDT"
     (row,) = desk.done("GET", "v1/income", incomeType="FUNDING_FEE")
     assert (row["income"], row["asset"]) == ("-0.06000000", "USDT")
     assert desk.get("v1/fundingRate", symbol="BTCUSDT")[0]["fundingRate"] == "0.00010000"

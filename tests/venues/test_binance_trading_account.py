@@ -51,32 +51,125 @@ def _shown(event: Any) -> tuple[Any, ...]:
     return tuple(getattr(event, name) for name in names_ if hasattr(event, name))
 
 
-def test_funding_counts_once_with_its_rate_and_mark() -> None:
+HOUR_MS = 3_600_000
+
+
+def at_boundary() -> tuple[Drive, int]:
+    """A session that holds 20 lots, four seconds after a full hour; the rate is published."""
     drive = placed(1)
     drive.venue.position = 20
     drive.close(drive.user)
     drive.open(drive.user)
     drive.run()
     drive.taken()
-    hour_ms = 3_600_000
-    boundary_ms = (drive.venue.now_ms // hour_ms + 1) * hour_ms
+    boundary_ms = (drive.venue.now_ms // HOUR_MS + 1) * HOUR_MS
     drive.venue.now_ms = boundary_ms + 4_000
-    row = {"symbol": "BTCUSDT", "incomeType": "FUNDING_FEE", "income": "-0.37500000", "asset": "USDT", "info": "",
-           "time": boundary_ms + 3, "tranId": 9689322392, "tradeId": ""}  # fmt: skip
     drive.venue.rates = [{"symbol": "BTCUSDT", "fundingRate": "0.00010000", "fundingTime": boundary_ms + 1,
                           "markPrice": "50000.00000000"}]  # fmt: skip
+    return drive, boundary_ms
+
+
+def listed(drive: Drive, boundary_ms: int, income: str, number: int, symbol: str = "BTCUSDT") -> None:
+    """A row of the income endpoint."""
+    drive.venue.income.append(
+        {"symbol": symbol, "incomeType": "FUNDING_FEE", "income": income, "asset": "USDT", "info": "",
+         "time": boundary_ms + 3, "tranId": number, "tradeId": ""}
+    )  # fmt: skip
+
+
+def funded(drive: Drive, change: str, **more: Any) -> None:
+    """A push of the user stream, and another one that repeats it."""
     for _ in range(2):
-        account_update(drive.venue, "FUNDING_FEE", B=[{"a": "USDT", "wb": "9", "cw": "9", "bc": "-0.375"}])
+        balances = [{"a": "USDT", "wb": "9", "cw": "9", "bc": change}]
+        account_update(drive.venue, "FUNDING_FEE", B=balances, **more)
     drive.run()
-    drive.pass_time(3 * SECOND)
-    drive.venue.income.append(row)  # the endpoint is late
-    drive.pass_time(30 * SECOND)
+
+
+def payments(drive: Drive) -> list[tuple[int, int, int, int]]:
+    """What was told: boundary in ms, rate, mark, payment."""
     found = [event for event in drive.taken() if isinstance(event, FundingPaid)]
-    assert [(e.instrument, e.boundary_ns // 1_000_000, e.position_lots, e.rate_e12, e.mark_e8, e.payment_e8)
-            for e in found] == [(3, boundary_ms, 20, 10**8, 50_000 * 10**8, -37_500_000)]  # fmt: skip
+    assert all((event.instrument, event.position_lots) == (3, 20) for event in found)
+    return [(e.boundary_ns // 1_000_000, e.rate_e12, e.mark_e8, e.payment_e8) for e in found]
+
+
+def test_funding_that_no_push_names_counts_once_with_its_rate_and_mark() -> None:
+    drive, boundary_ms = at_boundary()
+    funded(drive, "-0.375")
+    assert payments(drive) == []
+    drive.pass_time(3 * SECOND)
+    listed(drive, boundary_ms, "-0.37500000", 9689322392)  # the endpoint is late
+    drive.pass_time(30 * SECOND)
+    assert payments(drive) == [(boundary_ms, 10**8, 50_000 * 10**8, -37_500_000)]
     account_update(drive.venue, "FUNDING_FEE", B=[])
     drive.pass_time(5 * SECOND)
-    assert not [event for event in drive.taken() if isinstance(event, FundingPaid)]
+    assert payments(drive) == []
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"S": "BTCUSDT"},
+        {"P": [{"s": "BTCUSDT", "pa": "0.020", "ep": "50000.0", "cr": "0", "up": "0", "mt": "isolated", "iw": "9",
+                "ps": "BOTH"}]},
+    ],
+)  # fmt: skip
+def test_a_payment_that_the_push_states_is_told_at_once_and_only_confirmed_by_the_list(more: Any) -> None:
+    drive, boundary_ms = at_boundary()
+    funded(drive, "-0.375", **more)
+    assert payments(drive) == [(boundary_ms, 0, 0, -37_500_000)]
+    drive.pass_time(3 * SECOND)
+    listed(drive, boundary_ms, "-0.37500000", 9689322392)
+    drive.pass_time(300 * SECOND)
+    assert payments(drive) == [] and not drive.remarks
+    listed(drive, boundary_ms, "0.10000000", 9689322393)  # of another leg: pushed by nothing
+    account_update(drive.venue, "FUNDING_FEE", B=[])
+    drive.pass_time(30 * SECOND)
+    assert [row[3] for row in payments(drive)] == [10_000_000]
+
+
+def test_a_push_that_comes_after_its_row_tells_nothing_more() -> None:
+    drive, boundary_ms = at_boundary()
+    listed(drive, boundary_ms, "-0.37500000", 1)
+    account_update(drive.venue, "FUNDING_FEE", B=[])
+    drive.pass_time(5 * SECOND)
+    assert [row[3] for row in payments(drive)] == [-37_500_000]
+    funded(drive, "-0.37500000", S="BTCUSDT")
+    drive.pass_time(300 * SECOND)
+    assert payments(drive) == []
+
+
+def test_the_list_is_right_where_a_push_states_another_amount() -> None:
+    drive, boundary_ms = at_boundary()
+    funded(drive, "-0.200", S="BTCUSDT")  # of both legs together
+    listed(drive, boundary_ms, "-0.50000000", 1)
+    listed(drive, boundary_ms, "0.30000000", 2)
+    drive.pass_time(30 * SECOND)
+    told = [row[3] for row in payments(drive)]
+    assert told[0] == -20_000_000 and sum(told) == -20_000_000
+    assert any("another amount" in remark for remark in drive.remarks)
+
+
+def test_a_payment_that_is_never_listed_is_remarked_once_and_confirmed_even_late() -> None:
+    drive, boundary_ms = at_boundary()
+    funded(drive, "-0.375", S="BTCUSDT")
+    drive.pass_time(600 * SECOND)
+    assert sum("not in the account's list" in remark for remark in drive.remarks) == 1
+    listed(drive, boundary_ms, "-0.37500000", 1)
+    account_update(drive.venue, "FUNDING_FEE", B=[])
+    drive.pass_time(300 * SECOND)
+    assert [row[3] for row in payments(drive)] == [-37_500_000]
+    assert sum("not in the account's list" in remark for remark in drive.remarks) == 1
+
+
+@pytest.mark.parametrize("asset_and_symbol", [("USDT", "ETHUSDT"), ("BNB", "BTCUSDT")])
+def test_a_payment_of_another_symbol_or_asset_waits_for_the_list(asset_and_symbol: tuple[str, str]) -> None:
+    asset, symbol = asset_and_symbol
+    drive, boundary_ms = at_boundary()
+    listed(drive, boundary_ms, "-0.37500000", 1, symbol="ETHUSDT")
+    balances = [{"a": asset, "wb": "9", "cw": "9", "bc": "-0.375"}]
+    account_update(drive.venue, "FUNDING_FEE", B=balances, S=symbol)
+    drive.pass_time(30 * SECOND)
+    assert payments(drive) == []
 
 
 def test_margin_calls_liquidations_and_foreign_orders() -> None:

@@ -67,6 +67,7 @@ class Told:
     changed_assets: dict[str, int] = field(default_factory=dict)  # and by how much, PnL and commission left out
     changed_positions: dict[tuple[int, int], None] = field(default_factory=dict)
     changed_ns: int = 0
+    funded: str = ""  # the symbol, where the change is a funding payment
 
     def holding(self, instrument: int, leg: int) -> Holding:
         return self.holdings.setdefault((instrument, leg), Holding())
@@ -168,6 +169,7 @@ class Ledger:
         isolated = self._site.engine.position(event.account, event.instrument, leg).isolated
         position = (event.instrument, leg) if isolated else None
         self._changed(event.account, "FUNDING_FEE", event.ts_event_ns, settle, event.payment_e8, position)
+        told.funded = market.symbol
 
     def take_position(self, event: PositionChanged) -> None:
         """The engine's word on a position; in hedge mode, where it is a sum of two, the fills' own stands."""
@@ -264,7 +266,9 @@ class Ledger:
         ]
         rows = [self._position(account, *where) for where in told.changed_positions]
         body = {"m": told.reason, "B": balances, "P": rows}
-        told.reason = ""
+        if told.funded and not self._site.is_coin:
+            body["S"] = told.funded
+        told.reason = told.funded = ""
         told.changed_assets.clear()
         told.changed_positions.clear()
         self._tell(account, {"e": "ACCOUNT_UPDATE", "E": max(now_ms, time_ms), "T": time_ms, "a": body})

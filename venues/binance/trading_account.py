@@ -1,13 +1,9 @@
-"""What Binance holds of an account: its state after every connection, funding, settings, margin calls. No I/O.
+"""What Binance holds of an account: its state after every connection, settings, margin calls. No I/O.
 
 Theory of operation. ``sync`` asks for everything: position mode (once), wallets, positions, leverage and margin mode,
 open orders and held ones, and the trades since the last one known. When all of it is there, missed fills become
 events, orders that we believed open and that are not in the lists are asked about, and ``AccountState`` is told. A
-part that fails is asked for again; a new connection begins anew.
-
-Funding comes as ACCOUNT_UPDATE with reason FUNDING_FEE, which names neither boundary nor rate: two seconds later the
-income endpoint tells the payments (each counts once, by ``tranId``) and fundingRate the rate and mark of the boundary.
-The boundary is the row's time, which carries jitter, at the full hour before; the position is the one that we know.
+part that fails is asked for again; a new connection begins anew. Funding: ``trading_funding.py``.
 
 Leverage, margin mode and the countdown mean the same when they are sent twice, so one whose answer was lost is sent
 again. Margin added twice would not: a lost one is ``OutcomeLost`` (what: setting), and ACCOUNT_UPDATE with reason
@@ -27,28 +23,24 @@ from venues.binance import trading_encode as encode
 from venues.binance.reasons import cure_of, reason_of
 from venues.binance.trading_desk import WEIGHT, Desk, Request
 from venues.binance.trading_evidence import TRADES_MAX, Evidence
+from venues.binance.trading_funding import Funding
 from venues.binance.trading_wire import (
     AccountAssets,
     AccountUpdate,
     AlgoState,
     ConfigUpdate,
-    IncomeRow,
     LeverageSet,
     MarginCall,
     OrderState,
     PositionMode,
     PositionState,
-    RateRow,
     Refusal,
     SymbolConfig,
     TradeRow,
 )
 from venues.errors import PayloadError
-from venues.facts import HOUR_NS
-from venues.instruments import mark_e8_from_str
 from venues.orders import (
     BalanceChanged,
-    FundingPaid,
     MarginWarning,
     PositionChanged,
     SettingChanged,
@@ -59,8 +51,6 @@ from venues.session_parts import MS, SECOND
 from venues.trading import AccountState, Now, OrderAt, OutcomeLost, PositionAt
 from venues.trading_parts import COMMAND, Seen
 
-FUNDING_WAIT_NS: Final = 2 * SECOND
-FUNDING_TRIES: Final = 8
 SETTING_TRIES: Final = 8
 _SETTINGS: Final = {
     codes.SETTING_LEVERAGE: ("leverage", "leverage"),
@@ -89,8 +79,7 @@ class Account:
         self._trades: dict[str, int] = {}  # by symbol: the highest trade id known when the stream was last whole
         self._stated_ns: dict[tuple[int, int], int] = {}
         self._seen = Seen()
-        self._funding_from_ms = 0
-        self._funding_due = False
+        self.funding = Funding(desk, self.lots)
         self._margin_lost: dict[tuple[int, int], SettingRequest] = {}
 
     # -- the whole state
@@ -206,9 +195,7 @@ class Account:
         self._trades_from_ms = self._since_ns // MS
         self.desk.events.append(state)
         self.evidence.adopted(now)
-        if not is_first and self._funding_from_ms // 3_600_000 < self._since_ns // MS // 3_600_000:
-            self._funding_soon(now)
-        self._funding_from_ms = self._funding_from_ms or self._since_ns // MS
+        self.funding.synced(self._since_ns // MS, is_first, now)
         self._ready(now)
 
     def _open_orders(self, now: Now) -> tuple[OrderAt, ...]:
@@ -326,7 +313,7 @@ class Account:
             wallet_e8 = codec.money(balance.wallet, "a.B.wb")
             self.desk.events.append(BalanceChanged(asset=balance.asset, wallet_e8=wallet_e8, **common))
         if change.reason == "FUNDING_FEE":
-            self._funding_soon(now)
+            self.funding.on_push(update, now)
         elif change.reason == "MARGIN_TRANSFER":
             for row in change.positions:
                 place = self.places.get(row.symbol)
@@ -355,88 +342,6 @@ class Account:
         """ACCOUNT_CONFIG_UPDATE: the answer to a request says it too, so it is only written down."""
         if update.leverage is not None:
             self.desk.remark("user", update.leverage.symbol, f"leverage is {update.leverage.leverage}")
-
-    # -- funding
-
-    def _funding_soon(self, now: Now) -> None:
-        if not self._funding_due:
-            self._funding_due = True
-            self.desk.later(FUNDING_WAIT_NS, self._ask_funding, now)
-
-    def _ask_funding(self, now: Now, tries: int = 0) -> None:
-        def done(request: Request, body: bytes, then: Now) -> None:
-            rows: list[IncomeRow] = self.desk.codec.read(list[IncomeRow], body)
-            new = [row for row in rows if row.kind == "FUNDING_FEE" and ("funding", row.number) not in self._seen]
-            if not new and tries < FUNDING_TRIES:
-                self.desk.retry(tries, lambda at: self._ask_funding(at, tries + 1), then)
-                return
-            self._funding_due = False
-            for row in new:
-                self._seen.add(("funding", row.number))
-                self._funding_from_ms = max(self._funding_from_ms, row.time_ms - 60_000)
-                if row.symbol in self.places:
-                    self._ask_rate(row, self._net_lots(row.symbol), then)
-
-        def refused(request: Request, refusal: Refusal, then: Now) -> None:
-            lost(request, f"{refusal.code} {refusal.msg}", then)
-
-        def lost(request: Request, why: str, then: Now) -> None:
-            self.desk.remark("income", "", f"{why}; asked again")
-            self.desk.retry(tries, lambda at: self._ask_funding(at, tries + 1), then)
-
-        parameters = {"incomeType": "FUNDING_FEE", "startTime": str(self._funding_from_ms), "limit": "1000"}
-        self.desk.put(
-            Request(
-                "income", "GET", f"/{self.desk.api}/v1/income", parameters, done, refused, lost, costs={WEIGHT: 30}
-            ),
-            now,
-        )
-
-    def _net_lots(self, symbol: str) -> int:
-        place = self.places[symbol]
-        return sum(lots for (at, _), lots in self.lots.items() if at == place)
-
-    def _ask_rate(self, row: IncomeRow, lots: int, now: Now, tries: int = 0) -> None:
-        hour_ms = HOUR_NS // MS
-        boundary_ms = row.time_ms - row.time_ms % hour_ms
-
-        def done(request: Request, body: bytes, then: Now) -> None:
-            rates: list[RateRow] = self.desk.codec.read(list[RateRow], body)
-            for rate in rates:
-                if abs(rate.time_ms - boundary_ms) < 60_000 and rate.symbol == row.symbol:
-                    self._funded(row, lots, boundary_ms * MS, rate, then)
-                    return
-            lost(request, "the rate is not published yet", then)
-
-        def refused(request: Request, refusal: Refusal, then: Now) -> None:
-            lost(request, f"{refusal.code} {refusal.msg}", then)
-
-        def lost(request: Request, why: str, then: Now) -> None:
-            if tries < FUNDING_TRIES and self.desk.halted is None:
-                self.desk.retry(tries, lambda at: self._ask_rate(row, lots, at, tries + 1), then)
-                return
-            self.desk.remark("funding rate", row.symbol, f"{why}; the payment is told without rate and mark")
-            self._funded(row, lots, boundary_ms * MS, None, then)
-
-        parameters = {"symbol": row.symbol, "startTime": str(boundary_ms - 60_000), "limit": "10"}
-        path = f"/{self.desk.api}/v1/fundingRate"
-        self.desk.put(Request("funding rate", "GET", path, parameters, done, refused, lost, security=""), now)
-
-    def _funded(self, row: IncomeRow, lots: int, boundary_ns: int, rate: RateRow | None, now: Now) -> None:
-        codec = self.desk.codec
-        self.desk.events.append(
-            FundingPaid(
-                account=self.desk.wanted.account,
-                ts_event_ns=row.time_ms * MS,
-                ts_recv_ns=now.wall_ns,
-                instrument=self.places[row.symbol],
-                boundary_ns=boundary_ns,
-                position_lots=lots,
-                rate_e12=codec.rate(rate.rate, "fundingRate") if rate is not None else 0,
-                mark_e8=mark_e8_from_str(rate.mark) if rate is not None and rate.mark.strip("0.") else 0,
-                payment_e8=codec.money(row.income, "income"),
-            )
-        )
 
     # -- settings
 
