@@ -12,7 +12,7 @@ from venues.instruments import Instrument
 from venues.wire import MS
 
 MONEY_UNIT_E8: Final = 100  # amounts of USDC carry six decimals
-_CACHED: Final = 1 << 15
+_CACHED: Final = 1 << 13
 
 
 def plain(value: int, decimals: int) -> str:
