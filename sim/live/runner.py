@@ -52,7 +52,7 @@ from venues.trading_sessions import trading_session
 
 POLL_NS: Final = 10_000_000  # while waiting for an account or for the end of orders
 IDLE_NS: Final = 50_000_000  # the longest that the timer sleeps
-READY_NS: Final = 60 * 10**9  # an account that is not known by then will not be
+READY_NS: Final = 120 * 10**9  # longer than the minute of a pause that the venue asks for
 Show = Callable[[dict[str, Any]], None]
 
 
@@ -227,7 +227,7 @@ class Session:
             if self._mono() > until_ns:
                 slow = [self.setup.config.venue[p].name for p, account in self.accounts.items() if not account.is_known]
                 raise VenueError(
-                    "the account's state did not come within a minute; the last that was heard: "
+                    "the account's state did not come within two minutes; the last that was heard: "
                     + "; ".join(
                         account.heard or "nothing" for account in self.accounts.values() if not account.is_known
                     )

@@ -171,8 +171,8 @@ def test_an_account_that_says_nothing_is_given_up_with_what_was_heard_last(
     tmp_path: Path, stand_in: dict[str, Any]
 ) -> None:
     stand_in["unreachable"] = "the venue's time is not known: Cannot connect to host"
-    with pytest.raises(VenueError, match=r"within a minute.*server time: .*Cannot connect to host: is the venue reach"):
-        live(tmp_path, Actor(), 90)
+    with pytest.raises(VenueError, match=r"two minutes.*server time: .*Cannot connect to host: is the venue reach"):
+        live(tmp_path, Actor(), 150)
 
 
 # -- orders

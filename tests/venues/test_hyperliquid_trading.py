@@ -153,6 +153,22 @@ def test_a_market_order_waits_for_a_price_and_is_bounded_by_it(w: Wired) -> None
     assert len(w.sent) == before + 1  # the price is known by now
 
 
+def test_a_market_order_that_waited_is_not_priced_by_a_book_of_the_connection_before(w: Wired) -> None:
+    w.venue.match = lambda order: order.left
+    w.submit(w.order(1, type=codes.MARKET, ticks=0))
+    w.run()
+    for number, downtime_ms in ((2, 500), (3, 2500)):
+        w.session.account.throttle.hold(w.mono_ns + 200_000_000, cancels=False)
+        w.submit(w.order(number, type=codes.MARKET, ticks=0))
+        w.disconnect()
+        for _ in range(downtime_ms // 100):
+            w.tick(100)
+        w.connect()
+        w.settle(3)
+    assert w.kinds(2) == ["Accepted", "Filled"]
+    assert w.kinds(3) == ["Rejected"] and w.of(3)[0].reason == codes.R_NO_BOOK
+
+
 def test_a_market_order_without_a_price_is_given_up(w: Wired) -> None:
     w.submit(w.order(1, type=codes.MARKET, ticks=0))
     w.pending.clear()

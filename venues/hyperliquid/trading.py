@@ -256,7 +256,9 @@ class HyperliquidTrading:
         if reply.status == 0 or reply.status >= 500:
             self.desk.lost(job, reply.error or f"HTTP {reply.status}", now)
         elif reply.status == 429:
-            self.account.throttle.hold(now.mono_ns + retry_after_ns(reply.headers), cancels=True)
+            wait_ns = retry_after_ns(reply.headers)
+            self.account.throttle.hold(now.mono_ns + wait_ns, cancels=True)
+            self.account.remark(f"{job.kind}: 429: nothing is sent for {wait_ns // SECOND} s")
             self.desk.refused(job, f"too many requests: {text}", 429, now)
         elif reply.status != 200:
             self.desk.refused(job, text or f"HTTP {reply.status}", reply.status, now)

@@ -94,12 +94,21 @@ class Desk:
         return best is None or not (best.bid_ticks and best.ask_ticks)
 
     def _price(self, job: Job, now: Now) -> None:
+        if self._waits_for_price(job, now):
+            return
+        self._queue(job, now)
+
+    def _waits_for_price(self, job: Job, now: Now) -> bool:
+        """Whether a market order of the job has nothing to be priced by; it leaves when there is, or not at all."""
         unknown = [request.instrument for request in job.items if self._needs_price(request)]
-        if unknown and len(self._unpriced) < UNPRICED_MAX:
-            self.wants_best |= dict.fromkeys(unknown)
+        if not unknown:
+            return False
+        self.wants_best |= dict.fromkeys(unknown)
+        if len(self._unpriced) < UNPRICED_MAX:
             self._unpriced.append(job)
         else:
-            self._queue(job, now)
+            self._refuse(job, job.items, _NO_PRICE, now)
+        return True
 
     def priced(self, now: Now) -> None:
         """A best price has come, or time has passed: what waited for it leaves, or is given up."""
@@ -110,9 +119,7 @@ class Desk:
             elif job.until_ns > now.mono_ns:
                 self._unpriced.append(job)
             else:
-                why = (codes.R_NO_BOOK, 0, "not sent: no best bid and ask came to price a market order by")
-                for request in job.items:
-                    self.ledger.reject(self.ledger[request.order_no], why, 0, now.wall_ns)
+                self._refuse(job, job.items, _NO_PRICE, now)
 
     def _queue(self, job: Job, now: Now) -> None:
         if self.account.is_over or not self.account.put(job):
@@ -204,6 +211,8 @@ class Desk:
 
     def leave(self, job: Job, now: Now) -> None:
         """Let a job leave that has got its room; what has ended meanwhile stays."""
+        if job.kind == "submit" and self._waits_for_price(job, now):
+            return  # the connection that told the best prices has gone meanwhile
         action = self._action(job, now)
         if action is not None:
             try:
@@ -466,4 +475,5 @@ class Desk:
             del self.requests[number]
 
 
+_NO_PRICE: Final = (codes.R_NO_BOOK, 0, "not sent: no best bid and ask came to price a market order by")
 _OVER: Final = "Order was never placed, already canceled, or filled."

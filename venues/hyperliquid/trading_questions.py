@@ -241,7 +241,9 @@ class Questions:
     def replied(self, ask: Ask, reply: Reply, now: Now) -> None:
         """The answer to a question."""
         if reply.status == 429:
-            self.account.throttle.hold(now.mono_ns + retry_after_ns(reply.headers), cancels=False)
+            wait_ns = retry_after_ns(reply.headers)
+            self.account.throttle.hold(now.mono_ns + wait_ns, cancels=False)
+            self.account.remark(f"{ask.body.get('type')}: 429: nothing but cancels is sent for {wait_ns // SECOND} s")
         if reply.status != 200:
             self._failed(ask, reply.error or f"HTTP {reply.status}", now, final=400 <= reply.status < 429)
             return
