@@ -76,9 +76,10 @@ def _session(mode: Any, run: Path, as_json: bool, quiet: bool, **options: Any) -
 
                 result = run_session(setup, Notices(lambda text: typer.echo(text, err=True)).show)
             else:
-                from sim.live.view import LiveView
+                from sim.live.view import screen
+                from sim.status_view import StatusView
 
-                with LiveView() as view:
+                with StatusView(screen) as view:
                     result = run_session(setup, view.show)
         except (NeverBeganError, EndedAtOnceError) as error:
             typer.echo(f"error: {error}", err=True)

@@ -49,9 +49,10 @@ def _shown(made: Any, quiet: bool) -> dict[str, Any]:
     if quiet or not sys.stdout.isatty():
         found: dict[str, Any] = run_recording(made)
         return found
-    from sim.record_view import RecordView
+    from sim.record_view import screen
+    from sim.status_view import StatusView
 
-    with RecordView() as view:
+    with StatusView(screen) as view:
         shown: dict[str, Any] = run_recording(made, view.show)
     return shown
 

@@ -2,37 +2,16 @@
 
 from __future__ import annotations
 
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
 
-from rich.console import Console, Group, RenderableType
-from rich.live import Live
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-REFRESHES_PER_SECOND: Final = 4
+from sim.status_view import elapsed
+
 HEADER_LINES: Final = 9
 FAR_MS: Final = 1_000  # a lag that deserves attention
-
-
-class RecordView:
-    """A context in which ``show`` draws a status on the terminal."""
-
-    def __init__(self, console: Console | None = None) -> None:
-        self._console = console or Console()
-        self._live = Live(console=self._console, auto_refresh=False, screen=False, transient=True)
-
-    def __enter__(self) -> Self:
-        self._live.start()
-        self._live.update(Text("connecting ..."), refresh=True)
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._live.stop()
-
-    def show(self, status: dict[str, Any]) -> None:
-        """Draw a status."""
-        self._live.update(screen(status, self._console.size.height), refresh=True)
 
 
 def screen(status: dict[str, Any], height: int) -> RenderableType:
@@ -46,7 +25,7 @@ def _summary(status: dict[str, Any]) -> RenderableType:
     fill = 100 * queue["bytes"] / queue["limit_bytes"]
     ratio = status["bytes"] / disk["written_bytes"] if disk["written_bytes"] else 0
     first = Text.assemble(
-        ("recording ", "bold"), status["recording"], f"   {_elapsed(status['elapsed_s'])}   ",
+        ("recording ", "bold"), status["recording"], f"   {elapsed(status['elapsed_s'])}   ",
         (f"{status['frames_per_s']:,.0f} frames/s  {_size(status['bytes_per_s'])}/s", "bold green"),
     )  # fmt: skip
     bad = status["gaps"] or status["dropped"]
@@ -112,8 +91,3 @@ def _size(value: float) -> str:
             return f"{value:,.0f} {unit}" if unit == "B" else f"{value:,.1f} {unit}"
         value /= 1000
     return f"{value:,.1f} TB"
-
-
-def _elapsed(seconds: float) -> str:
-    whole = int(seconds)
-    return f"{whole // 3600:02d}:{whole // 60 % 60:02d}:{whole % 60:02d}"

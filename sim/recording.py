@@ -7,13 +7,10 @@
 from __future__ import annotations
 
 import asyncio
-import gc
-import signal
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from recorders.live.recorder import Recorder, Settings
 from recorders.raw import RawWriter
@@ -22,6 +19,7 @@ from sim.assembly import instrument_of
 from sim.config import RunConfig, load_config
 from sim.config_live import ConnectConfig
 from sim.config_record import RecordConfig
+from sim.session_process import ending_signals, prompt
 from venues import card
 from venues.errors import InputError
 from venues.instruments import Instrument
@@ -29,10 +27,6 @@ from venues.ports import SystemClock, SystemEntropy
 from venues.session_parts import Wanted
 from venues.sessions import MarketSession, market_session
 from venues.transport import AiohttpWire
-
-SWITCH_SECONDS: Final = 0.0005  # how long the writing thread may keep the interpreter while a frame waits for its stamp
-GC_ALLOCATIONS: Final = 20_000  # frames are tuples of bytes and numbers: nothing that needs collecting early
-SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 Show = Callable[[dict[str, Any]], None]
 
@@ -87,18 +81,8 @@ def _about(config: RunConfig, record: RecordConfig, instruments: Sequence[Instru
 def record(made: Plan, show: Show = lambda status: None, began: Callable[[Path], None] = lambda path: None) -> Any:
     """Run a plan. Returns the last status; ``why`` in it says what ended it. Raises ``RecordingStopped`` when the disk
     fails. SIGINT, SIGTERM and SIGHUP (the terminal is gone; not under nohup) end it cleanly."""
-    gc.collect()
-    gc.freeze()
-    before = gc.get_threshold()
-    gc.set_threshold(GC_ALLOCATIONS, 50, 100)
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(SWITCH_SECONDS)
-    try:
+    with prompt():
         return asyncio.run(_record(made, show, began))
-    finally:
-        sys.setswitchinterval(interval)
-        gc.set_threshold(*before)
-        gc.unfreeze()
 
 
 async def _record(made: Plan, show: Show, began: Callable[[Path], None]) -> dict[str, Any]:
@@ -121,9 +105,7 @@ async def _record(made: Plan, show: Show, began: Callable[[Path], None]) -> dict
     wire = AiohttpWire(config.frame_bytes)
     recorder = Recorder(made.sessions, writer, wire, SystemClock(), SystemEntropy(), settings, show)
     loop = asyncio.get_running_loop()
-    for number in SIGNALS:
-        if number == signal.SIGHUP and signal.getsignal(number) == signal.SIG_IGN:
-            continue
+    for number in ending_signals():
         loop.add_signal_handler(number, recorder.stop, f"stopped by {number.name}")
     began(writer.path)
     return {**await recorder.run(), "why": recorder.why}

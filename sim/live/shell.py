@@ -10,7 +10,6 @@ import contextlib
 import gc
 import os
 import signal
-import sys
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -20,14 +19,12 @@ from sim.backtest import Result, Strategies
 from sim.config import RunConfig
 from sim.live.runner import Session
 from sim.live.setup import Mode, Ports, Setup, prepare
+from sim.session_process import ending_signals, prompt
 from venues.errors import LocalError
 from venues.ports import Clock, SystemClock, SystemEntropy, SystemFiles
 from venues.transport import AiohttpWire
 
-SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-SWITCH_SECONDS: Final = 0.0005  # how long the writing thread may keep the interpreter while a frame waits
 SAME_NS: Final = 300_000_000  # signals so close are one: timeout(1) and shells send theirs to the process and its group
-GC_ALLOCATIONS: Final = 20_000
 Source = str | Path | Mapping[str, Any] | RunConfig
 Show = Callable[[dict[str, Any]], None]
 
@@ -67,25 +64,17 @@ def run_session(
             "a session cannot be started where an event loop is running (a notebook's, say): start it as a script, or "
             f"in a thread of its own (await asyncio.to_thread(perpsim.{setup.mode}, ...))"
         )
-    gc.collect()
-    gc.freeze()
-    before = gc.get_threshold()
-    gc.set_threshold(GC_ALLOCATIONS, 50, 100)
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(SWITCH_SECONDS)
     collections = Collections(SystemClock())
     gc.callbacks.append(collections)
 
     def shown(status: dict[str, Any]) -> None:
         show({**status, "interval_gc_ms": collections.take_ms()})
 
-    try:
-        return asyncio.run(_run(setup, shown, began))
-    finally:
-        gc.callbacks.remove(collections)
-        sys.setswitchinterval(interval)
-        gc.set_threshold(*before)
-        gc.unfreeze()
+    with prompt():
+        try:
+            return asyncio.run(_run(setup, shown, began))
+        finally:
+            gc.callbacks.remove(collections)
 
 
 async def _run(setup: Setup, show: Show, began: Callable[[Session], None]) -> Result:
@@ -107,9 +96,7 @@ async def _run(setup: Setup, show: Show, began: Callable[[Session], None]) -> Re
             main.cancel()
 
     loop = asyncio.get_running_loop()
-    for number in SIGNALS if threading.current_thread() is threading.main_thread() else ():
-        if number == signal.SIGHUP and signal.getsignal(number) == signal.SIG_IGN:
-            continue
+    for number in ending_signals() if threading.current_thread() is threading.main_thread() else ():
         loop.add_signal_handler(number, on_signal, number)
     try:
         return await session.execute()

@@ -2,38 +2,18 @@
 
 from __future__ import annotations
 
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
 
-from rich.console import Console, Group, RenderableType
-from rich.live import Live
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
+
+from sim.status_view import elapsed, empty_table
 
 FIXED_LINES: Final = 13
 MESSAGES_SHOWN: Final = 4
 LATE_MS: Final = 100.0  # a lag that deserves attention
 _STYLES: Final = {"error": "bold red", "warning": "yellow", "info": "dim"}
-
-
-class LiveView:
-    """A context in which ``show`` draws a status on the terminal."""
-
-    def __init__(self, console: Console | None = None) -> None:
-        self._console = console or Console()
-        self._live = Live(console=self._console, auto_refresh=False, screen=False, transient=True)
-
-    def __enter__(self) -> Self:
-        self._live.start()
-        self._live.update(Text("connecting ..."), refresh=True)
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._live.stop()
-
-    def show(self, status: dict[str, Any]) -> None:
-        """Draw a status."""
-        self._live.update(screen(status, self._console.size.height), refresh=True)
 
 
 def screen(status: dict[str, Any], height: int) -> RenderableType:
@@ -53,7 +33,7 @@ def _head(status: dict[str, Any]) -> RenderableType:
     figures = "" if counts is None else f"   {counts['orders']:,} orders  {counts['fills']:,} fills"
     rejected = "" if counts is None or not counts["rejects"] else f"  {counts['rejects']:,} rejects"
     return Text.assemble(
-        mode, (f" {status['name']}", "bold"), f"   {status['phase']}   {_elapsed(status['elapsed_s'])}{figures}",
+        mode, (f" {status['name']}", "bold"), f"   {status['phase']}   {elapsed(status['elapsed_s'])}{figures}",
         (rejected, "yellow"),
     )  # fmt: skip
 
@@ -117,15 +97,8 @@ def _shadow(found: dict[str, Any]) -> RenderableType:
     )
 
 
-def _table(*columns: str, left: int = 1) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for place, name in enumerate(columns):
-        table.add_column(name, justify="left" if place < left else "right", no_wrap=True)
-    return table
-
-
 def _books(status: dict[str, Any]) -> Table:
-    table = _table("book", "bid", "size", "ask", "size", "mark", "funding", "in", "gaps", left=1)
+    table = empty_table("book", "bid", "size", "ask", "size", "mark", "funding", "in", "gaps", left=1)
     for row in status["books"]:
         name = Text(row["instrument"], "" if row["valid"] else "bold red")
         if not row["valid"]:
@@ -134,14 +107,14 @@ def _books(status: dict[str, Any]) -> Table:
         table.add_row(
             name, row["bid"] or "", row["bid_size"] or "", row["ask"] or "", row["ask_size"] or "",
             "" if row["mark"] is None else f"{row['mark']:,.8g}", "" if rate is None else f"{rate * 100:.4f} %",
-            "" if due is None else _elapsed(due), str(row["gaps"]),
+            "" if due is None else elapsed(due), str(row["gaps"]),
         )  # fmt: skip
     return table
 
 
 def _accounts(status: dict[str, Any]) -> RenderableType:
     columns = ("account", "equity", "unrealized", "realized", "fees", "funding", "margin ratio")
-    table = _table(*columns, left=1)
+    table = empty_table(*columns, left=1)
     held = []
     for row, margin in zip(status["accounts"], status["margin"], strict=True):
         ratio, lane = margin["margin_ratio"], f" lane {row['lane']}" if row["lane"] else ""
@@ -157,7 +130,7 @@ def _accounts(status: dict[str, Any]) -> RenderableType:
 
 
 def _orders(status: dict[str, Any], room: int) -> Table:
-    table = _table("order", "instrument", "side", "price", "size", "filled", "state", "age", left=3)
+    table = empty_table("order", "instrument", "side", "price", "size", "filled", "state", "age", left=3)
     rows = status["orders"]
     for row in rows[-room:]:
         side = Text(row["side"], "green" if row["side"] == "buy" else "red")
@@ -181,8 +154,3 @@ def _ms(value: float | None) -> str:
 
 def _us(value: float | None) -> str:
     return "-" if value is None else f"{value:,.0f} us"
-
-
-def _elapsed(seconds: float) -> str:
-    whole = int(seconds)
-    return f"{whole // 3600:02d}:{whole // 60 % 60:02d}:{whole % 60:02d}"
