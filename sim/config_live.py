@@ -81,6 +81,7 @@ class LiveConfig(Part):
     max_wait: PositiveSpan = Field(
         2 * 10**9, description="an order or amendment that cannot leave for so long is refused, not sent"
     )
+    busy_poll: bool = Field(False, description="never sleep while waiting for frames: quicker, and takes a whole core")
 
 
 class StateConfig(Part):

@@ -6,8 +6,8 @@ come. All are timed at the same points of asyncio's transports (``peers/wire_tim
 client's own share: what its code does between the strategy and the socket. Where the machine has several cores the
 emulator has one of its own: else the kernel wakes it on the client's core as soon as a client sends to it, and the time
 of a send (0.5 ms instead of 0.03) is the emulator's, for whichever client was the less idle before. A round counts each
-client once; the clients take turns for ``rounds`` rounds, and each figure's best median counts, since a busy machine
-only ever adds.
+client twice, on an event loop that sleeps and on one that does not (``[live] busy_poll``; ccxt.pro gets the same); the
+clients take turns for ``rounds`` rounds, and each figure's best median counts, since a busy machine only ever adds.
 """
 
 from __future__ import annotations
@@ -35,20 +35,21 @@ PAIRS: Final[Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
     "order_out": (("order_ws", "out"), ("order_ws", "out")),
     "order_out_sent": (("order_ws", "out_sent"), ("order_ws", "out_sent")),
     "order_back": (("order_ws", "back"), ("order_ws", "back")),
-    "data_depth": (("data",), ("depth",)),
-    "data_top": (("data",), ("top",)),
+    "data_depth": (("depth",), ("depth",)),
+    "data_top": (("top",), ("top",)),
 }
 FLOOR: Final = 5.0
 FLOORS: Final = ("order_out", "order_back", "data_depth", "data_top")
+LOOPS: Final = {"sleeping": False, "busy_poll": True}
 
 
 def run_wire(
     clients: str | Path,
     *,
-    orders: int = 150,
+    orders: int = 100,
     books: int = 1000,
     seconds: float = 10.0,
-    rounds: int = 3,
+    rounds: int = 2,
     journal: str | Path | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:
@@ -58,17 +59,19 @@ def run_wire(
     python = Path(clients) / "ccxt" / "bin" / "python"
     if not python.exists():
         raise BenchError(f"{python} is not there: make clients makes it")
-    ours: list[dict[str, Any]] = []
-    theirs: list[dict[str, Any]] = []
+    ours: dict[str, list[dict[str, Any]]] = {name: [] for name in LOOPS}
+    theirs: dict[str, list[dict[str, Any]]] = {name: [] for name in LOOPS}
     with emulator() as given:
         given |= {"orders": orders, "books": books, "seconds": seconds}
         place = Path(journal) if journal else (IN_MEMORY if IN_MEMORY.is_dir() else None)
         for number in range(1, rounds + 1):
-            say(f"round {number} of {rounds}")
-            ours.append(_ours(given, place))
-            theirs.append(_run([str(python), str(HERE / "peers" / "run_ccxt.py"), _given(given, 1)], "ccxt"))
-        on_disk = _ours(given, None)
-    return summary(ours, theirs) | {
+            for name, is_busy in LOOPS.items():
+                say(f"round {number} of {rounds}, event loop {name}")
+                given["busy"] = is_busy
+                ours[name].append(_ours(given, place))
+                theirs[name].append(_run([str(python), str(HERE / "peers" / "run_ccxt.py"), _given(given, 1)], "ccxt"))
+        on_disk = _ours(given | {"busy": False}, None)
+    return {name: summary(ours[name], theirs[name]) for name in LOOPS} | {
         "on_disk": on_disk,
         "machine": {
             "cores": os.cpu_count(),

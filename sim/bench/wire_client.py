@@ -4,8 +4,8 @@ A live session as ``perpsim live`` runs it, recorder, journal and all, on the ev
 Its strategy is the probe. Market data: from ``data_received`` to ``on_book``. An order's way out: from the strategy's
 ``submit`` to the call of the transport's last write (``out_sent``: to its return, which is the kernel's send); its way
 back: from the reply's ``data_received`` to ``on_order``. ``tick_to_order`` is all of the client's share, from the frame
-that brought the book to the order's last byte. JSON in: ``http ws key secret orders books folder``; ``folder`` is where
-journal and recording are written.
+that brought the book to the order's last byte. JSON in: ``http ws key secret orders books folder busy``; ``folder``
+is where journal and recording are written, ``busy`` whether the event loop never sleeps (``[live] busy_poll``).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Probe(Strategy):
 
     def __init__(self, orders: int, books: int) -> None:
         self.wanted, self.books_wanted = WARM + orders, WARM + books
-        self.data, self.out, self.sent, self.back = Times(), Times(), Times(), Times()
+        self.depth, self.top, self.out, self.sent, self.back = Times(), Times(), Times(), Times(), Times()
         self.whole, self.through = Times(), Times()
         self.books = self.placed = self.rest = 0
         self.last = self.begun = self.read = 0
@@ -49,7 +49,8 @@ class Probe(Strategy):
             self.last = marks.read_ns
             self.books += 1
             if self.books > WARM:
-                self.data.ns.append(now - marks.read_ns)
+                times = self.top if b"bookTicker" in marks.head else self.depth
+                times.ns.append(now - marks.read_ns)
         if self.order is None and self.placed < self.wanted:
             self.rest += 1
             if self.rest > REST:
@@ -97,7 +98,7 @@ def run(given: dict[str, Any]) -> dict[str, Any]:
         "live": {"enabled": True},
         "report": {"html": False},
     }  # fmt: skip
-    asyncio.set_event_loop_policy(TimedPolicy())
+    asyncio.set_event_loop_policy(TimedPolicy(is_busy=given["busy"]))
     live(document, probe, yes_real_orders=True)
     order = {
         "out": probe.out,
@@ -106,7 +107,11 @@ def run(given: dict[str, Any]) -> dict[str, Any]:
         "whole": probe.whole,
         "tick_to_order": probe.through,
     }
-    return {"order_ws": {name: times.summary() for name, times in order.items()}, "data": probe.data.summary()}
+    return {
+        "order_ws": {name: times.summary() for name, times in order.items()},
+        "depth": probe.depth.summary(),
+        "top": probe.top.summary(),
+    }
 
 
 if __name__ == "__main__":

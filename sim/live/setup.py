@@ -67,6 +67,11 @@ class Setup:
     def live(self) -> LiveConfig:
         return self.config.live or LiveConfig()
 
+    @property
+    def busy_poll(self) -> bool:
+        """Whether the event loop never sleeps."""
+        return self.mode == "live" and self.live.busy_poll
+
 
 def prepare(
     mode: Mode,

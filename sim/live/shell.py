@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from sim.backtest import Result, Strategies
 from sim.config import RunConfig
+from sim.live.busy_poll import busy_loop
 from sim.live.runner import Session
 from sim.live.setup import Mode, Ports, Setup, prepare
 from sim.session_process import ending_signals, prompt
@@ -72,7 +73,8 @@ def run_session(
 
     with prompt():
         try:
-            return asyncio.run(_run(setup, shown, began))
+            with asyncio.Runner(loop_factory=busy_loop if setup.busy_poll else None) as runner:
+                return runner.run(_run(setup, shown, began))
         finally:
             gc.callbacks.remove(collections)
 

@@ -12,7 +12,7 @@ from sim.bench.wire import FLOORS, summary
 def figures(scale: float) -> dict[str, Any]:
     row = {"count": 10, "p50_us": 10 * scale, "p99_us": 20 * scale}
     order = dict.fromkeys(("out", "out_sent", "back", "whole", "tick_to_order"), row)
-    return {"order_ws": order, "order_rest": order, "data": row, "depth": row, "top": row}
+    return {"order_ws": order, "order_rest": order, "depth": row, "top": row}
 
 
 def test_ratios_are_of_the_best_medians_and_floors_are_judged() -> None:

@@ -1,6 +1,6 @@
 """Times ccxt.pro ``binanceusdm`` against an emulator; started by ``perpsim bench wire`` in ccxt's own environment.
 
-    run_ccxt.py JSON        {"http", "ws", "key", "secret", "orders", "seconds"}
+    run_ccxt.py JSON        {"http", "ws", "key", "secret", "orders", "seconds", "busy"}
 
 Prints one JSON object of durations. An order's way out: from the call of ``create_order_ws`` to the call of the
 transport's last write (``out_sent``: to its return, which is the kernel's send). Its way back: from the reply's
@@ -19,7 +19,7 @@ import time
 from typing import Any
 
 import ccxt.pro
-from wire_timing import TimedLoop, Times
+from wire_timing import TimedLoop, TimedPolicy, Times
 
 SYMBOL = "BTC/USDT:USDT"
 WARM = 20
@@ -97,6 +97,7 @@ async def main(given: dict[str, Any], loop: TimedLoop) -> None:
 
 
 if __name__ == "__main__":
-    timed = TimedLoop()
+    told = json.loads(sys.argv[1])
+    timed = TimedPolicy(is_busy=told["busy"]).new_event_loop()
     asyncio.set_event_loop(timed)
-    timed.run_until_complete(main(json.loads(sys.argv[1]), timed))
+    timed.run_until_complete(main(told, timed))

@@ -9,15 +9,17 @@ kernel's send, which is the same for all. The event loop's selector and the sock
 from __future__ import annotations
 
 import asyncio
+import selectors
 import time
 from collections.abc import Callable
 from typing import Any
 
 
 class Marks:
-    """The last instants, in ns of the performance counter; ``writes`` counts the writes."""
+    """The last instants, in ns of the performance counter; the beginning of what was read; the number of writes."""
 
     read_ns = 0
+    head = b""
     handed_ns = 0
     written_ns = 0
     writes = 0
@@ -51,6 +53,7 @@ def _timed(protocol: Any, marks: Marks) -> Any:
     connected, received = protocol.connection_made, protocol.data_received
 
     def data_received(data: bytes) -> None:
+        marks.head = data[:64]
         marks.read_ns = time.perf_counter_ns()
         received(data)
 
@@ -82,8 +85,8 @@ def _timed(protocol: Any, marks: Marks) -> Any:
 class TimedLoop(asyncio.SelectorEventLoop):
     """asyncio's event loop with every connection timed; ``marks`` is where."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, selector: selectors.BaseSelector | None = None) -> None:
+        super().__init__(selector)
         self.marks = Marks()
 
     async def create_connection(self, protocol_factory: Callable[[], Any], *args: Any, **kwargs: Any) -> Any:
@@ -118,7 +121,24 @@ class Times:
 now_ns = time.perf_counter_ns
 
 
-class TimedPolicy(asyncio.DefaultEventLoopPolicy):
-    """Makes ``asyncio.run`` use a ``TimedLoop``."""
+class Busy(selectors.DefaultSelector):
+    """Never sleeps: what ``[live] busy_poll`` does, for a client that has no such thing."""
 
-    _loop_factory = TimedLoop
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        poll: Any = super().select
+        found: list[tuple[selectors.SelectorKey, int]] = poll(0)
+        end = None if timeout is None else time.monotonic() + timeout
+        while not found and (end is None or time.monotonic() < end):
+            found = poll(0)
+        return found
+
+
+class TimedPolicy(asyncio.DefaultEventLoopPolicy):
+    """Makes ``asyncio.run`` use a ``TimedLoop``; ``is_busy``: one that never sleeps."""
+
+    def __init__(self, *, is_busy: bool = False) -> None:
+        super().__init__()
+        self._is_busy = is_busy
+
+    def new_event_loop(self) -> TimedLoop:
+        return TimedLoop(Busy() if self._is_busy else None)
