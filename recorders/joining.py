@@ -30,8 +30,9 @@ nobody knows the venue's book, and is received with whatever shows it."""
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
 from typing import Any, Final
+
+import msgspec
 
 from matching.codes import (
     DEPTH,
@@ -55,8 +56,7 @@ SEEN_MAX: Final = 8192  # messages remembered to know them again
 DISCONNECT_NS: Final = 5_000_000_000  # silence of the recorder before a gap that makes it a disconnect
 
 
-@dataclass(frozen=True, slots=True)
-class _StaleDiff:
+class _StaleDiff(msgspec.Struct, frozen=True, gc=False):
     """What joining needs to know of a diff in the spool."""
 
     seq: int
@@ -67,8 +67,7 @@ class _StaleDiff:
     rows: Rows | None  # for the keeper of the whole book, where there is one
 
 
-@dataclass(slots=True)
-class Received:
+class Received(msgspec.Struct, gc=False):
     """A record with its receive time, file and line. ``wall_ns``: what the wall clock said, if that is another time."""
 
     record: Any

@@ -19,12 +19,14 @@ import os
 import secrets
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Final, Protocol
 
 from venues.errors import LocalError
 
 _BOOT_CLOCK: Final[int | None] = getattr(time, "CLOCK_BOOTTIME", None)
+_monotonic_ns: Final = time.monotonic_ns if _BOOT_CLOCK is None else partial(time.clock_gettime_ns, _BOOT_CLOCK)
 
 
 # -- clock
@@ -41,16 +43,13 @@ class Clock(Protocol):
 
 
 class SystemClock:
-    """The machine's clocks and the event loop's sleep."""
+    """The machine's clocks and the event loop's sleep. ``wall_ns()``: UTC now, in nanoseconds since 1970.
+    ``monotonic_ns()``: nanoseconds of a clock that never steps, and goes on while the machine is suspended where the
+    system has such a clock: otherwise all later times would be early by as long as it slept. Both are the system's
+    own functions, since they are called for every frame."""
 
-    def wall_ns(self) -> int:
-        """UTC now, in nanoseconds since 1970."""
-        return time.time_ns()
-
-    def monotonic_ns(self) -> int:
-        """Nanoseconds of a clock that never steps, and goes on while the machine is suspended where the system has
-        such a clock: otherwise all later times would be early by as long as it slept."""
-        return time.monotonic_ns() if _BOOT_CLOCK is None else time.clock_gettime_ns(_BOOT_CLOCK)
+    wall_ns = staticmethod(time.time_ns)
+    monotonic_ns = staticmethod(_monotonic_ns)
 
     async def sleep_ns(self, duration_ns: int) -> None:
         """Return after at least ``duration_ns``; at once for 0 and below."""
@@ -305,9 +304,10 @@ def is_claimed(folder: Path) -> bool:
 
 
 def _write_all(handle: int, content: bytes) -> None:
-    left = memoryview(content)
-    while left:
-        left = left[os.write(handle, left) :]
+    written = os.write(handle, content)
+    while written < len(content):
+        content = content[written:]
+        written = os.write(handle, content)
 
 
 def _sync_content(handle: int) -> None:

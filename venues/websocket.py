@@ -23,6 +23,7 @@ from urllib.parse import SplitResult
 from venues.ports import Entropy
 
 CLOSE_SECONDS: Final = 2
+MASKS: Final = 256  # fetched at once
 HEAD_BYTES: Final = 64 << 10  # of an answer to the handshake
 _GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, 1.3
 _CONTINUED, _TEXT, _BINARY, _CLOSE, _PING, _PONG = 0, 1, 2, 8, 9, 10
@@ -94,6 +95,7 @@ class WebSocket(asyncio.Protocol):
         self._parts: list[bytes] = []  # of a message in several frames
         self._parts_bytes = 0
         self._has_closed = False  # a close frame was sent
+        self._masks: list[bytes] = []  # for frames to come: asking the system for each would cost more than the frame
 
     # -- the handshake
 
@@ -314,7 +316,10 @@ class WebSocket(asyncio.Protocol):
 
     def _write(self, kind: int, payload: bytes) -> None:
         if not self._has_closed and not self._gone.done():
-            self._transport.write(frame_of(kind, payload, self._entropy.token(4)))
+            if not self._masks:
+                fresh = self._entropy.token(4 * MASKS)
+                self._masks = [fresh[at : at + 4] for at in range(0, len(fresh), 4)]
+            self._transport.write(frame_of(kind, payload, self._masks.pop()))
 
     def send_now(self, payload: bytes) -> Awaitable[None] | None:
         """Send a text frame from where one stands; on a connection that is gone, nothing (``run`` says so)."""

@@ -24,6 +24,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Final, Protocol
 
+import msgspec
+
 from matching import codes
 from matching.kernel import Core
 from sim.live.journal import Journal
@@ -84,8 +86,7 @@ class Sender(Protocol):
     def flush(self, now: Now) -> None: ...
 
 
-@dataclass(slots=True)
-class Known:
+class Known(msgspec.Struct):
     """An order of ours at a venue: where the core keeps it, and which requests about it are under way."""
 
     instrument: int

@@ -43,6 +43,7 @@ class Journal:
         self.is_failed = False
         self._kept: list[tuple[str, int, dict[str, Any]]] = []
         self._file = files.create(path)
+        self._append, self._sync = self._file.append, self._file.sync
         self._file.append(MAGIC)
         self._file.sync()
 
@@ -65,18 +66,18 @@ class Journal:
                 body = _encode({"kind": kind, "ts_ns": now_ns, **content})
                 frames += (_HEAD.pack(len(body), crc32(body)), body)
             kept.clear()
-            self._trying(lambda: self._file.append(b"".join(frames)))
+            self._trying(self._append, b"".join(frames))
 
     def sync(self) -> None:
         """Return when everything written is on the disk."""
         if not self.is_synced and not self.is_failed:
             self.put()
-            self._trying(self._file.sync)
+            self._trying(self._sync)
             self.is_synced = True
 
-    def _trying(self, work: Callable[[], None]) -> None:
+    def _trying(self, work: Callable[..., None], *content: bytes) -> None:
         try:
-            work()
+            work(*content)
         except OSError:
             self.is_failed = True
             raise
