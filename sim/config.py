@@ -30,6 +30,7 @@ from pydantic_core import CoreSchema, ErrorDetails, PydanticCustomError
 from sim.config_live import ConnectConfig, LiveConfig, PaperConfig, RiskConfig, StateConfig
 from sim.config_parts import Duration, Instant, Money, Params, Part, PositiveDuration, Rate, ShortForm
 from sim.config_record import RecordConfig
+from sim.toml import read_toml
 from venues.errors import InputError
 
 BASE_KEY: Final = "base_dir"  # context key: the folder that relative paths start from
@@ -399,15 +400,7 @@ def read_raw(source: str | Path | Mapping[str, Any] | RunConfig) -> tuple[dict[s
     if isinstance(source, Mapping):
         return _deep_copy(source), "run configuration", Path.cwd()
     path = Path(source)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "is not UTF-8 text"
-        raise InputError(f"cannot be read: {why}", source=str(path)) from None
-    try:
-        return tomllib.loads(text, parse_float=Decimal), str(path), path.resolve().parent
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"is not valid TOML: {error}", source=str(path)) from None
+    return read_toml(path), str(path), path.resolve().parent
 
 
 def check_config(raw: Mapping[str, Any], name: str) -> RunConfig:

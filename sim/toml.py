@@ -1,13 +1,44 @@
-"""Plain data written as TOML (the standard library only reads it)."""
+"""TOML files: read, checked against a model, and written (the standard library only reads them)."""
 
 from __future__ import annotations
 
 import json
+import tomllib
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
 
 from venues.errors import InputError
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """A file as plain data, numbers as decimals. Raises ``InputError`` naming it."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"), parse_float=Decimal)
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "is not UTF-8 text"
+        raise InputError(f"cannot be read: {why}", source=str(path)) from None
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"is not valid TOML: {error}", source=str(path)) from None
+
+
+def checked(model: type[M], raw: Mapping[str, Any], name: str) -> M:
+    """Plain data as a model. Raises ``InputError`` with every mistake and its key, never with the value."""
+    try:
+        return model.model_validate(raw)
+    except ValidationError as error:
+        rows = error.errors(include_url=False, include_input=False)
+    found = []
+    for row in rows:
+        where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in row["loc"]).lstrip(".")
+        what = "unknown key" if row["type"] == "extra_forbidden" else row["msg"].removeprefix("Value error, ")
+        found.append(f"{where}: {what}" if where else what)
+    raise InputError("; ".join(dict.fromkeys(found)), source=name)
 
 
 def toml_text(document: Mapping[str, Any]) -> str:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
 import polars as pl
 
 from sim.compare.orders import KINDS, Pair
+from sim.report.document import document
 from sim.report.formats import count_text, duration_text, instant_text, money_text
 
 ORDERS_LISTED: Final = 500
@@ -26,26 +26,10 @@ MEANING: Final = {
     "mark": "what B still holds, at its own last mark instead of A's",
     "other": "rounding, forced fills, losses covered by the insurance fund",
 }
-_PAGE: Final = """<!DOCTYPE html>
-<html lang="en" data-theme="light">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="{policy}">
-<link rel="icon" href="data:,">
-<title>{title}</title>
-<style>
-{css}
-.equal {{ color: var(--buy); }} .apart {{ color: var(--bad); }}
-td.l, th.l {{ text-align: left; }}
-.card {{ padding: 14px 18px; margin-bottom: 14px; }} .scroll {{ overflow-x: auto; font-size: 13px; }}
-.chart line, .chart polyline {{ fill: none; stroke-width: 1.5; vector-effect: non-scaling-stroke; }}
-</style>
-</head>
-<body>
-{body}
-</body>
-</html>
+_CSS: Final = """.equal { color: var(--buy); } .apart { color: var(--bad); }
+td.l, th.l { text-align: left; }
+.card { padding: 14px 18px; margin-bottom: 14px; } .scroll { overflow-x: auto; font-size: 13px; }
+.chart line, .chart polyline { fill: none; stroke-width: 1.5; vector-effect: non-scaling-stroke; }
 """
 
 
@@ -57,9 +41,8 @@ def write_page(
         _header(result), "<main>", _verdict(result), _attribution(result["attribution"]), _equity(result, folders),
         _orders(result, pairs, names), "</main>",
     ])  # fmt: skip
-    css = (files("sim.report") / "report.css").read_text(encoding="utf-8")
-    title = escape(f"perpsim compare {result['a']['run_id']} {result['b']['run_id']}")
-    to.write_text(_PAGE.format(policy=POLICY, title=title, css=css, body=body), encoding="utf-8")
+    title = f"perpsim compare {result['a']['run_id']} {result['b']['run_id']}"
+    to.write_text(document(title, body, POLICY, _CSS), encoding="utf-8")
     return to
 
 

@@ -12,7 +12,6 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ import numpy as np
 
 from sim.report import rows as texts
 from sim.report.banner import UNVERIFIED, BannerLine
+from sim.report.document import asset, document
 from sim.report.execution import code_names
 from sim.report.figures import MARKS, POINTS, Measures, measure
 from sim.report.formats import (
@@ -95,43 +95,14 @@ def write_report(run: RunData, path: str | Path | None = None) -> Path:
 
     target = Path(path) if path is not None else run.path / "report.html"
     page, figures = _page(run)
-    parts = {
-        "title": escape(f"perpsim {run.run_id}"),
-        "policy": POLICY,
-        "css": _asset("report.css"),
-        "body": page,
-        "figures": _json(figures),
-        "plotly": get_plotlyjs().replace("</script", "<\\/script"),
-        "js": _asset("report.js"),
-    }
-    target.write_text(_TEMPLATE.format_map(parts), encoding="utf-8")
+    plotly = get_plotlyjs().replace("</script", "<\\/script")
+    body = (
+        f'{page}\n<script id="figures" type="application/json">{_json(figures)}</script>\n'
+        f"<script>{plotly}</script>\n<script>\n{asset('report.js')}</script>"
+    )
+    text = document(f"perpsim {run.run_id}", body, POLICY, attributes=' data-status="waiting"')
+    target.write_text(text, encoding="utf-8")
     return target
-
-
-_TEMPLATE = """<!DOCTYPE html>
-<html lang="en" data-theme="light">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="{policy}">
-<link rel="icon" href="data:,">
-<title>{title}</title>
-<style>
-{css}</style>
-</head>
-<body data-status="waiting">
-{body}
-<script id="figures" type="application/json">{figures}</script>
-<script>{plotly}</script>
-<script>
-{js}</script>
-</body>
-</html>
-"""
-
-
-def _asset(name: str) -> str:
-    return (files("sim.report") / name).read_text(encoding="utf-8")
 
 
 def _json(figures: Mapping[str, Any]) -> str:

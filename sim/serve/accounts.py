@@ -17,18 +17,18 @@ this emulator.
 from __future__ import annotations
 
 import hashlib
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from sim.assembly import money_e8
 from sim.config_parts import Money
 from sim.serve.engine import AccountTerms
+from sim.toml import checked, read_toml
 from venues.emulation import Credentials
 from venues.errors import InputError
 
@@ -73,28 +73,12 @@ def load_accounts(path: str | Path | None) -> list[AccountConfig]:
     """The accounts of a file; without one: two by default. Raises ``InputError`` naming file and key."""
     if path is None:
         return [AccountConfig(name=name) for name in DEFAULT_NAMES]
-    try:
-        raw = tomllib.loads(Path(path).read_text(encoding="utf-8"), parse_float=Decimal)
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "is not UTF-8 text"
-        raise InputError(f"cannot be read: {why}", source=str(path)) from None
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"is not valid TOML: {error}", source=str(path)) from None
-    return check_accounts(raw, str(path))
+    return check_accounts(read_toml(Path(path)), str(path))
 
 
 def check_accounts(raw: Mapping[str, Any], name: str) -> list[AccountConfig]:
     """Plain data as accounts. Raises ``InputError``; what it says never holds a key."""
-    try:
-        found = AccountsFile.model_validate(raw).account
-    except ValidationError as error:
-        rows = error.errors(include_url=False, include_input=False)
-        told = []
-        for row in rows:
-            where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in row["loc"]).lstrip(".")
-            what = "unknown key" if row["type"] == "extra_forbidden" else row["msg"]
-            told.append(f"{where}: {what}" if where else what)
-        raise InputError("; ".join(dict.fromkeys(told)), source=name) from None
+    found = checked(AccountsFile, raw, name).account
     names = [one.name for one in found]
     twice = sorted({one for one in names if names.count(one) > 1})
     if twice:

@@ -19,18 +19,17 @@ A gap in the ids of a depth stream is ``drop`` with ``match = "depthUpdate"``.
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from matching.arith import draw
 from sim.config_parts import Duration, PositiveDuration
+from sim.toml import checked, read_toml
 from sim.units import duration_ns
-from venues.errors import InputError
 
 FRAME_KINDS: Final = ("drop", "duplicate", "reorder", "delay", "corrupt", "stall")
 REQUEST_KINDS: Final = ("lose_reply", "status", "ban")
@@ -117,28 +116,12 @@ class Script(BaseModel):
 
 def load_faults(path: str | Path) -> Script:
     """Read and check a script. Raises ``InputError`` naming file and key."""
-    try:
-        raw = tomllib.loads(Path(path).read_text(encoding="utf-8"), parse_float=Decimal)
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "is not UTF-8 text"
-        raise InputError(f"cannot be read: {why}", source=str(path)) from None
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"is not valid TOML: {error}", source=str(path)) from None
-    return check_faults(raw, str(path))
+    return check_faults(read_toml(Path(path)), str(path))
 
 
 def check_faults(raw: dict[str, Any], name: str) -> Script:
     """Plain data as a ``Script``. Raises ``InputError`` with every mistake."""
-    try:
-        return Script.model_validate(raw)
-    except ValidationError as error:
-        rows = error.errors(include_url=False)
-    found = []
-    for row in rows:
-        where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in row["loc"]).lstrip(".")
-        what = "unknown key" if row["type"] == "extra_forbidden" else row["msg"].removeprefix("Value error, ")
-        found.append(f"{where}: {what}" if where else what)
-    raise InputError("; ".join(dict.fromkeys(found)), source=name)
+    return checked(Script, raw, name)
 
 
 @dataclass(slots=True)
