@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from typing import Any
 
 import ccxt.pro
-from steps import Steps, refusal_of, setting, until
+from steps import Steps, Watchers, refusal_of, setting, until
 
 
 def client_of(given: dict[str, Any], key: str, secret: str, **options: Any) -> Any:
@@ -45,8 +44,7 @@ class Scenario:
         self.given = given
         self.client = client_of(given, given["key"], given["secret"])
         self.symbol = "BTC/USDT:USDT"
-        self.streamed: dict[str, list[Any]] = {"orders": [], "fills": [], "positions": [], "balances": []}
-        self.watchers: list[asyncio.Task[None]] = []
+        self.watchers = Watchers()
         self.bid = self.ask = 0.0
 
     def price(self, part: float) -> float:
@@ -104,24 +102,10 @@ class Scenario:
 
     # user streams
 
-    def _watch(self, kind: str, call: Callable[[], Any]) -> None:
-        async def forever() -> None:
-            while True:
-                got = await call()
-                self.streamed[kind] += [dict(row) for row in (got if isinstance(got, list) else [got])]
-
-        self.watchers.append(asyncio.ensure_future(forever()))
-
     async def streams(self) -> Any:
-        self._watch("orders", lambda: self.client.watch_orders(self.symbol))
-        self._watch("fills", lambda: self.client.watch_my_trades(self.symbol))
-        self._watch("positions", lambda: self.client.watch_positions([self.symbol]))
-        self._watch("balances", lambda: self.client.watch_balance())
-        await asyncio.sleep(0.7)
-        return [str(task.exception()) for task in self.watchers if task.done()]
-
-    def _told(self, order_id: str, status: str) -> Any:
-        return any(o["id"] == order_id and o["status"] == status for o in self.streamed["orders"])
+        self.watchers.watch_account(self.client, self.symbol)
+        self.watchers.watch("balances", lambda: self.client.watch_balance())
+        return await self.watchers.failures()
 
     # orders
 
@@ -132,7 +116,9 @@ class Scenario:
         changed = await c.edit_order(placed["id"], s, "limit", "buy", 0.02, self.price(0.96))
         found = await c.fetch_order(placed["id"], s)
         canceled = await c.cancel_order(placed["id"], s)
-        await until(lambda: self._told(placed["id"], "open") and self._told(placed["id"], "canceled"))
+        await until(
+            lambda: self.watchers.has_order(placed["id"], "open") and self.watchers.has_order(placed["id"], "canceled")
+        )
         return {
             "placed": [placed["status"], placed["clientOrderId"]],
             "is_open": placed["id"] in open_ids,
@@ -183,11 +169,11 @@ class Scenario:
     async def trade(self) -> Any:
         c, s = self.client, self.symbol
         bought = await c.create_order(s, "market", "buy", 0.01)
-        await until(lambda: any(f["order"] == bought["id"] for f in self.streamed["fills"]))
+        await until(lambda: self.watchers.has_fill(bought["id"]))
         fills = [f for f in await c.fetch_my_trades(s) if f["order"] == bought["id"]]
         (position,) = await c.fetch_positions([s])
-        await until(lambda: self.streamed["positions"])
-        streamed = self.streamed["positions"][-1]
+        await until(lambda: self.watchers.told["positions"])
+        streamed = self.watchers.told["positions"][-1]
         return {
             "amount": round(sum(f["amount"] for f in fills), 8),
             "takers": sorted({f["takerOrMaker"] for f in fills}),
@@ -202,14 +188,14 @@ class Scenario:
     async def close(self) -> Any:
         c, s = self.client, self.symbol
         sold = await c.create_order(s, "market", "sell", 0.01, None, {"reduceOnly": True})
-        await until(lambda: self._told(sold["id"], "closed"))
+        await until(lambda: self.watchers.has_order(sold["id"], "closed"))
         order = await c.fetch_order(sold["id"], s)
         left = [p["contracts"] for p in await c.fetch_positions([s])]
         return {
             "status": order["status"],
             "filled": order["filled"],
             "left": left,
-            "balances": bool(self.streamed["balances"]),
+            "balances": bool(self.watchers.told["balances"]),
         }
 
     async def history(self) -> Any:
@@ -306,7 +292,7 @@ async def main() -> None:
         s.more_market_streams, s.refused,
     ):  # fmt: skip
         await steps.wait(step)
-    for task in scenario.watchers:
+    for task in scenario.watchers.tasks:
         task.cancel()
     await scenario.client.close()
     steps.report()

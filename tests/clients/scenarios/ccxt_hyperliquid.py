@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from typing import Any
 
 import ccxt.pro
-from steps import Steps, refusal_of, setting, until
+from steps import Steps, Watchers, refusal_of, setting, until
 
 
 def client_of(given: dict[str, Any], address: str, secret: str) -> Any:
@@ -26,8 +25,7 @@ class Scenario:
         self.given = given
         self.client = client_of(given, given["address"], given["secret"])
         self.symbol = f"{given['symbol']}/USDC:USDC"
-        self.streamed: dict[str, list[Any]] = {"orders": [], "fills": [], "positions": []}
-        self.watchers: list[asyncio.Task[None]] = []
+        self.watchers = Watchers()
         self.bid = 0.0
 
     def price(self, part: float) -> float:
@@ -64,22 +62,9 @@ class Scenario:
         fees = await self.client.fetch_trading_fee(self.symbol)
         return {"leverage": leverage["status"], "taker": fees["taker"], "maker": fees["maker"]}
 
-    def _watch(self, kind: str, call: Callable[[], Any]) -> None:
-        async def forever() -> None:
-            while True:
-                self.streamed[kind] += [dict(row) for row in await call()]  # ccxt changes the rows it gave
-
-        self.watchers.append(asyncio.ensure_future(forever()))
-
     async def streams(self) -> Any:
-        self._watch("orders", lambda: self.client.watch_orders(self.symbol))
-        self._watch("fills", lambda: self.client.watch_my_trades(self.symbol))
-        self._watch("positions", lambda: self.client.watch_positions([self.symbol]))
-        await asyncio.sleep(0.7)
-        return [str(task.exception()) for task in self.watchers if task.done()]
-
-    def _told(self, order_id: str, status: str) -> Any:
-        return any(o["id"] == order_id and o["status"] == status for o in self.streamed["orders"])
+        self.watchers.watch_account(self.client, self.symbol)
+        return await self.watchers.failures()
 
     async def place_amend_cancel(self) -> Any:
         c, s = self.client, self.symbol
@@ -90,7 +75,9 @@ class Scenario:
         changed = await c.edit_order(placed["id"], s, "limit", "buy", 0.02, self.price(0.96))
         (order,) = await c.fetch_open_orders(s)
         await c.cancel_order(order["id"], s)
-        await until(lambda: self._told(placed["id"], "open") and self._told(order["id"], "canceled"))
+        await until(
+            lambda: self.watchers.has_order(placed["id"], "open") and self.watchers.has_order(order["id"], "canceled")
+        )
         return {
             "found": [found["status"], found["amount"], found["clientOrderId"] == cloid],
             "shown": placed["id"] in shown,
@@ -110,10 +97,10 @@ class Scenario:
     async def trade(self) -> Any:
         c, s = self.client, self.symbol
         bought = await c.create_order(s, "market", "buy", 0.01, self.price(1.0))
-        await until(lambda: any(f["order"] == bought["id"] for f in self.streamed["fills"]))
+        await until(lambda: self.watchers.has_fill(bought["id"]))
         fills = [f for f in await c.fetch_my_trades(s) if f["order"] == bought["id"]]
         (position,) = await c.fetch_positions([s])
-        await until(lambda: any(p["contracts"] for p in self.streamed["positions"]))
+        await until(lambda: any(p["contracts"] for p in self.watchers.told["positions"]))
         return {
             "amount": round(sum(f["amount"] for f in fills), 8),
             "takers": sorted({f["takerOrMaker"] for f in fills}),
@@ -197,7 +184,7 @@ async def main() -> None:
         s.close, s.history, s.by_websocket, s.market_streams, s.refused,
     ):  # fmt: skip
         await steps.wait(step)
-    for task in scenario.watchers:
+    for task in scenario.watchers.tasks:
         task.cancel()
     await scenario.client.close()
     steps.report()

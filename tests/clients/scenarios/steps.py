@@ -110,3 +110,41 @@ def until_now(condition: Callable[[], Any], seconds: float = STEP_SECONDS) -> An
         if time.monotonic() > end:
             raise TimeoutError("what was waited for did not come")
         time.sleep(0.02)
+
+
+class Watchers:
+    """What a ccxt client's ``watch`` methods have told, by kind."""
+
+    def __init__(self) -> None:
+        self.told: dict[str, list[Any]] = {}
+        self.tasks: list[asyncio.Task[None]] = []
+
+    def watch(self, kind: str, call: Callable[[], Any]) -> None:
+        """Call it again and again."""
+        rows = self.told.setdefault(kind, [])
+
+        async def forever() -> None:
+            while True:
+                got = await call()
+                rows.extend(dict(row) for row in (got if isinstance(got, list) else [got]))  # ccxt changes its rows
+
+        self.tasks.append(asyncio.ensure_future(forever()))
+
+    def watch_account(self, client: Any, symbol: str) -> None:
+        """Orders, fills and positions."""
+        self.watch("orders", lambda: client.watch_orders(symbol))
+        self.watch("fills", lambda: client.watch_my_trades(symbol))
+        self.watch("positions", lambda: client.watch_positions([symbol]))
+
+    async def failures(self) -> list[str]:
+        """Of those that have failed at once, why."""
+        await asyncio.sleep(0.7)
+        return [str(task.exception()) for task in self.tasks if task.done()]
+
+    def has_order(self, order_id: str, status: str) -> bool:
+        """Whether an order was told with this status."""
+        return any(row["id"] == order_id and row["status"] == status for row in self.told["orders"])
+
+    def has_fill(self, order_id: str) -> bool:
+        """Whether a fill of an order was told."""
+        return any(row["order"] == order_id for row in self.told["fills"])
