@@ -94,7 +94,7 @@ cdef class BookView:
 @cython.final
 cdef class Staging:
     cdef Py_ssize_t messages, rows, payloads
-    cdef dict arrays
+    cdef object columns
     cdef long long[::1] event, recv, ref, row_start
     cdef unsigned char[::1] kind, side
     cdef int[::1] ticks, lots

@@ -31,7 +31,7 @@ from dataclasses import replace
 import cython
 import numpy as np
 
-from matching.feed import join_windows
+from matching.feed import FeedWindow, join_windows
 from matching.forms import OrderForms, bits
 from matching.liquidation import Terms
 from matching.procedures import IocThenFund
@@ -499,22 +499,22 @@ class Staging:
         self._grow(32, 256, 8)
 
     def _grow(self, messages, rows, payloads):
-        """Room for so many at least; whoever looks at the arrays has to look again."""
+        """Room for so many at least; whoever looks at the columns has to look again."""
         self.messages = max(messages, self.messages)
         self.rows = max(rows, self.rows)
         self.payloads = max(payloads, self.payloads)
-        self.arrays = {name: np.zeros(self.messages, np.int64) for name in ("event", "recv", "ref")}
-        self.arrays["row_start"] = np.zeros(self.messages + 1, np.int64)
-        self.arrays["kind"] = np.zeros(self.messages, np.uint8)
-        self.arrays["order"] = np.arange(self.messages, dtype=np.int32)
-        self.arrays["side"] = np.zeros(self.rows, np.uint8)
-        self.arrays["ticks"], self.arrays["lots"] = np.zeros(self.rows, np.int32), np.zeros(self.rows, np.int32)
-        self.arrays["aux"] = np.zeros((self.payloads, 4), np.int64)
-        self.event, self.recv = _view(self.arrays["event"]), _view(self.arrays["recv"])
-        self.ref, self.row_start = _view(self.arrays["ref"]), _view(self.arrays["row_start"])
-        self.kind, self.side = _view(self.arrays["kind"]), _view(self.arrays["side"])
-        self.ticks, self.lots = _view(self.arrays["ticks"]), _view(self.arrays["lots"])
-        self.aux = _view(self.arrays["aux"])
+        self.columns = FeedWindow(
+            ts_event=np.zeros(self.messages, np.int64), ts_recv=np.zeros(self.messages, np.int64),
+            kind=np.zeros(self.messages, np.uint8), row_start=np.zeros(self.messages + 1, np.int64),
+            ref=np.zeros(self.messages, np.int64), local_order=np.arange(self.messages, dtype=np.int32),
+            side=np.zeros(self.rows, np.uint8), px_ticks=np.zeros(self.rows, np.int32),
+            qty_lots=np.zeros(self.rows, np.int32), aux=np.zeros((self.payloads, 4), np.int64),
+        )  # fmt: skip
+        self.event, self.recv = _view(self.columns.ts_event), _view(self.columns.ts_recv)
+        self.ref, self.row_start = _view(self.columns.ref), _view(self.columns.row_start)
+        self.kind, self.side = _view(self.columns.kind), _view(self.columns.side)
+        self.ticks, self.lots = _view(self.columns.px_ticks), _view(self.columns.qty_lots)
+        self.aux = _view(self.columns.aux)
 
     def fill(self, messages):
         """Write them down, from the first place on. True if the arrays are new ones."""
@@ -727,13 +727,7 @@ class Market:
         if fresh:
             self.client_staging = Staging()
         if self.client_staging.fill(messages) or fresh:
-            arrays = self.client_staging.arrays
-            self.client_event, self.ts_recv = _view(arrays["event"]), _view(arrays["recv"])
-            self.client_row_start, self.client_ref = _view(arrays["row_start"]), _view(arrays["ref"])
-            self.client_kind, self.client_side = _view(arrays["kind"]), _view(arrays["side"])
-            self.client_ticks, self.client_lots = _view(arrays["ticks"]), _view(arrays["lots"])
-            self.client_aux, self.local_order = _view(arrays["aux"]), _view(arrays["order"])
-            self.client_aux_base = 0
+            self._point_client(self.client_staging.columns)
         self.client_size = len(messages)
         self.local_at = self.listen_at = 0
         self.max_recv = max(self.max_recv, self.client_staging.recv[self.client_size - 1])
@@ -743,12 +737,7 @@ class Market:
         if fresh:
             self.venue_staging = Staging()
         if self.venue_staging.fill(messages) or fresh:
-            arrays = self.venue_staging.arrays
-            self.ts_event, self.row_start = _view(arrays["event"]), _view(arrays["row_start"])
-            self.ref, self.kind = _view(arrays["ref"]), _view(arrays["kind"])
-            self.side, self.px_ticks = _view(arrays["side"]), _view(arrays["ticks"])
-            self.qty_lots, self.aux = _view(arrays["lots"]), _view(arrays["aux"])
-            self.aux_base = 0
+            self._point_venue(self.venue_staging.columns)
         self.size = len(messages)
         self.venue_at = 0
         self.last = False
@@ -758,17 +747,7 @@ class Market:
     def _set_client(self, window):
         self._check_kinds(window)
         self.client_staging = None
-        self.client_event = _view(window.ts_event)
-        self.ts_recv = _view(window.ts_recv)
-        self.local_order = _view(window.local_order)
-        self.client_row_start = _view(window.row_start)
-        self.client_ref = _view(window.ref)
-        self.client_kind = _view(window.kind)
-        self.client_side = _view(window.side)
-        self.client_ticks = _view(window.px_ticks)
-        self.client_lots = _view(window.qty_lots)
-        self.client_aux = _view(window.aux if len(window.aux) else np.zeros((1, 4), dtype=np.int64))
-        self.client_aux_base = window.aux_base
+        self._point_client(window)
         self.client_size = len(window)
         self.local_at = self.listen_at = 0
         if self.client_size:
@@ -776,20 +755,29 @@ class Market:
 
     def _set_venue(self, window, kept, last):
         self.venue_staging = None
-        self.ts_event = _view(window.ts_event)
-        self.row_start = _view(window.row_start)
-        self.ref = _view(window.ref)
-        self.kind = _view(window.kind)
-        self.side = _view(window.side)
-        self.px_ticks = _view(window.px_ticks)
-        self.qty_lots = _view(window.qty_lots)
-        self.aux = _view(window.aux if len(window.aux) else np.zeros((1, 4), dtype=np.int64))
-        self.aux_base = window.aux_base
+        self._point_venue(window)
         self.size = len(window)
         self.venue_at = kept
         self.last = last
         if self.size and self.mid_mark and self.mid_next == NEVER:
             self.mid_next = (self.ts_event[0] // SECOND_NS + 1) * SECOND_NS
+
+    def _point_client(self, columns):
+        """Let the client's side read these columns."""
+        self.client_event, self.ts_recv = _view(columns.ts_event), _view(columns.ts_recv)
+        self.client_row_start, self.client_ref = _view(columns.row_start), _view(columns.ref)
+        self.client_kind, self.client_side = _view(columns.kind), _view(columns.side)
+        self.client_ticks, self.client_lots = _view(columns.px_ticks), _view(columns.qty_lots)
+        self.client_aux = _view(columns.aux if len(columns.aux) else np.zeros((1, 4), dtype=np.int64))
+        self.client_aux_base, self.local_order = columns.aux_base, _view(columns.local_order)
+
+    def _point_venue(self, columns):
+        """Let the venue's side read these columns."""
+        self.ts_event, self.row_start = _view(columns.ts_event), _view(columns.row_start)
+        self.ref, self.kind = _view(columns.ref), _view(columns.kind)
+        self.side, self.px_ticks = _view(columns.side), _view(columns.px_ticks)
+        self.qty_lots, self.aux_base = _view(columns.qty_lots), columns.aux_base
+        self.aux = _view(columns.aux if len(columns.aux) else np.zeros((1, 4), dtype=np.int64))
 
     def _check_kinds(self, window):
         """Levels and single orders do not mix: what a market of the other kind would overlook is refused."""
