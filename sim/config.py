@@ -28,7 +28,7 @@ from pydantic import (
 from pydantic_core import CoreSchema, ErrorDetails, PydanticCustomError
 
 from sim.config_live import ConnectConfig, LiveConfig, PaperConfig, RiskConfig, StateConfig
-from sim.config_parts import Duration, Instant, Money, Params, Part, PositiveDuration, Rate, ShortForm
+from sim.config_parts import Duration, Instant, Money, Params, Part, PositiveDuration, Rate, ShortForm, Span
 from sim.config_record import RecordConfig
 from sim.toml import read_toml
 from venues.errors import InputError
@@ -252,7 +252,7 @@ class FeedConfig(Part):
     recording: str | None = Field(None, description="a raw recording (or a folder with one) in place of a lake")
     from_: Instant | None = Field(None, alias="from")
     to: Instant | None = None
-    delay: Duration | None = Field(
+    delay: Span | None = Field(
         None, description="the venue is simulated so far behind the feed, as in paper; a recording says its own"
     )
 

@@ -101,6 +101,7 @@ def test_overrides_address_entries_by_number_and_name(run_file: Path) -> None:
         ({"venue": [{"name": "a", "latency": {"entry": {"feed": True, "file": "x"}, "response": 0}}]}, "exactly one"),
         ({"venue": [{"name": "a", "fees": {"maker": 1}}]}, "venue[0].fees: needs maker and taker, or a model"),
         ({"compute": {"min": "1ms"}}, "compute: needs delay alone, or min and max"),
+        ({"feed": {"lake": "lake", "delay": 250}}, "feed.delay: 250 is 250 nanoseconds"),
         ({"paper": {"delay": 5}}, 'paper.delay: 5 is 5 nanoseconds: write the unit, as in "5ms" or "5s"'),
         (
             {"live": {"stop_within": 10}},

@@ -169,6 +169,14 @@ def test_a_market_order_that_waited_is_not_priced_by_a_book_of_the_connection_be
     assert w.kinds(3) == ["Rejected"] and w.of(3)[0].reason == codes.R_NO_BOOK
 
 
+def test_an_order_that_waits_for_room_is_canceled_without_leaving(w: Wired) -> None:
+    w.session.account.throttle.hold(w.mono_ns + 1_000_000_000, cancels=False)
+    w.submit(w.order(1), w.order(2))
+    w.cancel(1)
+    w.settle(3)
+    assert w.kinds(1) == ["Canceled"] and w.kinds(2) == ["Accepted"] and len(w.venue.orders) == 1
+
+
 def test_a_market_order_without_a_price_is_given_up(w: Wired) -> None:
     w.submit(w.order(1, type=codes.MARKET, ticks=0))
     w.pending.clear()

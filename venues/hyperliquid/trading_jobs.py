@@ -156,7 +156,7 @@ class Desk:
                 self._unknown(CancelRejected, request, now)
             elif request.order_no in self._unsent:
                 self._unsent.discard(request.order_no)
-                self.ledger.reject(track, (codes.R_USER, 0, "not sent: canceled before it could leave"), 0, now.wall_ns)
+                self.ledger.withdraw(track, now.wall_ns)
             else:
                 tracks.append(track)
         self._cancel(tracks, now)
