@@ -7,6 +7,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
+from matching.codes import WAKE_MARKET, WAKE_PRIVATE
 from matching.kernel import Core
 from sim.assembly import Plan, build_core
 from sim.backtest import Run
@@ -60,6 +61,11 @@ class LiveRun(Run):
         """The contexts' books follow what was brought in, and the strategies are not told: after a run's last step."""
         while self.core.pop_private():
             self.contexts[self.core.ev_lane].apply_private()
+
+    def move_on(self, until_ns: int) -> None:
+        """Time goes on after a run's last step, and no strategy is told."""
+        while self.core.advance(until_ns) in (WAKE_MARKET, WAKE_PRIVATE):
+            self.hear()
 
     def start(self) -> None:
         """``on_start``, with the windows up to the begin given to the core."""

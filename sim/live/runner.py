@@ -410,6 +410,7 @@ class Session:
             return
         try:
             if self._error is not None or self._has_stopped():
+                self._move_on()
                 gateway.bring_in()  # the books are kept, the strategy hears nothing any more
                 run.hear()
                 gateway.put()
@@ -418,6 +419,17 @@ class Session:
                 self._kill_switch()
         except Exception as error:
             self.fail(error)
+
+    def _move_on(self) -> None:
+        """After the last step: what is brought in now is stamped now."""
+        run = self.run
+        if run is None or self._error is not None:
+            return
+        present = self._present()
+        run.move_on(run.core.now)  # what the strategy has not looked at any more
+        self._give(present)
+        run.move_on(present)
+        self._watch()
 
     # -- the end
 

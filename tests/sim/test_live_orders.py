@@ -434,6 +434,8 @@ def test_a_strategy_that_stops_hears_no_more_but_its_orders_end(tmp_path: Path) 
     actor = Actor(buy(5), lambda one: one.ctx.stop("enough"))
     played = live(tmp_path, actor)
     assert [row[1] for row in actor.heard] == ["Accepted"]
-    assert played.result.orders.filter(played.result.orders["order_no"] == 1)["event"].to_list() == [1, 4]
+    told = played.result.orders.filter(played.result.orders["order_no"] == 1)
+    assert told["event"].to_list() == [1, 4]
+    assert (told["ts_deliver_ns"] + 1 >= told["ts_event_ns"]).all()  # the end, too: time goes on when the run is over
     log = played.result.path / "log.jsonl"
     assert not log.exists() or "may still be open" not in log.read_text()
