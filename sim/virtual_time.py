@@ -20,7 +20,7 @@ import selectors
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, Final, TypeVar
 
-THREADS_SECONDS: Final = 30.0  # how long threads may take while nothing else is due
+THREADS_SECONDS: Final = 120.0  # how long threads (a busy disk) may take while nothing else is due
 NS: Final = 10**9
 T = TypeVar("T")
 
