@@ -64,6 +64,7 @@ from venues.ports import Clock
 from venues.trading import AccountState, Event, NotReady, Now, OutcomeLost, TradingSession
 
 SUBMIT, CANCEL, AMEND, ASK = 1, 2, 3, 4  # kinds of commands in the core's outbox
+REFUSALS: Final = {SUBMIT: codes.EV_REJECTED, CANCEL: codes.EV_CANCEL_REJECTED, AMEND: codes.EV_AMEND_REJECTED}
 LANE: Final = 0  # live runs one strategy, with one account at each venue
 ENDED_MAX: Final = 4_096
 INBOX_MAX: Final = 1 << 16
@@ -163,7 +164,7 @@ class Gateway:
         leaving: list[Leaving] = []
         for kind, _, market, slot, number, ticks, lots, request, batch in found:
             if self.is_ending and kind in (SUBMIT, AMEND):
-                self._too_late(kind, market, slot, number, request, "the session is ending")
+                self._unsent(kind, market, slot, number, request, "the session is ending")
                 continue
             made = self._request(kind, market, slot, number, ticks, lots, request)
             if made is not None:
@@ -200,7 +201,7 @@ class Gateway:
         for kind, _, _, made in leaving:
             known = self.orders.get(made.order_no) if kind in (SUBMIT, AMEND) else None
             if known is not None:
-                self._too_late(kind, known.instrument, known.slot, made.order_no, known.amend[0], why)
+                self._unsent(kind, known.instrument, known.slot, made.order_no, known.amend[0], why)
                 if kind == SUBMIT:
                     self._end(made.order_no)
         return [one for one in leaving if one[0] == CANCEL]
@@ -225,8 +226,9 @@ class Gateway:
         if kind == ASK:
             return SettingRequest(account=account, instrument=market, number=number, setting=ticks, value=lots)
         known = self.orders.get(number)
-        if known is None:
-            return None  # it has ended at this very instant: the answer is on its way already
+        if known is None:  # it has ended at this very instant, which the strategy is about to hear
+            self._unsent(kind, market, slot, number, request, "the order has ended", codes.R_UNKNOWN_ORDER)
+            return None
         if kind == CANCEL:
             known.cancel = (request, self._core.now)
             return CancelRequest(account=account, instrument=market, order_no=number)
@@ -237,11 +239,13 @@ class Gateway:
             account=account, instrument=market, order_no=number, ticks=ticks, lots=lots, trigger_ticks=trigger
         )
 
-    def _too_late(self, kind: int, market: int, slot: int, number: int, request: int, why: str) -> None:
-        event = codes.EV_REJECTED if kind == SUBMIT else codes.EV_AMEND_REJECTED
+    def _unsent(
+        self, kind: int, market: int, slot: int, number: int, request: int, why: str, reason: int = codes.R_RISK
+    ) -> None:
+        event = REFUSALS[kind]
         self._context.words[number, event] = (None, f"not sent: {why}")
         self._core.bring(
-            LANE, market, slot, number, event, codes.R_RISK, 0, request=request, sent=self._core.now
+            LANE, market, slot, number, event, reason, 0, request=request, sent=self._core.now
         )  # fmt: skip
 
     def _order(self, market: int, slot: int, number: int) -> OrderRequest:

@@ -140,6 +140,20 @@ def test_keys_are_needed_and_shown_nowhere(tmp_path: Path) -> None:
     assert b"s3cr3t" not in b"".join(played.files.contents.values())
 
 
+def test_a_request_about_an_order_whose_end_came_with_the_same_message_is_refused_here(tmp_path: Path) -> None:
+    class Hasty(Actor):
+        def on_order(self, order: Order, event: OrderEvent) -> None:
+            super().on_order(order, event)
+            if event.name == "Accepted":
+                self.ctx.cancel(order)
+
+    hasty = Hasty(buy(5, IOC))
+    live(tmp_path, hasty)
+    assert [row[1] for row in hasty.heard] == ["Accepted", "Expired", "CancelRejected"]
+    assert hasty.heard[2][3:] == (None, "not sent: the order has ended")
+    assert not [one for one in live_venue.MADE[-1].commands if isinstance(one, CancelRequest)]
+
+
 # -- what the account holds at the start
 
 

@@ -108,6 +108,7 @@ class HyperliquidEmulator:
         self._addresses: dict[int, str] = {}  # of clients
         self._wall_ns = 0
         self._instant_ns = 0
+        self._about = (0, 0)  # account and order of the last event
 
     # -- HTTP
 
@@ -366,8 +367,13 @@ class HyperliquidEmulator:
             self._settle()
 
     def on_order(self, event: OrderEvent) -> None:
-        """An event of an order; what it means is told with the instant."""
+        """An event of an order; what it means is told with the instant, or before the next order's turn: all that is
+        told of an instant is told in the order in which it happened."""
         self._at(event.ts_recv_ns)
+        about = event.account, event.order_no
+        if about != self._about:
+            self._about = about
+            self._settle()
         self._desk.on_order(event)
 
     def on_account(self, event: AccountEvent | SettingChanged | SettingRejected) -> None:
