@@ -172,6 +172,67 @@ def test_a_payment_of_another_symbol_or_asset_waits_for_the_list(asset_and_symbo
     assert payments(drive) == []
 
 
+def test_a_push_of_another_amount_after_its_row_tells_nothing_more() -> None:
+    drive, boundary_ms = at_boundary()
+    listed(drive, boundary_ms, "-0.37500000", 1)
+    account_update(drive.venue, "FUNDING_FEE", B=[])
+    drive.pass_time(5 * SECOND)
+    funded(drive, "-0.37500001", S="BTCUSDT")
+    drive.pass_time(300 * SECOND)
+    assert [row[3] for row in payments(drive)] == [-37_500_000]
+
+
+def test_a_payment_that_is_pushed_twice_in_other_bytes_is_told_once() -> None:
+    drive, boundary_ms = at_boundary()
+    funded(drive, "-0.375", S="BTCUSDT")
+    drive.venue.now_ms += 1
+    funded(drive, "-0.37500", S="BTCUSDT")
+    listed(drive, boundary_ms, "-0.37500000", 1)
+    drive.pass_time(300 * SECOND)
+    assert [row[3] for row in payments(drive)] == [-37_500_000]
+    listed(drive, boundary_ms, "-0.37500000", 2)  # it was another payment: its row says so
+    account_update(drive.venue, "FUNDING_FEE", B=[])
+    drive.pass_time(30 * SECOND)
+    assert [row[3] for row in payments(drive)] == [-37_500_000]
+
+
+def test_the_list_is_asked_until_it_has_a_row_for_each_push() -> None:
+    drive, boundary_ms = at_boundary()
+    listed(drive, boundary_ms, "-0.10000000", 1, symbol="ETHUSDT")
+    account_update(drive.venue, "FUNDING_FEE", B=[])  # which names no symbol: ETHUSDT's
+    account_update(drive.venue, "FUNDING_FEE", B=[{"a": "USDT", "wb": "9", "cw": "9", "bc": "-0.375"}])
+    drive.pass_time(3 * SECOND)
+    listed(drive, boundary_ms, "-0.37500000", 2)  # the second row is late
+    drive.pass_time(30 * SECOND)
+    assert [row[3] for row in payments(drive)] == [-37_500_000]
+
+
+def test_a_push_before_the_first_state_does_not_ask_for_all_of_the_past() -> None:
+    drive = Drive()
+    drive.hold = True
+    drive.session.start(drive.now)
+    account_update(drive.venue, "FUNDING_FEE", B=[{"a": "USDT", "wb": "9", "cw": "9", "bc": "-0.375"}], S="BTCUSDT")
+    drive.session.hear(drive.user, drive.venue.stream.popleft(), drive.now)
+    drive.hold = False
+    listed(drive, drive.venue.now_ms // HOUR_MS * HOUR_MS - 24 * HOUR_MS, "-9.00000000", 1)  # of yesterday
+    drive.run()
+    drive.pass_time(60 * SECOND)
+    assert drive.session.is_ready
+    assert payments(drive) == []
+
+
+def test_a_row_that_cannot_be_read_and_one_of_another_asset_do_not_keep_the_others_from_being_told() -> None:
+    drive, boundary_ms = at_boundary()
+    listed(drive, boundary_ms, "much", 1)
+    listed(drive, boundary_ms, "-0.00100000", 2)
+    drive.venue.income[-1]["asset"] = "BNB"
+    listed(drive, boundary_ms, "-0.37500000", 3)
+    account_update(drive.venue, "FUNDING_FEE", B=[])
+    drive.pass_time(60 * SECOND)
+    assert [row[3] for row in payments(drive)] == [-37_500_000]
+    assert any("-0.00100000 BNB is not in USDT" in remark for remark in drive.remarks)
+
+
 def test_margin_calls_liquidations_and_foreign_orders() -> None:
     drive = placed(1)
     drive.venue.say(

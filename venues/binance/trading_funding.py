@@ -6,7 +6,9 @@ these two. Two seconds later the income endpoint is asked, which lists all payme
 A row of the amount that was pushed for its symbol and boundary confirms that push and tells nothing; a payment that no
 push named is told now, with the rate and mark of fundingRate. Should push and row state different amounts, the row is
 right: the difference is told, so that the sum of what was told is the sum of the rows. A push that comes after its row
-tells nothing. What stays without a row for minutes is remarked.
+tells nothing, nor does one of an amount that was told already: if it was another payment, its row says so. The list is
+asked until it has as many new rows as there were pushes; what stays without a row for minutes is remarked. A push
+before the account's first state tells nothing either: that state has it.
 
 The boundary is the full hour before the stated time, which carries jitter; the position is the one that we know.
 
@@ -53,6 +55,7 @@ class Funding:
         self._told: dict[tuple[str, int], list[_Payment]] = {}  # by symbol and boundary in ms
         self._seen = Seen()  # rows
         self._from_ms = 0
+        self._unlisted = 0  # pushes for which there was no row yet
         self._is_due = False
 
     def synced(self, since_ms: int, is_first: bool, now: Now) -> None:
@@ -65,7 +68,10 @@ class Funding:
 
     def on_push(self, update: AccountUpdate, now: Now) -> None:
         """ACCOUNT_UPDATE because of funding."""
+        if not self._from_ms:
+            return
         self._soon(now)
+        self._unlisted += 1
         change = update.account
         symbols = {change.symbol} if change.symbol else {row.symbol for row in change.positions}
         if len(symbols) != 1 or len(change.balances) != 1:
@@ -76,10 +82,11 @@ class Funding:
         if place is None or not amount_e8 or self.desk.wanted.instruments[place].settle != balance.asset:
             return
         payments = self._payments(symbol, update.event_ms)
-        for payment in payments:
-            if payment.amount_e8 == amount_e8 and not payment.is_pushed:
-                payment.is_pushed = True
-                return
+        known = next((payment for payment in payments if payment.amount_e8 == amount_e8), None)
+        known = known or next((payment for payment in payments if not payment.is_pushed), None)
+        if known is not None:
+            known.is_pushed = True
+            return
         payments.append(_Payment(amount_e8, is_pushed=True))
         self._tell(symbol, update.event_ms, amount_e8, self._net_lots(symbol), None, now)
 
@@ -119,8 +126,10 @@ class Funding:
     def _ask(self, now: Now, tries: int = 0) -> None:
         def done(request: Request, body: bytes, then: Now) -> None:
             rows: list[IncomeRow] = self.desk.codec.read(list[IncomeRow], body)
-            new = [row for row in rows if row.kind == "FUNDING_FEE" and self._seen.add(row.number)]
+            new = [row for row in rows if row.kind == "FUNDING_FEE" and row.number not in self._seen]
             for row in new:
+                self._seen.add(row.number)  # one by one: those behind a row that cannot be read are read the next time
+                self._unlisted = max(self._unlisted - 1, 0)
                 self._from_ms = max(self._from_ms, row.time_ms - 60_000)
                 if row.symbol in self.places:
                     self._listed(row, then)
@@ -128,10 +137,10 @@ class Funding:
                 (symbol, payment) for (symbol, _), payments in self._told.items() for payment in payments
                 if not (payment.is_listed or payment.is_missed)
             ]  # fmt: skip
-            if (waiting or not new) and tries < TRIES:
+            if (waiting or self._unlisted or not new) and tries < TRIES:
                 self.desk.retry(tries, lambda at: self._ask(at, tries + 1), then)
                 return
-            self._is_due = False
+            self._is_due, self._unlisted = False, 0
             for symbol, payment in waiting:
                 payment.is_missed = True
                 self.desk.remark("income", symbol, "a funding payment that was pushed is not in the account's list")
@@ -150,6 +159,11 @@ class Funding:
     def _listed(self, row: IncomeRow, now: Now) -> None:
         """A payment as the list has it."""
         amount_e8 = self.desk.codec.money(row.income, "income")
+        settle = self.desk.wanted.instruments[self.places[row.symbol]].settle
+        if row.asset != settle:
+            text = f"a funding payment of {row.income} {row.asset} is not in {settle}: not booked"
+            self.desk.remark("income", row.symbol, text)
+            return
         payments = self._payments(row.symbol, row.time_ms)
         pushed = [payment for payment in payments if not payment.is_listed]
         for payment in pushed:
