@@ -73,15 +73,17 @@ STRATEGIES = {
 
 
 class QuietEndMaker(MarketMaker):
-    """The market maker, done with quoting before the end: a run ends with what is under way, each mode in its way."""
+    """The market maker, done and without orders before the end: a run ends with what is under way, each in its way."""
 
     def __init__(self, quiet_ns: int = 0, **params: Any) -> None:
         super().__init__(**params)
         self.quiet_ns = quiet_ns
 
-    def on_timer(self) -> None:
+    def requote(self, desk: Any) -> None:
         if self.ctx.now_ns < self.quiet_ns:
-            super().on_timer()
+            super().requote(desk)
+        else:
+            self.ctx.cancel_all(desk.index)
 
 
 def document(venue: str, strategy: str, delay: str, seconds: int, out: Path) -> dict[str, Any]:

@@ -53,6 +53,7 @@ def test_what_happens_at_one_instant_is_told_in_the_order_in_which_it_happened()
     client = venue.connect()
     for kind in ("orderUpdates", "userFills"):
         venue.subscribe(client, kind, user=ADDRESS)
+    venue.subscribe(client, "trades", coin="BTC")
     (first,) = placed(venue, limit("29000", "0.001"))[1]
     venue.emulator.on_order(venue.engine.accepted(first))
     (second,) = placed(venue, limit("28000", "0.001"))[1]
@@ -60,8 +61,9 @@ def test_what_happens_at_one_instant_is_told_in_the_order_in_which_it_happened()
     venue.emulator.on_order(venue.engine.filled(first, 60, first.lots - 60, 290000))
     venue.emulator.on_order(venue.engine.filled(first, first.lots - 60, 0, 290000))
     venue.emulator.on_order(venue.engine.accepted(second))
+    fed(venue, TRADE)
     frames = venue.heard(client)
-    assert [frame["channel"] for frame in frames] == ["orderUpdates", "userFills", "orderUpdates"]
+    assert [frame["channel"] for frame in frames] == ["orderUpdates", "userFills", "orderUpdates", "trades"]
     assert [[row["status"] for row in frames[place]["data"]] for place in (0, 2)] == [["filled"], ["open"]]
     assert len(frames[1]["data"]["fills"]) == 2  # of one order: together
 

@@ -339,8 +339,9 @@ class HyperliquidEmulator:
     # -- the engine
 
     def on_market(self, instrument: int, record: Record, now_ns: int) -> None:
-        """A record of the feed reaches the clients."""
+        """A record of the feed reaches the clients, after what was said of orders before it."""
         self._at(now_ns)
+        self._settle()
         market = self._markets[instrument]
         if not isinstance(record, Batch):
             self._market_record(market, record, now_ns)
