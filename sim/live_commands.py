@@ -71,16 +71,13 @@ def _session(mode: Any, run: Path, as_json: bool, quiet: bool, **options: Any) -
                 result = run_session(setup, _line)
                 _line({**result.summary, "path": str(result.path)})
                 return
+            from sim.live.notices import Notices
+
+            notices = Notices(lambda text: typer.echo(text, err=True))
             if quiet or not sys.stdout.isatty():
-                from sim.live.notices import Notices
-
-                result = run_session(setup, Notices(lambda text: typer.echo(text, err=True)).show)
+                result = run_session(setup, notices.show)
             else:
-                from sim.live.view import screen
-                from sim.status_view import StatusView
-
-                with StatusView(screen) as view:
-                    result = run_session(setup, view.show)
+                result = _viewed(setup, notices.show)
         except (NeverBeganError, EndedAtOnceError) as error:
             typer.echo(f"error: {error}", err=True)
             raise typer.Exit(FINDING) from None
@@ -99,6 +96,26 @@ def _session(mode: Any, run: Path, as_json: bool, quiet: bool, **options: Any) -
         page = result.path / "report.html"
         if page.exists():
             typer.echo(f"report      {page}")
+
+
+def _viewed(setup: Any, tell: Any) -> Any:
+    """A session with its view, which takes what it shows with it: the last is told to ``tell`` afterwards."""
+    from sim.live.shell import run_session
+    from sim.live.view import screen
+    from sim.status_view import StatusView
+
+    last: dict[str, Any] = {}
+
+    def show(status: dict[str, Any]) -> None:
+        last.update(status)
+        view.show(status)
+
+    try:
+        with StatusView(screen) as view:
+            return run_session(setup, show)
+    finally:
+        if last:
+            tell(last)
 
 
 def _line(content: dict[str, Any]) -> None:

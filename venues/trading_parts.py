@@ -366,9 +366,10 @@ class Inquiries:
             one.due_ns = now_ns + min(ASK_FIRST_NS << min(one.tries, 30), ASK_MOST_NS)
 
     def hurry(self, now_ns: int) -> None:
-        """Ask all of it now, and then as often as at first."""
+        """Ask all of it now, and then almost as often as at first. What was asked before counts as asked once: it goes
+        on by the other way where there are two."""
         for one in self._open.values():
-            one.tries, one.due_ns = 0, now_ns
+            one.tries, one.due_ns = min(one.tries, 1), now_ns
 
     def has_settled(self, order_no: int, what: str, now_ns: int) -> bool:
         """Whether "no such order" may be believed now: the settle window is over."""

@@ -446,11 +446,11 @@ class Recorder:
                 self._note_offsets()
             self.sink.flush()
             if now_ns - self._shown_ns >= self.settings.status_ns:
-                self._report()
+                self.report()
             if self.settings.limit_ns and now_ns - self._started_ns >= self.settings.limit_ns:
                 self.stop("the time limit has passed")
 
-    def _report(self) -> None:
+    def report(self) -> None:
         """Show the status. Whoever looked may be gone (a closed terminal, a broken pipe): the recording goes on."""
         try:
             self._show(self.status())

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 WAITS_S: Final = 5  # a session that has not begun its warm-up by then says what it waits for
-SAID_MAX: Final = 1_000
+SAID_MAX: Final = 1_000  # the last so many are not said again
 _BEGINS: Final = ("connecting", "opening accounts")
 _PROBLEMS: Final = ("warning", "error")
 
@@ -34,6 +34,9 @@ class Notices:
 
     def _say(self, text: str, key: str = "") -> None:
         key = key or text
-        if key not in self._said and len(self._said) < SAID_MAX:
-            self._said[key] = None
-            self._write(text)
+        if key in self._said:
+            return
+        if len(self._said) >= SAID_MAX:
+            del self._said[next(iter(self._said))]  # far more than a status has at once
+        self._said[key] = None
+        self._write(text)

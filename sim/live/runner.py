@@ -159,6 +159,7 @@ class Session:
                 self._sleeper.cancel()
             if self.run is not None and self._feed is not None:
                 await self._end()
+                self._recorder.report()  # what the end had to say
 
     async def _sleep_unless_stopped(self, duration_ns: int) -> None:
         stopping = asyncio.create_task(self._stopping.wait())
@@ -485,12 +486,13 @@ class Session:
         while (gateway.orders if cancels else gateway.has_lost) and self._mono() < until_ns:
             await self.ports.clock.sleep_ns(POLL_NS)
         left = [one for one in gateway.left_over() if cancels or one["unknown"]]
-        if left:
-            numbers = ", ".join(str(one["number"]) for one in left[:20])
-            self.say("error", f"{len(left)} orders may still be open at the venue: {numbers}")
-        for one in left[:20]:
+        if not left:
+            return
+        for one in left:
             self.say("error", words.left_over(one))
-        if self.run is not None and left:
+        numbers = ", ".join(str(one["number"]) for one in left[:20])
+        self.say("error", f"{len(left)} orders may still be open at the venue: {numbers}{', ...' * (len(left) > 20)}")
+        if self.run is not None:
             self.run.about["left_over"] = left
 
     def _note_fees(self, run: LiveRun, unbooked: dict[str, str]) -> None:

@@ -24,6 +24,14 @@ def test_problems_are_said_once_and_remarks_are_not() -> None:
     assert said == ["warning: order 1 was refused", "error: an order is open"]
 
 
+def test_the_problems_of_a_long_session_are_said_to_its_end() -> None:
+    said: list[str] = []
+    notices = Notices(said.append)
+    for number in range(1_500):
+        notices.show(status("running", number, ("warning", f"order {number} was refused")))
+    assert len(said) == 1_500
+
+
 def test_a_venue_that_does_not_answer_is_named_after_five_seconds() -> None:
     said: list[str] = []
     notices = Notices(said.append)

@@ -358,6 +358,23 @@ def test_an_order_without_an_answer_is_asked_for_once_more_at_the_end(
     assert START_NS + 22 * SECOND < played.result.summary["last_ns"] < START_NS + 24 * SECOND
 
 
+def test_all_orders_that_are_left_are_logged_and_how_many_is_said_last(
+    tmp_path: Path, stand_in: dict[str, Any]
+) -> None:
+    def three(actor: Actor) -> None:
+        for lots in (5, 6, 7):
+            buy(lots)(actor)
+
+    stand_in["deaf"] = True
+    played = live(tmp_path, Actor(*[three] * 8), live={"enabled": True, "stop_within": "1s"})
+    said = (played.result.path / "log.jsonl").read_text()
+    left = json.loads((played.result.path / "manifest.json").read_text())["left_over"]
+    assert len(left) > 20
+    assert all(f"order {one['number']} (buy" in said for one in left)
+    assert said.index(f"{len(left)} orders may still be open") > said.index(f"order {left[-1]['number']} (buy")
+    assert f"{len(left)} orders may still be open" in played.shown[-1]["messages"][-1]["text"]
+
+
 def test_fees_in_another_asset_are_summed_and_said_where_profits_are(tmp_path: Path, stand_in: dict[str, Any]) -> None:
     stand_in["fee"] = {"fee_e8": 0, "other_fee_e8": 12_345, "other_asset": "BNB"}
     played = live(tmp_path, Actor(*[lambda one: one.ctx.market(0, SELL, 20)] * 2))

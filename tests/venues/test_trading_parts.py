@@ -188,6 +188,16 @@ def test_questions_grow_rarer_and_settle_late() -> None:
     assert not inquiries.is_open(1, "submit") and not inquiries.has_settled(1, "submit", now)
 
 
+def test_questions_in_a_hurry_go_on_by_the_other_way() -> None:
+    inquiries = Inquiries()
+    for order_no in (1, 2):
+        inquiries.open(order_no, "state", 0)
+    for _ in range(3):
+        inquiries.again(1, "state", 0)
+    inquiries.hurry(7)
+    assert [(one.order_no, one.tries) for one in inquiries.due(7)] == [(1, 1), (2, 0)]
+
+
 def test_memory_against_repeats_is_bounded() -> None:
     seen = Seen(2)
     assert [seen.add(key) for key in (1, 1, 2, 3, 1)] == [True, False, True, True, True]
