@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Final, Protocol
 
@@ -10,6 +11,7 @@ from sim.live.journal import Journal
 from sim.live.run import LiveRun
 from venues.connector import Connector
 from venues.errors import InputError, VenueError
+from venues.orders import FundingPaid
 from venues.ports import Clock
 from venues.trading import AccountState, Event, NotReady, Now
 
@@ -27,7 +29,8 @@ class Owner(Protocol):
 
 
 class Account:
-    """The listener of one connector. Until the run begins it keeps the latest state of the account."""
+    """The listener of one connector. Until the run begins it keeps the latest state of the account, and the funding
+    payments that came after it (``early``), which are in no wallet of that state."""
 
     connector: Connector
 
@@ -35,6 +38,7 @@ class Account:
         self.place = place
         self.state: AccountState | None = None
         self.not_ready: NotReady | None = None
+        self.early: deque[FundingPaid] = deque(maxlen=EARLY_MAX)
         self.is_taken = False  # the run has begun
         self.heard = ""  # the last remark or failed connection, for who waits in vain
         self._owner = owner
@@ -55,6 +59,9 @@ class Account:
         for event in events:
             if isinstance(event, AccountState):
                 self.state = event
+                self.early.clear()
+            elif isinstance(event, FundingPaid) and not self.is_taken:
+                self.early.append(event)
             elif isinstance(event, NotReady):
                 self.not_ready = event
         if self.is_taken:
@@ -114,7 +121,10 @@ def external_run(
         account.is_taken = True
     journal.sync()
     venue_of = [market.venue for market in run.plan.markets]
-    return Gateway(
+    gateway = Gateway(
         run.core, run.contexts[LANE], [market.instrument for market in run.plan.markets], venue_of,
         {place: account.connector for place, account in accounts.items()}, journal, clock, run.words, say,
     )  # fmt: skip
+    for place, account in accounts.items():
+        gateway.on_events(place, account.early)
+    return gateway

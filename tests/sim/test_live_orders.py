@@ -217,6 +217,15 @@ def test_orders_go_out_and_come_back_as_in_a_backtest(tmp_path: Path, stand_in: 
     assert kinds.count("OrderRequest") == 4 and kinds.count("FundingPaid") == 1
 
 
+def test_funding_that_is_paid_in_the_warm_up_is_booked(tmp_path: Path, stand_in: dict[str, Any]) -> None:
+    stand_in["funding"] = 50  # ticks: after the account's state, before the run
+    actor = Actor()
+    played = live(tmp_path, actor)
+    assert actor.heard == [("funding", -2_800_000)]
+    summary = played.result.summary
+    assert (summary["funding_e8"], summary["wallet_e8"]) == (-2_800_000, 5_000 * 10**8 - 2_800_000)
+
+
 @pytest.mark.parametrize("how", ["early", "quiet"])
 def test_a_position_stated_before_a_fill_is_no_difference(tmp_path: Path, stand_in: dict[str, Any], how: str) -> None:
     stand_in[how] = True
