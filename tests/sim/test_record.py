@@ -78,16 +78,31 @@ def recorded(folder: Path) -> tuple[RawRecording, list[bytes]]:
 # -- the command
 
 
+def hears_hangup() -> None:
+    """In a new process: SIGHUP is as a terminal has it, whoever started the tests (``nohup`` ignores it)."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+def hears_no_hangup() -> None:
+    """In a new process: as under ``nohup``."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_ends_a_recording_cleanly(tmp_path: Path, number: signal.Signals) -> None:
+@pytest.mark.parametrize("how", [hears_hangup, hears_no_hangup])
+def test_a_signal_ends_a_recording_cleanly(tmp_path: Path, how: Callable[[], None], number: signal.Signals) -> None:
     sent = [trade(n) for n in range(500)]
     with serving(lambda path, n: [*sent, Stay()]) as port:
-        process = start(tmp_path, port, "", "--json")
+        process = start(tmp_path, port, "", "--json", preexec_fn=how)
         assert process.stdout is not None
         for line in process.stdout:
             if json.loads(line)["frames"] == len(sent):
                 break
         process.send_signal(number)
+        if how is hears_no_hangup and number == signal.SIGHUP:
+            assert json.loads(process.stdout.readline())["frames"] == len(sent)  # it goes on
+            process.send_signal(signal.SIGTERM)
+            number = signal.SIGTERM
         rest, errors = process.communicate(timeout=60)
     last = json.loads(rest.splitlines()[-1])
     assert (process.returncode, errors, last["why"]) == (0, "", f"stopped by {number.name}")
