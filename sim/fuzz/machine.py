@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from itertools import combinations
 from typing import Any, Final
 
 import hypothesis
@@ -18,6 +19,7 @@ from matching import codes
 from sim.fuzz.world import LANES, World
 
 STEPS_A_SESSION: Final = 120
+PAIRS_MAX: Final = 32  # steps of a script that is tried without every two of them
 Step = tuple[str, tuple[Any, ...], dict[str, Any]]
 
 lanes = st.integers(0, LANES - 1)
@@ -171,7 +173,8 @@ def campaign(tally: Tally, steps: int, seed: int = 0) -> None:
 
 
 def shortened(venue: str, script: list[Step], error: Exception) -> tuple[list[Step], Exception]:
-    """The script without every step that it can do without and still fail in the same way (delta debugging)."""
+    """The script without every step that it can do without and still fail in the same way (delta debugging); a short
+    one also without every two."""
     found = outcome(venue, script)
     if found is None:  # it does not fail when run again: then all of it is the evidence
         return script, error
@@ -188,6 +191,13 @@ def shortened(venue: str, script: list[Step], error: Exception) -> tuple[list[St
                 place += size
         if size > 1 or len(script) == before:
             size //= 2
+        if not size and len(script) <= PAIRS_MAX:
+            for one, other in combinations(range(len(script) - 1), 2):
+                tried = [step for place, step in enumerate(script) if place not in (one, other)]
+                again = outcome(venue, tried)
+                if again is not None and _kind(again[1]) == kind:
+                    script, error, size = tried[: again[0] + 1], again[1], 1
+                    break
     return script, error
 
 

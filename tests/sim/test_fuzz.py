@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sim.fuzz import checker
+from sim.fuzz import checker, machine
 from sim.fuzz.commands import run_campaigns
 from sim.fuzz.machine import Tally, campaign
 from sim.fuzz.setups import SETUPS
@@ -65,3 +65,15 @@ def test_a_defect_is_found_shortened_and_printed_as_a_test(monkeypatch: pytest.M
 def test_an_unknown_venue_is_refused() -> None:
     with pytest.raises(InputError, match="known are binance_usdm"):
         run_campaigns(["nowhere"], 1, 0, None, print)
+
+
+def test_steps_that_are_needed_by_each_other_alone_are_left_out_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    def outcome(venue: str, script: list[machine.Step]) -> tuple[int, Exception] | None:
+        names = [name for name, _, _ in script]
+        fails = "fault" in names and ("up" in names) == ("down" in names)
+        return (len(script) - 1, ValueError("broken")) if fails else None
+
+    monkeypatch.setattr(machine, "outcome", outcome)
+    script: list[machine.Step] = [(name, (), {}) for name in ("up", "calm", "down", "fault")]
+    found, error = machine.shortened("binance_usdm", script, ValueError("broken"))
+    assert [name for name, _, _ in found] == ["fault"] and str(error) == "broken"
