@@ -29,6 +29,7 @@ from typing import Any
 
 # In the order in which they depend on each other. A name whose .py does not exist is skipped.
 KERNEL_MODULES = (
+    "venues.digits",
     "matching.arith",
     "matching.accounts",
     "matching.margin",

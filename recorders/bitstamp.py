@@ -115,8 +115,8 @@ class _Reader:
         self.rows = 0
         self._last_ns = 0
         self._tick, self._most = instrument.tick_size, instrument.size_of(INT32_MAX)
-        self._ticks = instrument.ticks_cache()
-        self._lots = instrument.lots_cache()
+        self._ticks = instrument.price_reader()
+        self._lots = instrument.size_reader()
         zipped = folder / "orders.csv.gz"
         self.files = [zipped if zipped.exists() else folder / "orders.csv", folder / "trades.csv", folder / "meta.json"]
         self.trades = [self._trade(place, row) for place, row in self._table(self.files[1], TRADE_FIELDS)]

@@ -7,6 +7,7 @@ documented here. Other instruments come from a run file (``Instrument.from_field
 
 from __future__ import annotations
 
+import matching  # noqa: F401  # its finder chooses between compiled modules and their .py files
 from venues.binance import rules as _binance
 from venues.bybit import rules as _bybit
 from venues.deribit import rules as _deribit

@@ -4,8 +4,8 @@ Theory of operation. A venue writes prices and sizes as decimal strings. Inside,
 and a size a whole number of lots; mark, index and oracle prices, which lie off the tick grid, are integers at 1e-8
 (``_e8``), rates integers at 1e-12 (``_e12``). Parsing is exact or an ``InstrumentError``: nothing is rounded, no
 float takes part, and ``Decimal`` is used only when an instrument is built, because an importer parses millions of
-strings. Since a book states the same few thousand strings over and over, ``ParseCache`` answers most of them with one
-dictionary look-up.
+strings. Decoders get a reader (``price_reader``, ``size_reader``), which is compiled for the numbers that venues write
+(``venues/digits.py``) and asks the exact parser here about all others.
 
 Contract arithmetic is left to integers as well. For a fill of ``lots`` at ``ticks`` and a mark of ``mark_e8``:
 
@@ -24,6 +24,7 @@ from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 from typing import Any, Final
 
+from venues.digits import Steps
 from venues.errors import InstrumentError
 
 MAX_COLUMN: Final = (1 << 31) - 1  # ticks and lots travel in int32 feed columns
@@ -286,13 +287,13 @@ class Instrument:
             raise InstrumentError(f"{self.symbol}: {what} {text!r} is more than {MAX_COLUMN} steps of {step}")
         return count
 
-    def ticks_cache(self) -> ParseCache:
-        """A new bounded cache over ``ticks_from_str``, for decoders."""
-        return ParseCache(self.ticks_from_str)
+    def price_reader(self) -> Steps:
+        """``ticks_from_str`` for decoders: ``reader[text]``."""
+        return Steps(self.price_decimals, min(self._tick_units, MAX_INT64), MAX_COLUMN, self.ticks_from_str)
 
-    def lots_cache(self) -> ParseCache:
-        """A new bounded cache over ``lots_from_str``, for decoders."""
-        return ParseCache(self.lots_from_str)
+    def size_reader(self) -> Steps:
+        """``lots_from_str`` for decoders: ``reader[text]``."""
+        return Steps(self.size_decimals, min(self._lot_units, MAX_INT64), MAX_COLUMN, self.lots_from_str)
 
     # -- integers to decimals and strings
 

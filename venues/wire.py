@@ -1,7 +1,7 @@
-"""What the decoders of market data share: an instrument's parse caches, typed decoding, errors that name the field.
+"""What the decoders of market data share: readers of numbers, typed decoding, errors that name the field.
 
 Theory of operation. A codec takes the ordinary spellings of a frame down a short path: the first bytes say which
-typed msgspec decoder fits, and its handler turns strings into integers through the parse caches. What that path
+typed msgspec decoder fits, and its handler turns strings into integers with compiled readers. What that path
 refuses, or does not know, goes through the codec's general path: it reads the JSON without types, finds out what the
 message is, and decodes it again with the type that fits, whose refusal then names the field (``typed``).
 
@@ -20,6 +20,7 @@ from typing import Annotated, Any, Final, TypeAlias
 import msgspec
 
 from matching.codes import BUY
+from venues.digits import read_levels
 from venues.errors import InstrumentError, PayloadError
 from venues.facts import HOUR_NS
 from venues.instruments import CACHE_ENTRIES, MAX_INT64, MAX_TEXT, Instrument, mark_e8_from_str, scaled_from_str
@@ -36,6 +37,7 @@ Levels: TypeAlias = list[tuple[str, str]]
 
 UNDECODABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
+_LEVELS: Final = msgspec.json.Decoder(Levels)
 _AT: Final = re.compile(r"^(.*?)(?: - at `\$\.?(.*)`)?$", re.DOTALL)
 _MISSING: Final = re.compile(r"^Object missing required field `([^`]*)`")
 _UUID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
@@ -44,22 +46,19 @@ _E12: Final = Decimal(10**12)
 
 
 class Grid:
-    """An instrument with its parse caches."""
+    """An instrument with its readers of prices and sizes."""
 
     __slots__ = ("instrument", "lots", "symbol", "ticks")
 
     def __init__(self, instrument: Instrument) -> None:
         self.instrument = instrument
         self.symbol = instrument.symbol
-        self.ticks = instrument.ticks_cache()
-        self.lots = instrument.lots_cache()
+        self.ticks = instrument.price_reader()
+        self.lots = instrument.size_reader()
 
 
 class WireCodec:
-    """Base of the codecs: the instruments, all of one venue, and decoding with errors that name the field.
-
-    Not thread-safe: the parse caches are shared.
-    """
+    """Base of the codecs: the instruments, all of one venue, and decoding with errors that name the field."""
 
     def __init__(self, instruments: Iterable[Instrument]) -> None:
         self._grids = {instrument.symbol: Grid(instrument) for instrument in instruments}
@@ -92,10 +91,30 @@ class WireCodec:
         except RecursionError:
             raise self.malformed("$", "nested too deeply") from None
 
+    def retyped(self, decoder: msgspec.json.Decoder[Any], message: object) -> Any:
+        """The same of a message that was read without types."""
+        try:
+            return self.typed(decoder, msgspec.json.encode(message))
+        except (OverflowError, UnicodeEncodeError) as error:
+            raise self.malformed("$", why(error)) from None
+
     def malformed(self, field: str, why: str) -> PayloadError:
         return PayloadError(why, venue=self.venue, field=field)
 
     # -- numbers, with the field's name when they are wrong
+
+    def raw_levels(self, grid: Grid, text: msgspec.Raw, field: str) -> tuple[list[int], list[int]]:
+        """Rows (price, size) as a frame has them, ``[["price","size"],...]``, as ticks and lots."""
+        ticks: list[int] = []
+        lots: list[int] = []
+        if read_levels(grid.ticks, grid.lots, bytes(text), ticks, lots):
+            return ticks, lots
+        try:
+            rows = _LEVELS.decode(text)
+        except UNDECODABLE as error:
+            words, path = located(str(error))
+            raise self.malformed(field + path.removeprefix("$"), words) from None
+        return self.levels(grid, rows, field)
 
     def levels(self, grid: Grid, rows: Levels, field: str) -> tuple[list[int], list[int]]:
         """Rows (price, size) as ticks and lots."""

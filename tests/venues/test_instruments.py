@@ -16,6 +16,7 @@ from venues.instruments import (
     CACHE_ENTRIES,
     MAX_COLUMN,
     Instrument,
+    ParseCache,
     mark_e8_from_str,
     money_e8_from_str,
     rate_e12_from_str,
@@ -222,11 +223,11 @@ def test_legal_prices_next_to_any_price(instrument: Instrument, ticks: int) -> N
         assert not instrument.on_grid(between)
 
 
-# -- caches
+# -- readers and caches
 
 
 def test_cache_answers_the_same_and_stays_bounded() -> None:
-    cache = BTCUSDT.lots_cache()
+    cache = ParseCache(BTCUSDT.lots_from_str)
     for lots in range(CACHE_ENTRIES + 100):
         assert cache[BTCUSDT.size_str(lots)] == lots
         assert len(cache) <= CACHE_ENTRIES
@@ -235,9 +236,10 @@ def test_cache_answers_the_same_and_stays_bounded() -> None:
     assert "0.0001" not in cache
 
 
-def test_instruments_and_caches_can_be_sent_to_another_process() -> None:
+def test_instruments_and_readers_can_be_sent_to_another_process() -> None:
     assert pickle.loads(pickle.dumps(BTCUSDT)) == BTCUSDT
-    assert pickle.loads(pickle.dumps(BTCUSDT.ticks_cache()))["0.3"] == 3
+    assert pickle.loads(pickle.dumps(BTCUSDT.price_reader()))["0.3"] == 3
+    assert pickle.loads(pickle.dumps(ParseCache(BTCUSDT.ticks_from_str)))["0.3"] == 3
 
 
 # -- contract arithmetic

@@ -3,9 +3,9 @@
 Theory of operation. ``BinanceCodec.decode`` takes one captured frame, as a websocket delivers it or a REST depth
 request answers, and returns one record. Frames come raw (``{"e":"trade",...}``), wrapped by a combined stream
 (``{"stream":...,"data":{...}}``), as a REST snapshot (``{"lastUpdateId":...}``), or, from the all-market streams, as
-an array (``Batch``). The ordinary spellings take a short path: one typed msgspec pass, then the instrument's parse
-caches. A frame which that path refuses goes through the general path, which finds out what it is, or says what is
-wrong with it.
+an array (``Batch``). The ordinary spellings take a short path: one typed msgspec pass, then the compiled readers of the
+instrument's numbers. A frame which that path refuses goes through the general path, which finds out what it is, or says
+what is wrong with it.
 
 Promise (held by a fuzz test): any bytes either decode to a record or raise ``VenueError``, and nothing else.
 
@@ -43,7 +43,7 @@ from venues.market_data import (
     Single,
     Trade,
 )
-from venues.wire import MARKET, MS, UNDECODABLE, Id, Levels, Ms, WireCodec, located
+from venues.wire import MARKET, MS, UNDECODABLE, Id, Ms, WireCodec
 
 ON_BOOK: Final = MARKET  # trade type X of prints on the book; others (INSURANCE_FUND, ADL, NA) touched no order in it
 
@@ -73,8 +73,8 @@ class _Depth(
     first_id: Id
     last_id: Id
     previous_id: Id
-    bids: Levels
-    asks: Levels
+    bids: msgspec.Raw
+    asks: msgspec.Raw
 
 
 class _Trade(
@@ -208,8 +208,8 @@ class _Snapshot(msgspec.Struct, gc=False, rename={"last_id": "lastUpdateId", "pu
     last_id: Id
     push_ms: Ms
     event_ms: Ms
-    bids: Levels
-    asks: Levels
+    bids: msgspec.Raw
+    asks: msgspec.Raw
     symbol: str = ""
 
 
@@ -226,7 +226,7 @@ _OTHER_BOOK: Final = re.compile(r"@(depth(5|10|20)|rpiDepth)(@|$)")  # say depth
 
 
 class BinanceCodec(WireCodec):
-    """Decodes frames of the given instruments (all of one venue). Not thread-safe: the parse caches are shared.
+    """Decodes frames of the given instruments (all of one venue).
 
     A REST snapshot of USD-M names no symbol; it belongs to ``decode``'s argument, or to the only instrument there is.
     """
@@ -277,8 +277,8 @@ class BinanceCodec(WireCodec):
             return Other("depthUpdate", event.symbol[:60])
         if event.last_id < event.first_id:
             raise self.malformed("u", f"last update id {event.last_id} is before the first, {event.first_id}")
-        bid_ticks, bid_lots = self.levels(grid, event.bids, "b")
-        ask_ticks, ask_lots = self.levels(grid, event.asks, "a")
+        bid_ticks, bid_lots = self.raw_levels(grid, event.bids, "b")
+        ask_ticks, ask_lots = self.raw_levels(grid, event.asks, "a")
         return DepthDiff(
             event.symbol,
             event.event_ms * MS,
@@ -299,8 +299,8 @@ class BinanceCodec(WireCodec):
         grid = self._grids.get(name)
         if grid is None:
             return Other("depth snapshot", name[:60])
-        bid_ticks, bid_lots = self.levels(grid, message.bids, "bids")
-        ask_ticks, ask_lots = self.levels(grid, message.asks, "asks")
+        bid_ticks, bid_lots = self.raw_levels(grid, message.bids, "bids")
+        ask_ticks, ask_lots = self.raw_levels(grid, message.asks, "asks")
         return DepthSnapshot(
             name, message.event_ms * MS, message.push_ms * MS, message.last_id, bid_ticks, bid_lots, ask_ticks, ask_lots
         )
@@ -419,7 +419,7 @@ class BinanceCodec(WireCodec):
         if not isinstance(message, dict):
             raise self.malformed("$", f"expected an object, got {type(message).__name__}")
         if "lastUpdateId" in message:
-            return self._snapshot(self._convert(message, _Snapshot), symbol)
+            return self._snapshot(self.retyped(self._snapshot_decoder, message), symbol)
         name = message.get("e")
         if name is None:
             return self._reply(message)
@@ -427,15 +427,8 @@ class BinanceCodec(WireCodec):
             raise self.malformed("e", "must be a string")
         if name not in _EVENTS:
             return Other(name[:60], str(message.get("s", ""))[:40])
-        event = self._convert(message, _Event)
+        event = self.retyped(self._event, message)
         return self._handlers[type(event)](event)
-
-    def _convert(self, message: object, kind: Any) -> Any:
-        try:
-            return msgspec.convert(message, kind)
-        except msgspec.ValidationError as error:
-            why, path = located(str(error))
-            raise self.malformed(path, why) from None
 
     def _reply(self, message: dict[str, Any]) -> Single:
         """Replies to control frames, and the error bodies that REST and websocket send instead of data."""

@@ -38,15 +38,15 @@ from venues.bybit.v2 import BybitV2
 from venues.errors import InstrumentError, VenueError
 from venues.instruments import Instrument
 from venues.market_data import BookTicker, DepthDiff, DepthSnapshot, ForceOrder, MarkPrice, Other, Record, Single, Trade
-from venues.wire import MARKET, MS, UNDECODABLE, Grid, Id, Levels, Ms, WireCodec, id_of, oldest_first, shown, together
+from venues.wire import MARKET, MS, UNDECODABLE, Grid, Id, Ms, WireCodec, id_of, oldest_first, shown, together
 
 DEPTHS: Final = ("1", "50", "200", "500", "1000")
 
 
 class _BookData(msgspec.Struct, gc=False, rename={"symbol": "s", "bids": "b", "asks": "a"}):
     symbol: str
-    bids: Levels
-    asks: Levels
+    bids: msgspec.Raw
+    asks: msgspec.Raw
     u: Id
     seq: Id
 
@@ -218,8 +218,8 @@ class BybitCodec(WireCodec):
         book = self._books.setdefault(grid.symbol, stream)
         if book is not stream:
             return Other(f"orderbook.{stream.depth} beside orderbook.{book.depth}", grid.symbol)
-        bid_ticks, bid_lots = self.levels(grid, data.bids, "data.b")
-        ask_ticks, ask_lots = self.levels(grid, data.asks, "data.a")
+        bid_ticks, bid_lots = self.raw_levels(grid, data.bids, "data.b")
+        ask_ticks, ask_lots = self.raw_levels(grid, data.asks, "data.a")
         event_ns, push_ns = (message.cts or message.ts) * MS, message.ts * MS
         u, seq, last_u, last_seq, live = data.u, data.seq, stream.u, stream.seq, stream.live
         stream.u, stream.seq, stream.live = u, seq, True
@@ -246,8 +246,8 @@ class BybitCodec(WireCodec):
     def _top(self, stream: _Stream, message: _Book) -> Single:
         """Depth 1: snapshots; deltas (which it sent in 2023) change the remembered best levels."""
         data, grid = message.data, stream.grid
-        bids = list(zip(*self.levels(grid, data.bids, "data.b"), strict=True))
-        asks = list(zip(*self.levels(grid, data.asks, "data.a"), strict=True))
+        bids = list(zip(*self.raw_levels(grid, data.bids, "data.b"), strict=True))
+        asks = list(zip(*self.raw_levels(grid, data.asks, "data.a"), strict=True))
         if message.type == "snapshot":
             bid = max(bids, default=(0, 0))
             ask = min(asks, default=(0, 0))
@@ -386,8 +386,8 @@ class BybitCodec(WireCodec):
         grid = self._grids.get(data.symbol)
         if grid is None:
             return Other("orderbook", data.symbol[:60])
-        bid_ticks, bid_lots = self.levels(grid, data.bids, "result.b")
-        ask_ticks, ask_lots = self.levels(grid, data.asks, "result.a")
+        bid_ticks, bid_lots = self.raw_levels(grid, data.bids, "result.b")
+        ask_ticks, ask_lots = self.raw_levels(grid, data.asks, "result.a")
         event_ns = (data.cts or data.ts) * MS
         return DepthSnapshot(grid.symbol, event_ns, data.ts * MS, data.seq, bid_ticks, bid_lots, ask_ticks, ask_lots)
 
