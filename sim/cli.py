@@ -223,7 +223,11 @@ def bench(
     anchors: Annotated[Path | None, typer.Option(help="folder of the reference workloads")] = None,
     nautilus_feed: Annotated[Path | None, typer.Option(help="NautilusTrader's own feed")] = None,
     cache: Annotated[Path | None, typer.Option(help="where feeds are kept")] = None,
-    repeats: Annotated[int, typer.Option(min=1, help="repetitions of every task; the best counts")] = 5,
+    repeats: Annotated[
+        int | None, typer.Option(min=1, help="repetitions of every task, the best counts; default: 5, wire: 2")
+    ] = None,
+    market: Annotated[list[str] | None, typer.Option(help="wire: calm or busy; default: both")] = None,
+    event_loop: Annotated[list[str] | None, typer.Option(help="wire: sleeping or busy_poll; default: both")] = None,
 ) -> None:
     """Measure speed and print JSON."""
     with errors():
@@ -232,8 +236,10 @@ def bench(
 
         if part is BenchPart.wire:
             clients = peers_env or Path("build/clients")
-            show(run_wire(clients, rounds=repeats, say=lambda line: typer.echo(line, err=True)))
+            chosen = {"markets": market or (), "loops": event_loop or (), "rounds": repeats or 2}
+            show(run_wire(clients, **chosen, say=lambda line: typer.echo(line, err=True)))
             return
+        repeats = repeats or 5
         if part is BenchPart.load:
             show(run_load(feed, cache, repeats, lambda line: typer.echo(line, err=True)))
             return

@@ -1,13 +1,15 @@
-"""``perpsim bench wire``: our live client beside ccxt.pro, order path and market data, against one emulator in one run.
+"""``perpsim bench wire``: our live client beside ccxt.pro and cryptofeed, orders and market data, in one run.
 
-Theory of operation. An emulator is started (synthetic BTCUSDT at real pace), and each client in turn, in a process of
-its own, runs the same course: orders far from the market, placed by websocket and canceled, and market data as they
-come. All are timed at the same points of asyncio's transports (``peers/wire_timing.py``), so what is counted is the
-client's own share: what its code does between the strategy and the socket. Where the machine has several cores the
-emulator has one of its own: else the kernel wakes it on the client's core as soon as a client sends to it, and the time
-of a send (0.5 ms instead of 0.03) is the emulator's, for whichever client was the less idle before. A round counts each
-client twice, on an event loop that sleeps and on one that does not (``[live] busy_poll``; ccxt.pro gets the same); the
-clients take turns for ``rounds`` rounds, and each figure's best median counts, since a busy machine only ever adds.
+Theory of operation. For each market (``MARKETS``) an emulator is started (synthetic BTCUSDT at real pace), and each
+client in turn, in a process of its own, runs the same course: it receives depth, best quotes and aggregate trades at
+once, and upon a book, every so often, places an order far from the market by websocket and cancels it when it is
+acknowledged, while the rest flows (cryptofeed: market data alone). All are timed at the same points of asyncio's
+transports (``peers/wire_timing.py``), so what is counted is the client's own share: what its code does between the
+strategy and the socket. Where the machine has several cores the emulator has one of its own: else the kernel wakes it
+on the client's core as soon as a client sends to it, and the time of a send (0.5 ms instead of 0.03) is the emulator's,
+for whichever client was the less idle before. A round counts each client twice, on an event loop that sleeps and on one
+that does not (``[live] busy_poll``; the others get the same); the clients take turns for ``rounds`` rounds, and each
+figure's best median counts, since a busy machine only ever adds.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ import platform
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -27,51 +29,77 @@ from sim.bench.runner import BenchError
 
 HERE: Final = Path(__file__).resolve().parent
 ROOT: Final = HERE.parent.parent
-CLIENT_SECONDS_MAX: Final = 300
+CLIENT_SECONDS_MAX: Final = 120
+EMULATOR_SECONDS_MAX: Final = 30  # to end
+WARM: Final = 20  # frames of each kind, and orders, that do not count at first
 IN_MEMORY: Final = Path("/dev/shm")
 
-# ratio -> (ours, ccxt's): path into the figures of each
-PAIRS: Final[Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
-    "order_out": (("order_ws", "out"), ("order_ws", "out")),
-    "order_out_sent": (("order_ws", "out_sent"), ("order_ws", "out_sent")),
-    "order_back": (("order_ws", "back"), ("order_ws", "back")),
-    "data_depth": (("depth",), ("depth",)),
-    "data_top": (("top",), ("top",)),
-}
-FLOOR: Final = 5.0
-FLOORS: Final = ("order_out", "order_back", "data_depth", "data_top")
+# name -> preset and rate of the synthetic market; 9 is the highest rate that all presets take
+MARKETS: Final[Mapping[str, tuple[str, str]]] = {"calm": ("calm", "1"), "busy": ("volatile", "9")}
 LOOPS: Final = {"sleeping": False, "busy_poll": True}
+OURS: Final = "perpsim"
+PEERS: Final = {"ccxt": "run_ccxt.py", "cryptofeed": "run_cryptofeed.py"}
+
+# figure -> path into what a client prints
+FIGURES: Final[Mapping[str, tuple[str, ...]]] = {
+    "order_out": ("order_ws", "out"),
+    "order_out_sent": ("order_ws", "out_sent"),
+    "order_back": ("order_ws", "back"),
+    "data_depth": ("depth",),
+    "data_top": ("top",),
+    "tick_to_order": ("order_ws", "tick_to_order"),
+    "order_and_answer": ("order_ws", "whole"),
+}
+FLOOR: Final = 5.0  # against ccxt
+FLOORS: Final = ("order_out", "order_back", "data_depth", "data_top")
 
 
 def run_wire(
     clients: str | Path,
     *,
     orders: int = 100,
-    books: int = 1000,
     seconds: float = 10.0,
     rounds: int = 2,
+    markets: Sequence[str] = (),
+    loops: Sequence[str] = (),
     journal: str | Path | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:
     """Measure and return one JSON-ready dict. ``clients``: the folder of client environments (``make clients``), whose
-    ``ccxt`` is run. ``journal``: where our client keeps journal and recording; by default in memory, since ccxt keeps
-    none, with one more run on the disk. Raises ``BenchError`` when something does not run."""
-    python = Path(clients) / "ccxt" / "bin" / "python"
-    if not python.exists():
-        raise BenchError(f"{python} is not there: make clients makes it")
-    ours: dict[str, list[dict[str, Any]]] = {name: [] for name in LOOPS}
-    theirs: dict[str, list[dict[str, Any]]] = {name: [] for name in LOOPS}
-    with emulator() as given:
-        given |= {"orders": orders, "books": books, "seconds": seconds}
-        place = Path(journal) if journal else (IN_MEMORY if IN_MEMORY.is_dir() else None)
-        for number in range(1, rounds + 1):
-            for name, is_busy in LOOPS.items():
-                say(f"round {number} of {rounds}, event loop {name}")
-                given["busy"] = is_busy
-                ours[name].append(_ours(given, place))
-                theirs[name].append(_run([str(python), str(HERE / "peers" / "run_ccxt.py"), _given(given, 1)], "ccxt"))
-        on_disk = _ours(given | {"busy": False}, None)
-    return {name: summary(ours[name], theirs[name]) for name in LOOPS} | {
+    ``ccxt`` and ``cryptofeed`` are run. ``markets``, ``loops``: which, by default all. ``journal``: where our client
+    keeps journal and recording; by default in memory, since the others keep none, with one more run on the disk. Raises
+    ``BenchError`` when something does not run."""
+    pythons = {name: Path(clients) / name / "bin" / "python" for name in PEERS}
+    for python in pythons.values():
+        if not python.exists():
+            raise BenchError(f"{python} is not there: make clients makes it")
+    for chosen, known in ((markets, MARKETS), (loops, LOOPS)):
+        for name in chosen:
+            if name not in known:
+                raise BenchError(f"{name!r} is not one of {', '.join(known)}")
+    place = Path(journal) if journal else (IN_MEMORY if IN_MEMORY.is_dir() else None)
+    found: dict[str, Any] = {}
+    raw: dict[str, Any] = {}
+    on_disk = None
+    for market in markets or MARKETS:
+        kept = {loop: _Rounds() for loop in loops or LOOPS}
+        with emulator(*MARKETS[market]) as given:
+            given |= {"orders": orders, "seconds": seconds, "warm": WARM}
+            for number in range(1, rounds + 1):
+                for loop, rows in kept.items():
+                    say(f"{market} market, event loop {loop}, round {number} of {rounds}")
+                    rows.one(given | {"busy": LOOPS[loop]}, place, pythons)
+            if on_disk is None and journal is None:
+                say(f"{market} market, journal on the disk")
+                on_disk = _ours(given | {"busy": False}, None)
+        found[market] = {loop: summary(rows.of) for loop, rows in kept.items()}
+        raw[market] = {loop: rows.of for loop, rows in kept.items()}
+        for loop, row in found[market].items():
+            for line in table(f"{market}, {loop}", row):
+                say(line)
+    return {
+        "markets": found,
+        "journal": str(place or tempfile.gettempdir()),
         "on_disk": on_disk,
         "machine": {
             "cores": os.cpu_count(),
@@ -79,62 +107,109 @@ def run_wire(
             "python": platform.python_version(),
             "platform": platform.platform(),
         },
-        "perpsim": ours,
-        "ccxt": theirs,
+        "rounds": raw,
     }
 
 
-def summary(ours: list[dict[str, Any]], theirs: list[dict[str, Any]]) -> dict[str, Any]:
-    """Ratios of medians (above 1: we are quicker), the least of each client's rounds, and which floors are met."""
-    figures = {name: {"perpsim": _best(ours, own), "ccxt": _best(theirs, peer)} for name, (own, peer) in PAIRS.items()}
-    ratios = {name: round(row["ccxt"]["p50_us"] / row["perpsim"]["p50_us"], 2) for name, row in figures.items()}
+class _Rounds:
+    """What every client has printed, round by round, on one event loop in one market."""
+
+    def __init__(self) -> None:
+        self.of: dict[str, list[dict[str, Any]]] = {name: [] for name in (OURS, *PEERS)}
+
+    def one(self, given: dict[str, Any], place: Path | None, pythons: Mapping[str, Path]) -> None:
+        self.of[OURS].append(_ours(given, place))
+        for name, script in PEERS.items():
+            command = [str(pythons[name]), str(HERE / "peers" / script), _given(given, 1)]
+            self.of[name].append(client(command, name))
+
+
+def summary(rows: Mapping[str, list[dict[str, Any]]]) -> dict[str, Any]:
+    """Ratios of medians to each peer (above 1: we are quicker), the least of each client's rounds, which floors are
+    met. Raises ``BenchError`` where a client has not one figure of a kind."""
+    figures = {}
+    for figure, path in FIGURES.items():
+        orders = path[0] == "order_ws"
+        figures[figure] = {
+            name: _best(name, row, path) for name, row in rows.items() if not orders or path[0] in row[0]
+        }
+    ratios = {
+        peer: {
+            figure: round(row[peer]["p50_us"] / row[OURS]["p50_us"], 2)
+            for figure, row in figures.items()
+            if peer in row
+        }
+        for peer in PEERS
+    }
     return {
+        "frames_s": rows[OURS][-1]["frames_s"],
         "ratios": ratios,
         "floor": FLOOR,
-        "met": {name: ratios[name] >= FLOOR for name in FLOORS},
+        "met": {name: ratios["ccxt"][name] >= FLOOR for name in FLOORS},
         "figures": figures,
-        "tick_to_order": _best(ours, ("order_ws", "tick_to_order")),
-        "order_and_answer": {
-            "perpsim": _best(ours, ("order_ws", "whole")),
-            "ccxt": _best(theirs, ("order_ws", "whole")),
-            "ccxt_rest": _best(theirs, ("order_rest", "whole")),
-        },
+        "ccxt_rest": _best("ccxt", rows["ccxt"], ("order_rest", "whole")),
     }
 
 
-def _best(rounds: list[dict[str, Any]], path: tuple[str, ...]) -> dict[str, Any]:
+def table(title: str, row: dict[str, Any]) -> list[str]:
+    """One summary as lines to read: p50 / p99 in microseconds, ratios at p50, and which floors are met."""
+    names = (OURS, *PEERS)
+    lines = [f"{title}: {row['frames_s']} frames/s; p50 / p99 in us; floor {row['floor']:g} times ccxt's speed"]
+    for figure, cells in row["figures"].items():
+        line = f"  {figure:17}"
+        for name in names:
+            cell = cells.get(name)
+            text = f"{cell['p50_us']:.0f} / {cell['p99_us']:.0f}" if cell else "-"
+            ratio = row["ratios"].get(name, {}).get(figure)
+            line += f"{name} {text}" + (f" ({ratio:g}x)" if ratio is not None else "") + "   "
+        if figure in row["met"]:
+            line += "floor met" if row["met"][figure] else "below the floor"
+        lines.append(line.rstrip())
+    return lines
+
+
+def _best(name: str, rounds: list[dict[str, Any]], path: tuple[str, ...]) -> dict[str, Any]:
     found = []
     for row in rounds:
-        for name in path:
-            row = row[name]
+        for step in path:
+            row = row[step]
+        if not row["count"]:
+            raise BenchError(f"{name} has measured no {' '.join(path)}")
         found.append(row)
     best: dict[str, Any] = min(found, key=lambda row: row["p50_us"])
     return best
 
 
 @contextmanager
-def emulator() -> Iterator[dict[str, Any]]:
+def emulator(preset: str, rate: str) -> Iterator[dict[str, Any]]:
     """A served synthetic market; what a client needs to reach it."""
-    command = [sys.executable, "-m", "sim.cli", "serve", "binance", "--feed", "synth:calm", "--port", "0"]
-    process = subprocess.Popen(
-        command, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=lambda: _stay(0)
-    )
-    try:
-        assert process.stdout is not None and process.stderr is not None
-        line = process.stdout.readline()
-        if not line:
-            raise BenchError(f"the emulator did not start: {process.stderr.read()}")
-        first = json.loads(line)
-        yield {"http": first["rest"], "ws": first["ws"], "accounts": first["accounts"]}
-    finally:
-        process.terminate()
-        process.communicate()
+    command = [sys.executable, "-m", "sim.cli", "serve", "binance", "--feed", f"synth:{preset}", "--rate", rate]
+    with tempfile.TemporaryFile("w+") as said:
+        process = subprocess.Popen(
+            [*command, "--port", "0"], cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=said,
+            preexec_fn=lambda: _stay(0),
+        )  # fmt: skip
+        try:
+            assert process.stdout is not None
+            line = process.stdout.readline()
+            if not line:
+                said.seek(0)
+                raise BenchError(f"the emulator did not start: {said.read().strip()[-800:]}")
+            first = json.loads(line)
+            yield {"http": first["rest"], "ws": first["ws"], "accounts": first["accounts"]}
+        finally:
+            process.terminate()
+            try:
+                process.communicate(timeout=EMULATOR_SECONDS_MAX)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.communicate()
 
 
 def _ours(given: dict[str, Any], place: Path | None) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(dir=place, prefix="wire-") as folder:
         own = _given(given, 0, folder=folder)
-        return _run([sys.executable, "-m", "sim.bench.wire_client", own], "our client")
+        return client([sys.executable, "-m", "sim.bench.wire_client", own], "our client")
 
 
 def _given(given: dict[str, Any], account: int, **more: str) -> str:
@@ -151,7 +226,8 @@ def _stay(role: int) -> None:
         os.sched_setaffinity(0, cores[1:] if role else cores[:1])
 
 
-def _run(command: list[str], name: str) -> dict[str, Any]:
+def client(command: list[str], name: str) -> dict[str, Any]:
+    """Run a client's course; what it printed. Raises ``BenchError`` when it fails."""
     try:
         done = subprocess.run(
             command, cwd=ROOT, capture_output=True, text=True, timeout=CLIENT_SECONDS_MAX, check=False,
@@ -159,7 +235,8 @@ def _run(command: list[str], name: str) -> dict[str, Any]:
         )  # fmt: skip
     except subprocess.TimeoutExpired:
         raise BenchError(f"{name} took more than {CLIENT_SECONDS_MAX} s") from None
-    if done.returncode:
-        raise BenchError(f"{name} failed: {done.stderr.strip()[-800:]}")
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    lines = done.stdout.splitlines()
+    if done.returncode or not lines:
+        raise BenchError(f"{name} failed: {(done.stderr or done.stdout).strip()[-800:]}")
+    found: dict[str, Any] = json.loads(lines[-1])
     return found

@@ -2,10 +2,11 @@
 
 A live session as ``perpsim live`` runs it, recorder, journal and all, on the event loop of ``peers/wire_timing.py``.
 Its strategy is the probe. Market data: from ``data_received`` to ``on_book``. An order's way out: from the strategy's
-``submit`` to the call of the transport's last write (``out_sent``: to its return, which is the kernel's send); its way
-back: from the reply's ``data_received`` to ``on_order``. ``tick_to_order`` is all of the client's share, from the frame
-that brought the book to the order's last byte. JSON in: ``http ws key secret orders books folder busy``; ``folder``
-is where journal and recording are written, ``busy`` whether the event loop never sleeps (``[live] busy_poll``).
+``submit`` to the call of the transport's write (``out_sent``: to its return, which is the kernel's send); its way
+back: from the ``data_received`` that brings the reply or the account's event, whichever is first, to ``on_order``.
+``tick_to_order`` is all of the client's share, from the frame that brought the book to the order's last byte. JSON in:
+``http ws key secret orders seconds warm folder busy``; ``warm``: how many do not count at first, ``folder``: where
+journal and recording are written, ``busy``: whether the event loop never sleeps (``[live] busy_poll``).
 """
 
 from __future__ import annotations
@@ -17,23 +18,20 @@ import sys
 from typing import Any
 
 from matching.codes import EV_ACCEPTED
-from sim.bench.peers.wire_timing import Marks, TimedLoop, TimedPolicy, Times, now_ns
+from sim.bench.peers.wire_timing import DEPTH, TOP, DataTimes, Marks, OrderTimes, TimedLoop, TimedPolicy, now_ns
 from sim.live.shell import live
 from sim.strategy import Order, OrderEvent, Strategy
 
-WARM = 20
-REST = 5  # books between two orders
-
 
 class Probe(Strategy):
-    """Times every book; every few books places an order far from the market, and cancels it when it is there."""
+    """Times every book; upon one, every so often, places an order far from the market; cancels it when it is there."""
 
-    def __init__(self, orders: int, books: int) -> None:
-        self.wanted, self.books_wanted = WARM + orders, WARM + books
-        self.depth, self.top, self.out, self.sent, self.back = Times(), Times(), Times(), Times(), Times()
-        self.whole, self.through = Times(), Times()
-        self.books = self.placed = self.rest = 0
-        self.last = self.begun = self.read = 0
+    def __init__(self, orders: int, seconds: float, warm: int) -> None:
+        self.warm = warm
+        self.left = self.left_at_first = warm + orders
+        self.length_ns = int(seconds * 1e9)
+        self.begun_ns = self.next_ns = self.frames = 0
+        self.frames_s = 0.0
         self.order: Order | None = None
 
     def on_start(self) -> None:
@@ -41,37 +39,32 @@ class Probe(Strategy):
         loop = asyncio.get_running_loop()
         assert isinstance(loop, TimedLoop)
         self.marks: Marks = loop.marks
+        self.data = DataTimes(self.marks, self.warm)
+        self.orders = OrderTimes(self.marks, self.warm)
 
     def on_book(self, i: int) -> None:
         """Time it; then perhaps an order."""
         now, marks = now_ns(), self.marks
-        if marks.read_ns != self.last:
-            self.last = marks.read_ns
-            self.books += 1
-            if self.books > WARM:
-                times = self.top if b"bookTicker" in marks.head else self.depth
-                times.ns.append(now - marks.read_ns)
-        if self.order is None and self.placed < self.wanted:
-            self.rest += 1
-            if self.rest > REST:
-                self.rest = 0
-                self.placed += 1
-                book = self.ctx.book(i)
-                self.read, self.begun = marks.read_ns, now_ns()
-                self.order = self.ctx.buy(i, book.best_bid_ticks * 97 // 100, 10)
-        elif self.placed >= self.wanted and self.order is None and self.books >= self.books_wanted:
+        read_ns = self.data.told(marks.kind, marks.update, now) if marks.kind in (DEPTH, TOP) else None
+        if not self.begun_ns:
+            self.begun_ns, self.frames = now, marks.frames
+        if self.order is not None:
+            return
+        if self.left and now >= self.next_ns:
+            self.next_ns = now + self.length_ns // self.left_at_first
+            self.left -= 1
+            ticks = self.ctx.book(i).best_bid_ticks * 97 // 100
+            self.orders.decided(read_ns)
+            self.order = self.ctx.buy(i, ticks, 10)
+        elif not self.left and now - self.begun_ns >= self.length_ns:
+            self.frames_s = round((marks.frames - self.frames) * 1e9 / (now - self.begun_ns), 1)
             self.ctx.stop("measured")
 
     def on_order(self, order: Order, event: OrderEvent) -> None:
         """The venue has the order: take the times, cancel it."""
-        now, marks = now_ns(), self.marks
+        now = now_ns()
         if event.kind == EV_ACCEPTED:
-            if self.placed > WARM:
-                self.out.ns.append(marks.handed_ns - self.begun)
-                self.sent.ns.append(marks.written_ns - self.begun)
-                self.through.ns.append(marks.written_ns - self.read)
-                self.back.ns.append(now - marks.read_ns)
-                self.whole.ns.append(now - self.begun)
+            self.orders.answered(now)
             self.ctx.cancel(order)
         elif order.is_closed:
             self.order = None
@@ -80,7 +73,7 @@ class Probe(Strategy):
 def run(given: dict[str, Any]) -> dict[str, Any]:
     """One session; the figures in microseconds."""
     os.environ["PERPSIM_BENCH_KEY"], os.environ["PERPSIM_BENCH_SECRET"] = given["key"], given["secret"]
-    probe = Probe(given["orders"], given["books"])
+    probe = Probe(given["orders"], given["seconds"], given["warm"])
     folder = given["folder"]
     document = {
         "name": "wire",
@@ -100,18 +93,7 @@ def run(given: dict[str, Any]) -> dict[str, Any]:
     }  # fmt: skip
     asyncio.set_event_loop_policy(TimedPolicy(is_busy=given["busy"]))
     live(document, probe, yes_real_orders=True)
-    order = {
-        "out": probe.out,
-        "out_sent": probe.sent,
-        "back": probe.back,
-        "whole": probe.whole,
-        "tick_to_order": probe.through,
-    }
-    return {
-        "order_ws": {name: times.summary() for name, times in order.items()},
-        "depth": probe.depth.summary(),
-        "top": probe.top.summary(),
-    }
+    return {"order_ws": probe.orders.summary(), "frames_s": probe.frames_s, **probe.data.summary()}
 
 
 if __name__ == "__main__":
