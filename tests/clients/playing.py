@@ -68,7 +68,12 @@ def serving(venue: str, *arguments: str, feed: str = PRESET) -> Iterator[dict[st
         process.communicate()
         raise
     process.send_signal(signal.SIGTERM)
-    _, errors = process.communicate(timeout=30)
+    try:
+        _, errors = process.communicate(timeout=30)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.communicate()
+        raise
     assert process.returncode == 0, errors
     assert "Traceback" not in errors, errors
 

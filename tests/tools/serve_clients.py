@@ -5,7 +5,8 @@
 Starts ``perpsim serve`` on a synthetic market in a process of its own and connects the clients from this one, each
 address of the loopback net with as many as the venue allows an IP. Every client listens to the same best quotes and
 prints. Prints JSON: connections held, frames a second, the server's memory before and after, how late the server did
-what was due (its own status), and how much later than the first client the others had each frame.
+what was due (its own status), and how much later than the first client the others had each frame. Exit code 1 unless
+all were connected to the end.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ import asyncio
 import json
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from urllib.parse import urlsplit
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -46,6 +48,27 @@ class Seen:
         if len(self.first) > 5_000:
             self.first.clear()
         self.late_us.append((now - first) // 1000)
+
+
+class Statuses:
+    """Reads the server's status lines as they come, or the pipe fills and the server waits; keeps the last with all
+    clients, or the last."""
+
+    def __init__(self, stream: IO[str], clients: int) -> None:
+        self._stream, self._clients = stream, clients
+        self._last: dict[str, Any] = {}
+        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._thread.start()
+
+    def _read(self) -> None:
+        for line in self._stream:
+            row = json.loads(line)
+            if row["clients"] == self._clients or self._last.get("clients") != self._clients:
+                self._last = row
+
+    def end(self) -> dict[str, Any]:
+        self._thread.join(timeout=30)
+        return self._last
 
 
 class Client(asyncio.Protocol):
@@ -124,14 +147,17 @@ async def measure(venue: str, ws: str, count: int, seconds: float, pid: int) -> 
         await asyncio.sleep(0.05)
     connected_s = time.monotonic() - began
     seen.late_us, seen.frames, held = [], 0, up[0]
+    listened_from = time.monotonic()
     await asyncio.sleep(seconds)
+    listened_s = time.monotonic() - listened_from  # more than asked for where the clients are the bottleneck
     frames, late, left = seen.frames, sorted(seen.late_us) or [0], up[0]
     after = memory_mb(pid)
     for transport in transports:
         transport.abort()
     return {
         "venue": venue, "clients": count, "connected": held, "connected_s": round(connected_s, 2), "held": left,
-        "seconds": seconds, "frames_per_s": round(frames / seconds), "memory_mb": [round(before), round(after)],
+        "seconds": round(listened_s, 2), "frames_per_s": round(frames / listened_s),
+        "memory_mb": [round(before), round(after)],
         "later_than_first_us": {"p50": late[len(late) // 2], "p99": late[len(late) * 99 // 100], "max": late[-1]},
     }  # fmt: skip
 
@@ -146,16 +172,20 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     command = [sys.executable, "-m", "sim.cli", "serve", given.venue, "--feed", given.feed, "--json"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as server:
         assert server.stdout is not None
-        first = json.loads(server.stdout.readline())
+        line = server.stdout.readline()
+        if not line:
+            raise SystemExit("the emulator did not start")
+        first, statuses = json.loads(line), Statuses(server.stdout, given.clients)
         try:
             found = asyncio.run(measure(given.venue, first["ws"], given.clients, given.seconds, server.pid))
         finally:
             server.terminate()
-            lines = server.stdout.read().strip().splitlines()
-    steady = [row for row in map(json.loads, lines) if row["clients"] == given.clients]
-    last = steady[-1] if steady else json.loads(lines[-1])
-    return {**found, "server_late_us": {"p50": last["lag_p50_us"], "p99": last["lag_p99_us"]}, "slow": last["slow"]}
+            last = statuses.end()
+    late = {"p50": last["lag_p50_us"], "p99": last["lag_p99_us"]}
+    return {**found, "server_late_us": late, "slow": last["slow"], "ok": found["held"] == given.clients}
 
 
 if __name__ == "__main__":
-    print(json.dumps(main(), indent=1))
+    result = main()
+    print(json.dumps(result, indent=1))
+    sys.exit(0 if result["ok"] else 1)

@@ -6,7 +6,7 @@ Starts ``perpsim serve`` with a synthetic market at ``--rate`` times its calibra
 ``perpsim paper`` against it, and looks at both every ten seconds: resident memory, frames, how far logical time is
 behind the wall clock. At the end the recording is checked for gaps, the session is backtested from its own recording,
 and the hashes are compared. Prints one JSON document; exit code 1 if anything was missed, memory grew, or the hashes
-differ.
+differ: ``missed`` says what.
 """
 
 from __future__ import annotations
@@ -78,6 +78,19 @@ def lines(process: subprocess.Popen[str]) -> Iterator[dict[str, Any]]:
             yield json.loads(line)
 
 
+def started(errors: Path, *arguments: str) -> subprocess.Popen[str]:
+    with errors.open("w") as stream:
+        return subprocess.Popen(command(*arguments), stdout=subprocess.PIPE, stderr=stream, text=True, cwd=ROOT)
+
+
+def ended(process: subprocess.Popen[str]) -> None:
+    try:
+        process.wait(timeout=60)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
 def resident_kb(pid: int) -> int:
     text = Path(f"/proc/{pid}/status").read_text()
     return int(next(line for line in text.splitlines() if line.startswith("VmRSS")).split()[1])
@@ -122,6 +135,7 @@ class Watch:
         self.process = process
         self.memory_kb: list[int] = []
         self.last: dict[str, Any] = {}
+        self.feed: dict[str, Any] = {}  # of the last status; the summary that comes after it has none
         self.slow: list[dict[str, Any]] = []
         self._pulse = Pulse()
         self._waits: dict[str, float] = {}
@@ -131,6 +145,7 @@ class Watch:
     def _read(self) -> None:
         for number, line in enumerate(lines(self.process)):
             self.last = line
+            self.feed = line.get("feed") or self.feed
             if self.process.poll() is not None:
                 continue
             try:
@@ -169,23 +184,21 @@ def soak(venue: str, preset: str, rate: str, seconds: int, out: Path) -> dict[st
     """Run it. Returns figures, with ``ok``."""
     out.mkdir(parents=True, exist_ok=True)
     name, symbol, asset, deposit, leverage = VENUES[venue]
-    serve = subprocess.Popen(
-        command("serve", venue, "--feed", f"synth:{preset}", "--rate", rate, "--port", "0", "--json"),
-        stdout=subprocess.PIPE, stderr=(out / "serve.err").open("w"), text=True, cwd=ROOT,
-    )  # fmt: skip
+    serve = started(
+        out / "serve.err", "serve", venue, "--feed", f"synth:{preset}", "--rate", rate, "--port", "0", "--json"
+    )
     paper: subprocess.Popen[str] | None = None
     try:
-        first = next(lines(serve))
+        first = next(lines(serve), None)
+        if first is None:
+            raise SystemExit(f"the emulator did not start: {(out / 'serve.err').read_text()[-800:]}")
         run = RUN.format(
             venue=name, symbol=symbol, asset=asset, deposit=deposit, leverage=leverage, seconds=seconds,
             connect=first["run_file"],
         )  # fmt: skip
         (out / "run.toml").write_text(run)
         served = Watch(serve)
-        paper = subprocess.Popen(
-            command("paper", str(out / "run.toml"), "--json"),
-            stdout=subprocess.PIPE, stderr=(out / "paper.err").open("w"), text=True, cwd=ROOT,
-        )  # fmt: skip
+        paper = started(out / "paper.err", "paper", str(out / "run.toml"), "--json")
         watched = Watch(paper)
         code = paper.wait(timeout=seconds + 600)
         watched.join()
@@ -193,29 +206,34 @@ def soak(venue: str, preset: str, rate: str, seconds: int, out: Path) -> dict[st
         for process in (paper, serve):
             if process is not None and process.poll() is None:
                 process.terminate()
-                process.wait(timeout=60)
-    return figures(out, code, served, watched)
+        for process in (paper, serve):
+            if process is not None:
+                ended(process)
+    if "path" not in watched.last:
+        raise SystemExit(f"paper, exit code {code}, made no run: {(out / 'paper.err').read_text()[-800:]}")
+    return figures(out, code, served, watched, seconds)
 
 
-def figures(out: Path, code: int, served: Watch, watched: Watch) -> dict[str, Any]:
-    summary = watched.last
+def figures(out: Path, code: int, served: Watch, watched: Watch, seconds: int) -> dict[str, Any]:
+    summary, last_s = watched.last, 600 + 4 * seconds
     manifest = json.loads((Path(summary["path"]) / "manifest.json").read_text())
     session = {key: manifest.get(key) for key in ("delay_ns", "offset_ns", "lag_ms", "late_frames", "steps", "why")}
     checked = subprocess.run(
-        command("data", "raw", "verify", str(manifest["recording"]), "--json"), capture_output=True, text=True, cwd=ROOT
-    )
+        command("data", "raw", "verify", str(manifest["recording"]), "--json"),
+        capture_output=True, text=True, cwd=ROOT, timeout=last_s,
+    )  # fmt: skip
     again = subprocess.run(
         command(
             "backtest", str(out / "run.toml"), "--json", "--no-report",
             "--set", f"feed.recording={manifest['recording']}",
         ),
-        capture_output=True, text=True, cwd=ROOT,
+        capture_output=True, text=True, cwd=ROOT, timeout=last_s,
     )  # fmt: skip
     backtest = json.loads(again.stdout) if again.returncode == 0 else {"hash": again.stderr[-400:]}
-    gaps = summary.get("gaps", 0)
     found = {
         "exit_code": code, "fills": summary["fills"], "orders": summary["orders"], "messages": summary["messages"],
-        "hash": summary["hash"], "backtest_hash": backtest["hash"], "session": session, "gaps": gaps,
+        "hash": summary["hash"], "backtest_hash": backtest["hash"], "session": session,
+        "gaps": watched.feed.get("gaps"), "dropped": watched.feed.get("dropped"),
         "recording": json.loads(checked.stdout) if checked.stdout.startswith("{") else checked.stdout[-400:],
         "memory_mb": {
             "paper": [kb // 1024 for kb in watched.memory_kb[:: max(1, len(watched.memory_kb) // 24)]],
@@ -224,11 +242,24 @@ def figures(out: Path, code: int, served: Watch, watched: Watch) -> dict[str, An
         },
         "served": served.last, "slow": watched.slow,
     }  # fmt: skip
-    found["ok"] = (
-        code == 0 and found["hash"] == found["backtest_hash"] and checked.returncode == 0
-        and watched.growth() < GROWTH_LIMIT and served.growth() < GROWTH_LIMIT
-    )  # fmt: skip
+    found["missed"] = missed(found)
+    found["ok"] = not found["missed"]
     return found
+
+
+def missed(found: dict[str, Any]) -> list[str]:
+    """What is not as it should be; what was not measured is not, either."""
+    recording, memory = found["recording"], found["memory_mb"]
+    wanted = {
+        "exit code of paper": found["exit_code"] == 0,
+        "hash of the backtest": found["hash"] == found["backtest_hash"],
+        "recording": isinstance(recording, dict) and recording.get("ok") is True,
+        "gaps": found["gaps"] == 0,
+        "dropped": found["dropped"] == 0,
+        "memory of paper": 0 < memory["paper_growth"] < GROWTH_LIMIT,
+        "memory of the emulator": 0 < memory["serve_growth"] < GROWTH_LIMIT,
+    }
+    return [name for name, is_well in wanted.items() if not is_well]
 
 
 def main() -> int:
