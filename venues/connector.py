@@ -66,7 +66,7 @@ class Connection:
         """A frame has come."""
         owner = self._owner
         self.frames += 1
-        now = owner.now()
+        now = Now(owner.wall(), owner.mono())
         direct = owner.direct
         if direct is None:
             owner.session.on_frame(self.name, payload, now)
@@ -128,22 +128,15 @@ class Connector:
         self.calls = 0  # REST requests under way
         self._wire = wire
         self._clock = clock
-        self._wall, self._mono = clock.wall_ns, clock.monotonic_ns
+        self.wall, self.mono = clock.wall_ns, clock.monotonic_ns
         self._entropy = entropy
         self._listener = listener
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_over = False
-        if self.direct is not None:
-            self.direct.set_outlet(self._write)
-
-    def _write(self, name: str, payload: bytes) -> None:
-        connection = self.connections.get(name)
-        if connection is not None:
-            connection.send(payload)
 
     def now(self) -> Now:
         """This instant by both clocks."""
-        return Now(self._wall(), self._mono())
+        return Now(self.wall(), self.mono())
 
     def start(self) -> None:
         """Let the session begin."""
@@ -175,8 +168,7 @@ class Connector:
             if found is not None:
                 found.url = action.url
             else:
-                made = self.connections[action.connection] = Connection(self, action.connection, action.url)
-                self.spawn(self._keep(made))
+                self.spawn(self._keep(self.connect(action.connection, action.url)))
         elif isinstance(action, wanted.Reconnect):
             self.connections[action.connection].end(action.why)
         elif isinstance(action, wanted.Ping):
@@ -185,6 +177,13 @@ class Connector:
                 self.spawn(socket.ping())
         elif isinstance(action, wanted.Remark):
             self._listener.on_remark(self.session.venue, f"{action.connection}: {action.text}".removeprefix(": "))
+
+    def connect(self, name: str, url: str) -> Connection:
+        """A connection of this name, without a socket so far."""
+        made = self.connections[name] = Connection(self, name, url)
+        if self.direct is not None:
+            self.direct.set_outlet(name, made.send)
+        return made
 
     async def stop(self) -> None:
         """Close everything. What the session still has to say is told."""
@@ -234,7 +233,7 @@ class Connector:
         """Keep a connection open."""
         tries = 0
         while True:
-            began_ns = self._mono()
+            began_ns = self.mono()
             wait_ns = 0
             try:
                 socket = await self._wire.connect(connection.url, self.session.venue)
@@ -244,7 +243,7 @@ class Connector:
                 wait_ns = error.wait_ns
             else:
                 await self._use(connection, socket)
-                if self._mono() - began_ns >= SETTLED_NS:
+                if self.mono() - began_ns >= SETTLED_NS:
                     tries = 0
             backoff_ns = wanted.backoff_ns(tries, self._entropy, first_ns=FIRST_WAIT_NS, most_ns=LONGEST_WAIT_NS)
             tries += 1

@@ -156,6 +156,7 @@ class Claim(Protocol):
     def release(self) -> None: ...
 
 
+_sync_content: Final = os.fsync if sys.platform == "darwin" else os.fdatasync
 LOCK_NAME: Final = ".lock"  # in a claimed folder; locked (flock) while its writer lives
 
 
@@ -215,7 +216,9 @@ class SystemAppendFile:
 
     def append(self, content: bytes) -> None:
         """Hand bytes to the operating system; they are safe after ``sync``."""
-        _write_all(self._handle, content)
+        written = os.write(self._handle, content)
+        if written < len(content):
+            _write_all(self._handle, content[written:])
 
     def sync(self) -> None:
         """Wait until everything appended is on the disk."""
@@ -308,13 +311,6 @@ def _write_all(handle: int, content: bytes) -> None:
     while written < len(content):
         content = content[written:]
         written = os.write(handle, content)
-
-
-def _sync_content(handle: int) -> None:
-    if sys.platform == "darwin":
-        os.fsync(handle)
-    else:
-        os.fdatasync(handle)
 
 
 def _sync_folder(path: Path) -> None:

@@ -26,7 +26,7 @@ What it must keep, whatever the wire does:
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
+from typing import Protocol, TypeAlias, runtime_checkable
 
 import msgspec
 
@@ -44,7 +44,7 @@ from venues.orders import (
 from venues.session_parts import Ping, Reconnect, Remark, Reply, Send
 
 
-class Now(NamedTuple):
+class Now(msgspec.Struct, frozen=True, gc=False):
     """An instant by both clocks."""
 
     wall_ns: int
@@ -190,11 +190,12 @@ class TradingSession(Protocol):
 class Direct(Protocol):
     """A session that is quicker where it is driven by a connector.
 
-    ``set_outlet``: how to write a frame to a connection at once, so that an order's bytes leave before the session has
-    noted anything about it. ``hear`` and ``attend`` are the halves of ``on_frame``: what a frame says is told to the
-    gateway before the session attends to what follows from it (questions that are due, requests that waited)."""
+    ``set_outlet``: what writes a frame to a connection at once, so that an order's bytes leave before the session has
+    noted anything about it; said once of each connection that the session opens. ``hear`` and ``attend`` are the halves
+    of ``on_frame``: what a frame says is told to the gateway before the session attends to what follows from it
+    (questions that are due, requests that waited)."""
 
-    def set_outlet(self, outlet: Callable[[str, bytes], None]) -> None: ...
+    def set_outlet(self, connection: str, outlet: Callable[[bytes], None]) -> None: ...
 
     def hear(self, connection: str, payload: bytes, now: Now) -> None: ...
 

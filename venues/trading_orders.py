@@ -213,7 +213,11 @@ class Orders:
             return
         kind = Triggered if track.stage == HELD else Accepted
         track.stage = OPEN
-        self._emit(kind, track, ts_event_ns, now_ns)
+        event = kind(
+            account=self.account, instrument=track.instrument, order_no=track.order_no, ts_event_ns=ts_event_ns,
+            ts_recv_ns=now_ns, venue_id=track.venue_id or None,
+        )  # fmt: skip
+        self.events.append(event)
 
     def hold(self, track: Track, ts_event_ns: int, now_ns: int) -> None:
         """It has the order and waits for its trigger."""

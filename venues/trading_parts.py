@@ -70,6 +70,10 @@ class Boundless:
     def __init__(self, name: str) -> None:
         self.name = name
 
+    def fits(self, cost: int, urgent: bool, now_ns: int) -> bool:
+        """Always."""
+        return True
+
     def room_ns(self, cost: int, urgent: bool, now_ns: int) -> int:
         """Now."""
         return now_ns
@@ -100,6 +104,12 @@ class Budget:
         while taken and taken[0][0] + self.window_ns <= now_ns:
             self._total -= taken.popleft()[1]
         return self._total
+
+    def fits(self, cost: int, urgent: bool, now_ns: int) -> bool:
+        """Whether so many units fit now."""
+        most = self.limit if urgent else self.limit - self.reserve
+        # ``_total`` may still have units whose window is over: too many, never too few
+        return self._total + cost <= most or self.room_ns(cost, urgent, now_ns) <= now_ns
 
     def room_ns(self, cost: int, urgent: bool, now_ns: int) -> int:
         """When so many units fit: an instant, ``now_ns`` if they do already."""
@@ -148,15 +158,25 @@ class Throttle(Generic[T]):
 
     def pass_through(self, rank: int, costs: Mapping[str, int], now_ns: int) -> bool:
         """Whether a request may leave now without waiting; its units are taken then. Never before one that waits."""
+        if not self.may_pass(rank, costs, now_ns):
+            return False
+        self.count(costs, now_ns)
+        return True
+
+    def may_pass(self, rank: int, costs: Mapping[str, int], now_ns: int) -> bool:
+        """Whether a request may leave now without waiting; ``count`` must follow if it does."""
         if self._waiting or self._held_ns[rank] > now_ns:
             return False
         budgets, urgent = self.budgets, rank == CANCEL
-        for name, cost in costs.items():
-            if budgets[name].room_ns(cost, urgent, now_ns) > now_ns:
+        for name, cost in costs.items():  # noqa: SIM110  # no generator: an order waits for it
+            if not budgets[name].fits(cost, urgent, now_ns):
                 return False
-        for name, cost in costs.items():
-            budgets[name].take(cost, now_ns)
         return True
+
+    def count(self, costs: Mapping[str, int], now_ns: int) -> None:
+        """Take the units of a request that leaves."""
+        for name, cost in costs.items():
+            self.budgets[name].take(cost, now_ns)
 
     def put(self, item: T, rank: int, costs: Mapping[str, int], until_ns: int = FOREVER) -> bool:
         """Queue a request of rank CANCEL, COMMAND or UPKEEP; False: too many wait already. ``costs`` by budget; it
@@ -200,8 +220,7 @@ class Throttle(Generic[T]):
             if queue and now_ns < queue[0].until_ns and self._ready_ns(rank, queue[0].costs, now_ns) <= now_ns:
                 waiting = queue.popleft()
                 self._waiting -= 1
-                for name, cost in waiting.costs.items():
-                    self.budgets[name].take(cost, now_ns)
+                self.count(waiting.costs, now_ns)
                 return waiting.item
         return None
 
@@ -416,3 +435,12 @@ class Seen:
 
     def __contains__(self, key: Hashable) -> bool:
         return key in self._keys
+
+
+def taken(found: list[T]) -> list[T]:
+    """What is in a list, which is empty then."""
+    if not found:
+        return []
+    copy = found[:]
+    found.clear()
+    return copy

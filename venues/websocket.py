@@ -16,6 +16,7 @@ import asyncio
 import base64
 import contextlib
 import hashlib
+import struct
 from collections.abc import Awaitable
 from typing import Any, Final, Protocol
 from urllib.parse import SplitResult
@@ -28,6 +29,7 @@ HEAD_BYTES: Final = 64 << 10  # of an answer to the handshake
 _GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, 1.3
 _CONTINUED, _TEXT, _BINARY, _CLOSE, _PING, _PONG = 0, 1, 2, 8, 9, 10
 _FINAL: Final = 0x80
+_SHORT, _MIDDLE, _LONG = struct.Struct("!BB4s"), struct.Struct("!BBH4s"), struct.Struct("!BBQ4s")  # heads of frames
 NORMAL, PROTOCOL_ERROR, ABNORMAL, TOO_BIG = 1000, 1002, 1006, 1009
 
 
@@ -58,12 +60,12 @@ def frame_of(kind: int, payload: bytes, mask: bytes) -> bytes:
     """A whole frame from a client."""
     count = len(payload)
     if count < 126:
-        head = bytes((_FINAL | kind, _FINAL | count))
+        head = _SHORT.pack(_FINAL | kind, _FINAL | count, mask)
     elif count < 1 << 16:
-        head = bytes((_FINAL | kind, _FINAL | 126)) + count.to_bytes(2, "big")
+        head = _MIDDLE.pack(_FINAL | kind, _FINAL | 126, count, mask)
     else:
-        head = bytes((_FINAL | kind, _FINAL | 127)) + count.to_bytes(8, "big")
-    return head + mask + masked(payload, mask)
+        head = _LONG.pack(_FINAL | kind, _FINAL | 127, count, mask)
+    return head + masked(payload, mask)
 
 
 def _is_known(first: int, count: int) -> bool:

@@ -22,7 +22,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, get_args
 
 import msgspec
 
@@ -76,6 +76,8 @@ MOVES: Final = 256
 NEVER_STATED: Final = -1
 APART_NS: Final = 3 * 10**9  # how long what a venue states may differ from what we count: the other half is on its way
 ENDS: Final = (Rejected, Canceled, Expired, NotFound)
+ORDER_EVENTS: Final = frozenset(get_args(OrderEvent))
+ARRIVED: Final = frozenset((Accepted, Held, Triggered))  # events that say nothing but that the venue has the order
 
 
 class Sender(Protocol):
@@ -166,7 +168,10 @@ class Gateway:
             if self.is_ending and kind in (SUBMIT, AMEND):
                 self._unsent(kind, market, slot, number, request, "the session is ending")
                 continue
-            made = self._request(kind, market, slot, number, ticks, lots, request)
+            if kind == SUBMIT:
+                made = self._order(market, slot, number, began_ns)
+            else:
+                made = self._request(kind, market, slot, number, ticks, lots, request)
             if made is not None:
                 leaving.append((kind, self._venue_of[market], batch, made))
         written_ns = self._clock.monotonic_ns()
@@ -219,10 +224,8 @@ class Gateway:
             at = end
 
     def _request(self, kind: int, market: int, slot: int, number: int, ticks: int, lots: int, request: int) -> Any:
-        """A command of the outbox as a request; None where its order has just ended."""
+        """A command of the outbox that is no new order as a request; None where its order has just ended."""
         account = self._venue_of[market]
-        if kind == SUBMIT:
-            return self._order(market, slot, number)
         if kind == ASK:
             return SettingRequest(account=account, instrument=market, number=number, setting=ticks, value=lots)
         known = self.orders.get(number)
@@ -248,12 +251,11 @@ class Gateway:
             LANE, market, slot, number, event, reason, 0, request=request, sent=self._core.now
         )  # fmt: skip
 
-    def _order(self, market: int, slot: int, number: int) -> OrderRequest:
+    def _order(self, market: int, slot: int, number: int, now_ns: int) -> OrderRequest:
         terms = self._core.terms(slot)
         flags, stp = terms["flags"], terms["stp"]
         order = self._context.order_in(slot)
-        known = self.orders[number] = Known(market, slot, terms["side"], leg=flags & LEGS)
-        known.sent_ns = self._clock.monotonic_ns()
+        self.orders[number] = Known(market, slot, terms["side"], leg=flags & LEGS, sent_ns=now_ns)
         return OrderRequest(
             account=self._venue_of[market],
             instrument=market,
@@ -332,7 +334,8 @@ class Gateway:
         wall_ns = self._clock.wall_ns()
         if len(self._inbox) + len(events) > INBOX_MAX:
             raise OverflowError(f"{INBOX_MAX} events of the venues wait: the run does not keep up")
-        self._inbox.extend((venue, event) for event in events)
+        for event in events:
+            self._inbox.append((venue, event))
         for event in events:
             self._journal.write(type(event).__name__, wall_ns, {"event": event})
 
@@ -355,11 +358,12 @@ class Gateway:
 
     def bring_in(self) -> None:
         """Give the core what has come. The loop must be stepped afterwards."""
-        while self._inbox:
-            venue, event = self._inbox.popleft()
+        inbox = self._inbox
+        while inbox:
+            venue, event = inbox.popleft()
             self.counts.events += 1
-            if isinstance(event, OrderEvent):
-                self._order_event(event)
+            if type(event) in ORDER_EVENTS:
+                self._order_event(event)  # type: ignore[arg-type]  # isinstance with a union of twelve is slow
             else:
                 self._other_event(venue, event)
 
@@ -371,10 +375,16 @@ class Gateway:
             what = "was taken back" if isinstance(event, FillVoided) else "is of no order of this run"
             self._log("error", f"{self._instruments[event.instrument].symbol}: {type(event).__name__} {what}: {event}")
             return
-        known.is_lost &= isinstance(event, CancelRejected | AmendRejected)
+        if known.is_lost:
+            known.is_lost = isinstance(event, (CancelRejected, AmendRejected))
         if known.sent_ns and not known.is_acked:
             known.is_acked = True
             self.round_trips_ns.append(self._clock.monotonic_ns() - known.sent_ns)
+        if type(event) in ARRIVED:
+            self._core.bring(
+                LANE, event.instrument, known.slot, number, event.kind, codes.R_NONE, event.ts_event_ns, side=known.side
+            )
+            return
         more: dict[str, int] = {"side": known.side}
         reason = int(getattr(event, "reason", codes.R_NONE))
         if isinstance(event, Filled):
@@ -393,7 +403,7 @@ class Gateway:
             more |= {"request": request, "sent": sent}
         elif isinstance(event, Expired) and event.reason == codes.R_POST_ONLY and known.wanted is not None:
             more |= {"ticks": known.wanted[0], "lots": known.wanted[1] - known.filled}  # it would have taken as amended
-        elif not isinstance(event, (Accepted, Held, Triggered, *ENDS)):
+        elif not isinstance(event, ENDS):
             raise TypeError(f"no such order event: {event!r}")
         if isinstance(event, Rejected | CancelRejected | AmendRejected) and (event.code or event.text):
             self._context.words[number, event.kind] = (event.code or None, event.text)

@@ -14,7 +14,7 @@ so nothing more is written then (``is_failed``), and no order leaves that was no
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 from zlib import crc32
@@ -26,6 +26,7 @@ from venues.ports import Files
 
 MAGIC: Final = b"perpsim journal 1\n"
 _HEAD: Final = struct.Struct("<II")
+_head: Final = _HEAD.pack
 FRAME_MAX: Final = 1 << 20
 KEPT_MAX: Final = 1_024  # records that wait to be put
 
@@ -64,23 +65,24 @@ class Journal:
             frames: list[bytes] = []
             for kind, now_ns, content in kept:
                 body = _encode({"kind": kind, "ts_ns": now_ns, **content})
-                frames += (_HEAD.pack(len(body), crc32(body)), body)
+                frames.append(_head(len(body), crc32(body)) + body)
             kept.clear()
-            self._trying(self._append, b"".join(frames))
+            try:
+                self._append(b"".join(frames))
+            except OSError:
+                self.is_failed = True
+                raise
 
     def sync(self) -> None:
         """Return when everything written is on the disk."""
         if not self.is_synced and not self.is_failed:
             self.put()
-            self._trying(self._sync)
+            try:
+                self._sync()
+            except OSError:
+                self.is_failed = True
+                raise
             self.is_synced = True
-
-    def _trying(self, work: Callable[..., None], *content: bytes) -> None:
-        try:
-            work(*content)
-        except OSError:
-            self.is_failed = True
-            raise
 
     def close(self) -> None:
         """Sync and close."""

@@ -372,7 +372,8 @@ class Drive:
         )  # fmt: skip
         self.session = BinanceTrading(wanted, CountingEntropy())
         if direct:
-            self.session.set_outlet(lambda connection, frame: self._write(Send(connection, frame)))
+            name = self.session.desk.api_name
+            self.session.set_outlet(name, lambda frame: self._write(Send(name, frame)))
         self.mono_ns = 77 * SECOND
         self.ws = ws  # whether the websocket API can be reached
         self.hold = False

@@ -38,7 +38,7 @@ from venues.orders import AmendRequest, CancelAllRequest, CancelRequest, OrderRe
 from venues.ports import Entropy
 from venues.session_parts import PING_NS, SECOND, Ping, Reconnect, Reply
 from venues.trading import Action, Event, Now, Open
-from venues.trading_parts import CANCEL
+from venues.trading_parts import CANCEL, taken
 from venues.trading_sessions import TradingWanted
 
 KEEPALIVE_NS: Final = 1800 * SECOND
@@ -211,9 +211,10 @@ class BinanceTrading:
             self._user_closed()
         self._after(now)
 
-    def set_outlet(self, outlet: Callable[[str, bytes], None]) -> None:
+    def set_outlet(self, connection: str, outlet: Callable[[bytes], None]) -> None:
         """See ``venues.trading.Direct``."""
-        self.desk.outlet = outlet
+        if connection == self.desk.api_name:
+            self.desk.outlet = outlet
 
     def on_frame(self, connection: str, payload: bytes, now: Now) -> None:
         """A text frame."""
@@ -315,12 +316,8 @@ class BinanceTrading:
 
     def take_actions(self) -> list[Action]:
         """What is to be done, in order; taken once."""
-        found = self.desk.actions[:]
-        self.desk.actions.clear()
-        return found
+        return taken(self.desk.actions)
 
     def take_events(self) -> list[Event]:
         """What the venue has said, in order; taken once."""
-        found = self.desk.events[:]
-        self.desk.events.clear()
-        return found
+        return taken(self.desk.events)

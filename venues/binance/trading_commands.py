@@ -30,7 +30,7 @@ from venues.binance.trading_evidence import CHECK_NS, GONE, Evidence
 from venues.binance.trading_wire import AlgoState, OrderState, Refusal
 from venues.errors import PayloadError
 from venues.orders import AmendRejected, AmendRequest, CancelAllRequest, CancelRejected, CancelRequest, OrderRequest
-from venues.session_parts import SECOND
+from venues.session_parts import MS, SECOND
 from venues.trading import Now, OutcomeLost
 from venues.trading_orders import ENDED, SENT, Track
 from venues.trading_parts import CANCEL, COMMAND
@@ -83,12 +83,13 @@ class Commands(Evidence):
     def _submit_at_once(self, request: OrderRequest, now: Now) -> bool:
         """A plain order that nothing is in the way of: first its bytes leave, then the books are kept."""
         desk = self.desk
-        if not (desk.can_write and encode.is_plain(request)):
-            return False
-        if not desk.throttle.pass_through(COMMAND, _ORDER_COST, now.mono_ns):
+        write = desk.way_out(COMMAND, _ORDER_COST, now) if encode.is_plain(request) else None
+        if write is None:
             return False
         name = request.client_id or self.orders.ids.text(request.order_no)
-        desk.write(self._writers[request.instrument].frame(desk.next_number(), request, name, desk.stamp_ms(now)))
+        desk.number += 1
+        writer = self._writers[request.instrument]
+        write(writer.frame(desk.number, request, name, desk.clock.venue_ns(now) // MS))
         self.orders.add(request, name)
         parameters = encode.new_order(self.instruments[request.instrument], request, name)
         asked = self._submits[request.order_no] = self._submission(request.order_no, parameters, "order")
@@ -117,9 +118,9 @@ class Commands(Evidence):
         self.desk.put(request, now)
 
     def _placed(self, request: Request, body: bytes, now: Now) -> None:
-        state: OrderState = self.desk.codec.read(OrderState, body)
-        self._submits.pop(request.orders[0], None)
-        self.apply(self.orders[request.orders[0]], state, now)
+        state, order_no = self.desk.codec.order_state(body), request.orders[0]
+        self._submits.pop(order_no, None)
+        self.apply(self.orders[order_no], state, now)
 
     def _algo_placed(self, request: Request, body: bytes, now: Now) -> None:
         state: AlgoState = self.desk.codec.read(AlgoState, body)
@@ -336,7 +337,7 @@ class Commands(Evidence):
         self.desk.put(request, now)
 
     def _canceled(self, request: Request, body: bytes, now: Now) -> None:
-        state: OrderState = self.desk.codec.read(OrderState, body)
+        state = self.desk.codec.order_state(body)
         self.orders[request.orders[0]].cancels.discard(request.numbers[0])
         self.apply(self.orders[request.orders[0]], state, now)
 

@@ -56,6 +56,7 @@ BANNED_NS: Final = 180 * SECOND
 UNKNOWN_CODES: Final = frozenset((-1000, -1006, -1007))
 STALE_CODES: Final = frozenset((-1021, -5028, -4188))
 KEY_CODES: Final = frozenset((-2014, -2015))
+NOTHING: Final = msgspec.Raw(b"")
 
 WEIGHT: Final = "weight"
 ORDERS_10S: Final = "orders 10 s"
@@ -120,6 +121,7 @@ class Desk:
         self.api_url = f"{host(wanted.ws_api or wanted.ws, ws_api, venue)}/ws-{self.api}/v1"
         self.api_name, self.user_name = f"{venue}/api", f"{venue}/user"
         self.signer = Signer(wanted.keys.secret)
+        self._logs_on = self.signer.kind == ED25519  # requests are not signed one by one then
         self.codec = TradingCodec(wanted.instruments)
         self.clock = VenueClock()
         self.actions: list[Action] = []
@@ -135,9 +137,9 @@ class Desk:
         )
         self.api_open = False  # and logged on, where that is done
         self.halted: Refusal | None = None
-        self.outlet: Callable[[str, bytes], None] | None = None  # writes to a connection at once
-        self._limits: list[RateLimitRow] = []  # of the last reply, not looked at yet
-        self._number = 0
+        self.outlet: Callable[[bytes], None] | None = None  # writes to the websocket API at once
+        self.number = 0  # of the last request
+        self._limits = NOTHING  # of the last reply, not looked at yet
         self._asked: dict[int, Request] = {}  # on their way, or lost a while ago; bounded by the budgets
         self._after_clock: list[Request] = []
         self._measuring = False
@@ -159,33 +161,22 @@ class Desk:
         elif not self.throttle.put(request, request.rank, request.costs, request.until_ns):
             request.refused(request, Refusal(0, "too many requests are waiting for room in the venue's limits"), now)
 
-    # An order that need not wait: ``can_write``, the throttle's word, ``write``, and only then ``has_left``.
+    # An order that need not wait: the ``way_out``, the next ``number``, and only then ``has_left``.
 
-    @property
-    def can_write(self) -> bool:
-        """Whether a signed frame may be written at once: nothing is to be done before it."""
-        return (
-            self.outlet is not None and self.api_open and self.halted is None and self.clock.is_known
-            and not self.actions and self.signer.kind != ED25519
-        )  # fmt: skip
-
-    def next_number(self) -> int:
-        """The number of the next request."""
-        self._number += 1
-        return self._number
-
-    def stamp_ms(self, now: Now) -> int:
-        """The ``timestamp`` of a request."""
-        return self.clock.venue_ns(now) // MS
-
-    def write(self, frame: bytes) -> None:
-        """Write to the websocket API."""
-        assert self.outlet is not None
-        self.outlet(self.api_name, frame)
+    def way_out(self, rank: int, costs: Mapping[str, int], now: Now) -> Callable[[bytes], None] | None:
+        """What writes a signed frame to the websocket API at once; None: something has to be done or waited for before
+        it. Its units are taken by ``has_left``."""
+        if (
+            self.api_open and self.clock.is_known and self.halted is None and not self.actions
+            and not self._logs_on and self.throttle.may_pass(rank, costs, now.mono_ns)
+        ):  # fmt: skip
+            return self.outlet
+        return None
 
     def has_left(self, request: Request, now: Now) -> None:
         """What was written: the request of the last number."""
-        request.number, request.sent_ns, request.by_ws = self._number, max(now.mono_ns, 1), True
+        self.throttle.count(request.costs, now.mono_ns)
+        request.number, request.sent_ns, request.by_ws = self.number, max(now.mono_ns, 1), True
         request.until_ns = now.mono_ns + self.wanted.max_wait_ns
         self._asked[request.number] = request
 
@@ -198,8 +189,8 @@ class Desk:
 
     def later(self, wait_ns: int, what: Callable[[Now], None], now: Now) -> None:
         """Call this after a while."""
-        self._number += 1
-        heapq.heappush(self._timers, (now.mono_ns + wait_ns, self._number, what))
+        self.number += 1
+        heapq.heappush(self._timers, (now.mono_ns + wait_ns, self.number, what))
 
     def retry(self, tries: int, what: Callable[[Now], None], now: Now) -> None:
         """Call this after a wait that grows with the tries (at most a minute)."""
@@ -207,8 +198,8 @@ class Desk:
 
     def pump(self, now: Now) -> None:
         """Send what may leave now."""
-        if self._limits:
-            limits, self._limits = self._limits, []
+        if self._limits is not NOTHING:
+            limits, self._limits = self._limits, NOTHING
             self._observe(limits, now)
         if len(self.throttle) or self._after_clock:
             self._refuse_overdue(now)
@@ -228,8 +219,8 @@ class Desk:
             request.refused(request, Refusal(0, too_late(self.wanted.max_wait_ns)), now)
 
     def _send(self, request: Request, now: Now) -> None:
-        self._number += 1
-        request.number, request.sent_ns, request.is_lost = self._number, max(now.mono_ns, 1), False
+        self.number += 1
+        request.number, request.sent_ns, request.is_lost = self.number, max(now.mono_ns, 1), False
         request.by_ws = request.ws != "" and (self.api_open or request.method == "")
         self._asked[request.number] = request
         if request.by_ws:
@@ -303,7 +294,8 @@ class Desk:
 
     def on_api_reply(self, reply: ApiReply, now: Now) -> None:
         """A frame of the websocket API."""
-        self._limits = reply.limits  # for ``pump``: what the reply says comes first
+        if bytes(reply.limits):
+            self._limits = reply.limits  # for ``pump``: what the reply says comes first
         request = self._asked.pop(reply.id, None) if isinstance(reply.id, int) else None
         if request is None:
             if reply.id is None and bytes(reply.error):
@@ -314,8 +306,13 @@ class Desk:
             wait_ns = {418: BANNED_NS, 429: 60 * SECOND}.get(reply.status, 0)
             self._judge(request, reply.status, bytes(reply.error), wait_ns, now)
 
-    def _observe(self, limits: list[RateLimitRow], now: Now) -> None:
-        for row in limits:
+    def _observe(self, limits: msgspec.Raw, now: Now) -> None:
+        try:
+            rows: list[RateLimitRow] = self.codec.read(list[RateLimitRow], limits)
+        except PayloadError as error:
+            self.remark(self.api_name, "", f"limits that cannot be read: {error}")
+            return
+        for row in rows:
             name = _LIMITS.get((row.kind, row.interval, row.number))
             if name is not None:
                 self.throttle.budgets[name].observe(row.count, now.mono_ns)

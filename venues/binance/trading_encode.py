@@ -9,6 +9,7 @@ Sources: developers.binance.com, derivatives, usds-margined-futures: trade (rest
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final
 
 from matching import codes
@@ -19,6 +20,7 @@ from venues.orders import AmendRequest, OrderRequest
 from venues.trading_orders import Track
 
 Parameters = dict[str, str]
+TEXTS: Final = 1_024  # prices and sizes of an instrument whose texts are kept
 CLIENT_ID: Final = re.compile(r"[A-Za-z0-9._:/-]{1,36}")
 SIDES: Final = {codes.BUY: "BUY", codes.SELL: "SELL"}
 TIFS: Final = {codes.GTC: "GTC", codes.IOC: "IOC", codes.FOK: "FOK", codes.GTX: "GTX", codes.GTD: "GTD"}
@@ -67,9 +69,9 @@ class PlainOrders:
     The parameters are those of ``new_order``, signed as ``Signer.signed_frame`` does (the tests compare them)."""
 
     def __init__(self, instrument: Instrument, key: str, signer: Signer) -> None:
-        self._price, self._size, self._sign = instrument.price_str, instrument.size_str, signer.sign
+        self._price, self._size = lru_cache(TEXTS)(instrument.price_str), lru_cache(TEXTS)(instrument.size_str)
         self._symbol = instrument.symbol
-        self._text_head = f"apiKey={key}&newClientOrderId="
+        self._sign = signer.beginning(f"apiKey={key}&newClientOrderId=".encode())
         self._json_head = f'"method":"order.place","params":{{"apiKey":"{key}","newClientOrderId":"'
         self._tails: dict[tuple[int, int], tuple[str, str]] = {}
 
@@ -78,7 +80,7 @@ class PlainOrders:
         tails = self._tails.get((request.side, request.tif))
         text_tail, json_tail = tails or self._new_tails(request.side, request.tif)
         price, size = self._price(request.ticks), self._size(request.lots)
-        text = f"{self._text_head}{client_id}&price={price}&quantity={size}{text_tail}{stamp_ms}&type=LIMIT"
+        text = f"{client_id}&price={price}&quantity={size}{text_tail}{stamp_ms}&type=LIMIT"
         return (
             f'{{"id":{number},{self._json_head}{client_id}","price":"{price}","quantity":"{size}"{json_tail}{stamp_ms},'
             f'"type":"LIMIT","signature":"{self._sign(text.encode())}"}}}}'

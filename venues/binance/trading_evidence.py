@@ -55,26 +55,26 @@ class Evidence:
 
     def apply(self, track: Track, state: OrderState, now: Now, *, amended: bool = False) -> None:
         """The venue's statement of an order; ``amended``: it answers an amendment."""
-        codec, symbol, ts_ns = self.desk.codec, self.instruments[track.instrument].symbol, state.update_ms * MS
-        filled = codec.size(symbol, state.filled, "executedQty")
-        lots = codec.size(symbol, state.quantity, "origQty")
-        ticks = codec.price(symbol, state.price, "price")
+        ts_ns = state.update_ms * MS
+        ticks, lots, filled = self.desk.codec.numbers(self.instruments[track.instrument].symbol, state)
         stage = track.stage
         self._entered(track, str(state.order_id), ts_ns, now)
         if amended or self._was_amended(track, ticks, lots, ts_ns):
             self.orders.amended(track, ticks, lots, ts_ns, now.wall_ns, REPLY)
         if track.stage == OPEN and stage == SENT and not track.conditional:
             self.unheard.setdefault(track.order_no, now.mono_ns)
-        self.orders.told(track, filled)
-        if state.status == "REJECTED":
-            self.orders.reject(track, (codes.R_VENUE, 0, "REJECTED"), ts_ns, now.wall_ns)
-        elif state.status not in _OPEN:
-            self._finish(track, state.status, 0, filled, ts_ns, now)
+        if filled or track.told_lots:
+            self.orders.told(track, filled)
+        if state.status not in _OPEN:
+            if state.status == "REJECTED":
+                self.orders.reject(track, (codes.R_VENUE, 0, "REJECTED"), ts_ns, now.wall_ns)
+            else:
+                self._finish(track, state.status, 0, filled, ts_ns, now)
         self._after(track, now)
 
     def _was_amended(self, track: Track, ticks: int, lots: int, ts_ns: int) -> bool:
         """Whether the venue states another price or size than we know: an amendment was not heard of."""
-        differs = (ticks, lots) != (track.ticks, track.lots)
+        differs = ticks != track.ticks or lots != track.lots
         return differs and not track.market and track.lots > 0 and ts_ns > track.amended_ns
 
     def _entered(self, track: Track, venue_id: str, ts_ns: int, now: Now) -> None:
@@ -291,7 +291,7 @@ class Evidence:
         self.desk.put(request, now)
 
     def _order_state(self, request: Request, body: bytes, now: Now) -> None:
-        state: OrderState = self.desk.codec.read(OrderState, body)
+        state = self.desk.codec.order_state(body)
         track = self.orders[request.orders[0]]
         self.apply(track, state, now)
         if track.stage != ENDED and track.end is None:

@@ -18,7 +18,7 @@ import msgspec
 from matching.codes import BUY, FLAG_LONG_LEG, FLAG_SHORT_LEG, SELL
 from venues.errors import InstrumentError
 from venues.instruments import Instrument, money_e8_from_str, rate_e12_from_str
-from venues.wire import Ms, WireCodec
+from venues.wire import UNDECODABLE, Ms, WireCodec
 
 OrderId: TypeAlias = int | str
 LEGS: Final = {"BOTH": 0, "LONG": FLAG_LONG_LEG, "SHORT": FLAG_SHORT_LEG}
@@ -344,7 +344,7 @@ class ApiReply(msgspec.Struct, frozen=True, rename={"limits": "rateLimits"}):
     status: int
     result: msgspec.Raw = msgspec.Raw(b"")
     error: msgspec.Raw = msgspec.Raw(b"")
-    limits: list[RateLimitRow] = []
+    limits: msgspec.Raw = msgspec.Raw(b"")  # of ``RateLimitRow``s
 
 
 # -- decoding
@@ -359,6 +359,7 @@ class TradingCodec(WireCodec):
         self._user = msgspec.json.Decoder(UserEvent)
         self._any = msgspec.json.Decoder(_Any)
         self._api = msgspec.json.Decoder(ApiReply)
+        self._order = msgspec.json.Decoder(OrderState)
         self._others: dict[Any, msgspec.json.Decoder[Any]] = {}
 
     def user_event(self, raw: bytes) -> UserEvent | None:
@@ -366,7 +367,7 @@ class TradingCodec(WireCodec):
         try:
             event: UserEvent = self._user.decode(raw)
             return event
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        except UNDECODABLE:
             found = self.typed(self._any, raw)
         if found.stream and bytes(found.data):
             return self.user_event(bytes(found.data))
@@ -376,8 +377,28 @@ class TradingCodec(WireCodec):
 
     def api_reply(self, raw: bytes) -> ApiReply:
         """A frame of the websocket API."""
-        reply: ApiReply = self.typed(self._api, raw)
+        try:
+            reply: ApiReply = self._api.decode(raw)
+        except UNDECODABLE:
+            reply = self.typed(self._api, raw)  # says which field is wrong
         return reply
+
+    def order_state(self, raw: bytes) -> OrderState:
+        """An order in a reply."""
+        try:
+            state: OrderState = self._order.decode(raw)
+        except UNDECODABLE:
+            state = self.typed(self._order, raw)
+        return state
+
+    def numbers(self, symbol: str, state: OrderState) -> tuple[int, int, int]:
+        """An order's price in ticks, its size and what of it is filled in lots."""
+        grid = self._grids[symbol]
+        try:
+            return grid.ticks[state.price], grid.lots[state.quantity], grid.lots[state.filled]
+        except InstrumentError:  # which of them?
+            filled, lots = self.size(symbol, state.filled, "executedQty"), self.size(symbol, state.quantity, "origQty")
+            return self.price(symbol, state.price, "price"), lots, filled
 
     def read(self, kind: Any, raw: bytes | msgspec.Raw) -> Any:
         """A message of this type, or a ``PayloadError``."""
@@ -390,7 +411,7 @@ class TradingCodec(WireCodec):
         """The venue's code and words in a body; None: it has none."""
         try:
             return msgspec.json.decode(raw, type=Refusal)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        except UNDECODABLE:
             return None
 
     # -- numbers
