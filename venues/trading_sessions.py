@@ -10,12 +10,12 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 from urllib.parse import urlsplit
 
 from venues.errors import InputError
 from venues.instruments import Instrument
-from venues.ports import Entropy
+from venues.ports import Clock, Entropy
 from venues.session_parts import SECOND
 from venues.trading import TradingSession
 
@@ -60,6 +60,9 @@ SESSIONS: Final = {
     "hyperliquid": ("venues.hyperliquid.trading", "HyperliquidTrading"),
 }
 
+# venue: the module of its ``Stage``, for rehearsals of orders
+STAGES: Final = {"binance_usdm": "venues.binance.rehearsal", "binance_coinm": "venues.binance.rehearsal"}
+
 # venue: the domains of its own hosts, testnets among them
 DOMAINS: Final = {
     "binance_usdm": ("binance.com", "binancefuture.com"),
@@ -83,6 +86,23 @@ def trading_session(wanted: TradingWanted, entropy: Entropy) -> TradingSession:
     module, name = SESSIONS[wanted.venue]
     made: TradingSession = getattr(importlib.import_module(module), name)(wanted, entropy)
     return made
+
+
+class Stage(Protocol):
+    """A session that is ready for orders without a venue, and what one would answer to a frame (no more than an order
+    and its cancel); ``connection`` and ``url`` are those that orders leave by."""
+
+    session: TradingSession
+    connection: str
+    url: str
+
+    def answer(self, asked: bytes) -> bytes: ...
+
+
+def stage(wanted: TradingWanted, clock: Clock, entropy: Entropy) -> Stage:
+    """The venue's; it must be one of ``STAGES``."""
+    found: Stage = importlib.import_module(STAGES[wanted.venue]).Stage(wanted, clock, entropy)
+    return found
 
 
 def read_keys(

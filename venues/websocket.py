@@ -49,6 +49,11 @@ class FramePeer(Protocol):
     def control(self) -> None: ...
 
 
+def accept_of(key: bytes) -> bytes:
+    """What a server answers to the key of a handshake."""
+    return base64.b64encode(hashlib.sha1(key + _GUID, usedforsecurity=False).digest())
+
+
 def masked(payload: bytes, mask: bytes) -> bytes:
     """A payload as a client sends it; the same again gives it back."""
     count = len(payload)
@@ -139,7 +144,7 @@ class WebSocket(asyncio.Protocol):
         headers = {name.strip().lower(): value.strip() for name, _, value in pairs}
         if words[1] != "101":
             raise Handshake(f"HTTP {words[1]}", int(words[1]), headers)
-        expected = base64.b64encode(hashlib.sha1(self._key + _GUID, usedforsecurity=False).digest()).decode()
+        expected = accept_of(self._key).decode()
         if headers.get("upgrade", "").lower() != "websocket" or headers.get("sec-websocket-accept") != expected:
             raise Handshake("the answer to the handshake is not for what was asked")
         if "sec-websocket-extensions" in headers:
