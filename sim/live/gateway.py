@@ -322,6 +322,7 @@ class Gateway:
                     "price": instrument.price_str(order.ticks) if order is not None and order.ticks > 0 else "market",
                     "size": str(instrument.size_of(order.lots)) if order is not None else "?",
                     "unknown": known.is_lost,
+                    "answered": known.is_acked,
                 }
             )
         return found

@@ -472,10 +472,22 @@ class Session:
             self.shadow.give(stamp, stamp, list(zip(clients, rest, strict=True)), is_end=True)
 
     async def _settle_orders(self, gateway: Gateway) -> None:
-        """Cancel them, if that is the policy, and know what became of those whose answers were lost."""
+        """Cancel them, if that is the policy, and know what became of those whose answers were lost; name what is left:
+        where they stay, those of which nobody knows whether they are there."""
         cancels = self.setup.live.on_stop == "cancel"
-        if not cancels and not gateway.has_lost:
+        if cancels or gateway.has_lost:
+            await self._ask_for_ends(gateway, cancels)
+        left = [one for one in gateway.left_over() if cancels or one["unknown"] or not one["answered"]]
+        if not left:
             return
+        for one in left:
+            self.say("error", words.left_over(one))
+        numbers = ", ".join(str(one["number"]) for one in left[:20])
+        self.say("error", f"{len(left)} orders may still be open at the venue: {numbers}{', ...' * (len(left) > 20)}")
+        if self.run is not None:
+            self.run.about["left_over"] = left
+
+    async def _ask_for_ends(self, gateway: Gateway, cancels: bool) -> None:
         self.phase = "canceling" if cancels else "stopping"
         for work in (self._last_step, gateway.wind_down, gateway.ask_again) if cancels else (gateway.ask_again,):
             try:
@@ -485,15 +497,6 @@ class Session:
         until_ns = self._mono() + self.setup.live.stop_within
         while (gateway.orders if cancels else gateway.has_lost) and self._mono() < until_ns:
             await self.ports.clock.sleep_ns(POLL_NS)
-        left = [one for one in gateway.left_over() if cancels or one["unknown"]]
-        if not left:
-            return
-        for one in left:
-            self.say("error", words.left_over(one))
-        numbers = ", ".join(str(one["number"]) for one in left[:20])
-        self.say("error", f"{len(left)} orders may still be open at the venue: {numbers}{', ...' * (len(left) > 20)}")
-        if self.run is not None:
-            self.run.about["left_over"] = left
 
     def _note_fees(self, run: LiveRun, unbooked: dict[str, str]) -> None:
         if unbooked:

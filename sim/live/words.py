@@ -83,6 +83,8 @@ def left_over(one: dict[str, Any]) -> str:
     where = f"look for client id {one['client_id']} among the open orders"
     if one["unknown"]:
         return f"{what}: asked again, and still nobody knows whether it reached the venue: {where} and in the history"
+    if not one["answered"]:
+        return f"{what}: the session ended before the venue had answered, it may never have left: {where}"
     return f"{what}: the venue has not said that it is over: {where}, and cancel it there"
 
 

@@ -32,9 +32,10 @@ BEHAVIOUR: dict[str, Any] = {}
 
 class VenueStandIn:
     """``BEHAVIOUR``: position, orders (open at the start), not_ready, lose (order numbers without an answer), found (of
-    those: refused, says the venue when it is asked again), deaf (cancels are not answered), funding (paid at the first
-    tick after so many), unreachable (what is remarked in place of the account's state), early (positions are stated
-    before their fills), quiet (with the first fill only), fee, drift (stated positions are off by so much)."""
+    those: refused, says the venue when it is asked again), waits (order numbers that never leave), deaf (cancels are
+    not answered), funding (paid at the first tick after so many), unreachable (what is remarked in place of the
+    account's state), early (positions are stated before their fills), quiet (with the first fill only), fee, drift
+    (stated positions are off by so much)."""
 
     def __init__(self, wanted: TradingWanted, entropy: Entropy) -> None:
         self.venue = wanted.venue
@@ -150,6 +151,8 @@ class VenueStandIn:
                 self._say(Canceled, request, now)
         elif isinstance(request, AmendRequest):
             self._say(Amended, request, now, ticks=request.ticks, lots=request.lots)
+        elif number in BEHAVIOUR.get("waits", ()):
+            pass
         elif number in BEHAVIOUR.get("lose", ()):
             self.events.append(OutcomeLost(instrument=0, order_no=number, what="submit", why="timeout"))
         elif request.lots >= 1_000:

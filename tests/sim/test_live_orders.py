@@ -343,6 +343,15 @@ def test_the_end_leaves_orders_where_the_policy_says_so(tmp_path: Path) -> None:
     assert not any(isinstance(request, CancelRequest | AmendRequest) for request in live_venue.MADE[-1].commands)
 
 
+def test_the_end_names_orders_that_may_not_have_left(tmp_path: Path, stand_in: dict[str, Any]) -> None:
+    stand_in["waits"] = {2}  # for room in the venue's limits, say
+    played = live(tmp_path, Actor(buy(5), buy(6)), live={"enabled": True, "on_stop": "leave"})
+    (left,) = json.loads((played.result.path / "manifest.json").read_text())["left_over"]
+    assert (left["number"], left["unknown"], left["answered"]) == (2, False, False)
+    said = (played.result.path / "log.jsonl").read_text()
+    assert "order 2 (buy 0.006 at" in said and "it may never have left: look for client id run-2" in said
+
+
 def test_a_venue_that_does_not_answer_does_not_hold_the_end_up(tmp_path: Path, stand_in: dict[str, Any]) -> None:
     stand_in["deaf"] = True
     played = live(tmp_path, Actor(buy(5)), live={"enabled": True, "stop_within": "3s"})
