@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -126,7 +127,7 @@ def own_feed(cache: Path, say: Say) -> Path:
     from sim.synth import write_columns
 
     folder = cache / f"synthetic-{OWN_FEED_ROWS}"
-    if not (folder / "cols" / "kind.npy").is_file():
+    if not (folder / "meta.json").is_file():  # written last
         say(f"making a synthetic feed of {OWN_FEED_ROWS:,} rows in {folder}")
         write_columns(folder, OWN_FEED_ROWS)
     return folder
@@ -210,11 +211,16 @@ class _Bench:
         python = folder / "bin" / "python"
         if not python.exists():
             self.say(f"making an environment for {name} in {folder}")
+            is_new = not folder.exists()
             install = [str(python), "-m", "pip", "install", "--quiet", *PEERS[name].split()]
-            for command in ([sys.executable, "-m", "venv", str(folder)], install):
-                done = subprocess.run(command, capture_output=True, text=True, timeout=INSTALL_SECONDS_MAX, check=False)
-                if done.returncode:
-                    raise BenchError(f"making an environment for {name}: {done.stderr.strip()[-1000:]}")
+            try:
+                for command in ([sys.executable, "-m", "venv", str(folder)], install):
+                    subprocess.run(command, capture_output=True, text=True, timeout=INSTALL_SECONDS_MAX, check=True)
+            except subprocess.SubprocessError as error:
+                if is_new:  # half an environment would be taken for a whole one the next time
+                    shutil.rmtree(folder, ignore_errors=True)
+                said = str(getattr(error, "stderr", None) or error).strip()[-1000:]
+                raise BenchError(f"making an environment for {name}: {said}") from None
         return python
 
     def hftbacktest(self, python: Path, ours: Result) -> Result:
@@ -229,7 +235,8 @@ class _Bench:
                 if other == peer_task:
                     again = self.task(own, self.lakes / "feed")
                     ours[own] = again | {key: min(again[key], ours[own][key]) for key in LEAST}
-            check_same_work(peer_task, found[peer_task], ours)
+            if not check_same_work(peer_task, found[peer_task], ours):
+                self.say(f"hftbacktest {peer_task}: other orders than ours, so there is no ratio")
         if self.anchors:
             found |= self.anchor_runs(python)
         return {"hftbacktest": found}
@@ -267,13 +274,14 @@ class _Bench:
         return {"nautilus": {"touch": run_lines(command, "nautilus_trader touch")[0]}}
 
 
-def check_same_work(task: str, peer: Result, ours: Result) -> None:
+def check_same_work(task: str, peer: Result, ours: Result) -> bool:
     """The same strategy over the same events must have sent the same orders, or a ratio says nothing."""
     if task not in ("maker", "lanes8", "lanes64"):
-        return
+        return True
     pairs = [(ours["plain"], peer)] if task == "maker" else list(zip(ours[task]["by_lane"], peer["lanes"], strict=True))
     names = ("steps", "submits", "cancels_sent", "fills_full", "expired", "canceled", "position_lots")
     peer["same_orders_as_perpsim"] = all(own[name] == other[name] for own, other in pairs for name in names)
+    return bool(peer["same_orders_as_perpsim"])
 
 
 def start_times() -> Result:
@@ -314,11 +322,13 @@ def summary(ours: Result, theirs: Result) -> Result:
 
 
 def ratios(ours: Result, theirs: Result, clock: str) -> Result:
-    """All ratios by one clock; None where the peer did not run."""
+    """All ratios by one clock; None where the peer did not run, or has sent other orders."""
     hft = theirs.get("hftbacktest", {})
     result: Result = {}
     for name, (own, other) in PAIRS.items():
         runs = [hft[key] for key in (other, f"{other}_anchors") if key in hft]
+        if not all(run.get("same_orders_as_perpsim", True) for run in runs):
+            runs = []
         best = min((float(run[clock]) for run in runs), default=None)
         result[name] = None if best is None else round(best / float(ours[own][clock]), 2)
     nautilus = theirs.get("nautilus", {}).get("touch")

@@ -20,17 +20,18 @@ import platform
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from sim.bench.runner import BenchError
+from sim.bench.runner import BenchError, default_cache
 
 HERE: Final = Path(__file__).resolve().parent
 ROOT: Final = HERE.parent.parent
 CLIENT_SECONDS_MAX: Final = 120
-EMULATOR_SECONDS_MAX: Final = 30  # to end
+EMULATOR_SECONDS_MAX: Final = 60  # to begin, and to end
 WARM: Final = 20  # frames of each kind, and orders, that do not count at first
 IN_MEMORY: Final = Path("/dev/shm")
 
@@ -77,7 +78,9 @@ def run_wire(
         for name in chosen:
             if name not in known:
                 raise BenchError(f"{name!r} is not one of {', '.join(known)}")
-    place = Path(journal) if journal else (IN_MEMORY if IN_MEMORY.is_dir() else None)
+    disk = default_cache()
+    disk.mkdir(parents=True, exist_ok=True)
+    place = Path(journal) if journal else (IN_MEMORY if IN_MEMORY.is_dir() else disk)
     found: dict[str, Any] = {}
     raw: dict[str, Any] = {}
     on_disk = None
@@ -91,7 +94,7 @@ def run_wire(
                     rows.one(given | {"busy": LOOPS[loop]}, place, pythons)
             if on_disk is None and journal is None:
                 say(f"{market} market, journal on the disk")
-                on_disk = _ours(given | {"busy": False}, None)
+                on_disk = _ours(given | {"busy": False}, disk)
         found[market] = {loop: summary(rows.of) for loop, rows in kept.items()}
         raw[market] = {loop: rows.of for loop, rows in kept.items()}
         for loop, row in found[market].items():
@@ -99,7 +102,7 @@ def run_wire(
                 say(line)
     return {
         "markets": found,
-        "journal": str(place or tempfile.gettempdir()),
+        "journal": str(place),
         "on_disk": on_disk,
         "machine": {
             "cores": os.cpu_count(),
@@ -117,7 +120,7 @@ class _Rounds:
     def __init__(self) -> None:
         self.of: dict[str, list[dict[str, Any]]] = {name: [] for name in (OURS, *PEERS)}
 
-    def one(self, given: dict[str, Any], place: Path | None, pythons: Mapping[str, Path]) -> None:
+    def one(self, given: dict[str, Any], place: Path, pythons: Mapping[str, Path]) -> None:
         self.of[OURS].append(_ours(given, place))
         for name, script in PEERS.items():
             command = [str(pythons[name]), str(HERE / "peers" / script), _given(given, 1)]
@@ -191,7 +194,10 @@ def emulator(preset: str, rate: str) -> Iterator[dict[str, Any]]:
         )  # fmt: skip
         try:
             assert process.stdout is not None
+            too_late = threading.Timer(EMULATOR_SECONDS_MAX, process.kill)
+            too_late.start()
             line = process.stdout.readline()
+            too_late.cancel()
             if not line:
                 said.seek(0)
                 raise BenchError(f"the emulator did not start: {said.read().strip()[-800:]}")
@@ -206,7 +212,7 @@ def emulator(preset: str, rate: str) -> Iterator[dict[str, Any]]:
                 process.communicate()
 
 
-def _ours(given: dict[str, Any], place: Path | None) -> dict[str, Any]:
+def _ours(given: dict[str, Any], place: Path) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(dir=place, prefix="wire-") as folder:
         own = _given(given, 0, folder=folder)
         return client([sys.executable, "-m", "sim.bench.wire_client", own], "our client")

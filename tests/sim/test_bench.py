@@ -162,6 +162,8 @@ def test_ratios_and_verdicts() -> None:
     assert met["replay_vs_hftbacktest"] and met["lanes8_vs_hftbacktest"] and met["lake_vs_memory"] and met["help_s"]
     assert not met["quoting_vs_hftbacktest"] and not met["lanes64_vs_hftbacktest"] and not met["import_s"]
     assert not met["rss_ratio_tenfold"] and not met["hot_vs_memory"]
+    hft["maker"]["same_orders_as_perpsim"] = False
+    assert runner.summary(ours, {"hftbacktest": hft})["quoting_vs_hftbacktest"] is None, "other work, no ratio"
     ours["lake_tenth"] = measured(1.0, events=runner.FULL_WINDOW_ROWS - 1)
     alone = runner.summary(ours, {})
     assert alone["rss_ratio_tenfold"] is None, "less than a window says nothing about memory"
@@ -171,9 +173,9 @@ def test_ratios_and_verdicts() -> None:
 def test_a_peer_that_sent_other_orders_is_noticed() -> None:
     run = dict.fromkeys(("steps", "submits", "cancels_sent", "fills_full", "expired", "canceled", "position_lots"), 1)
     peer: dict[str, Any] = dict(run)
-    runner.check_same_work("maker", peer, {"plain": run})
+    assert runner.check_same_work("maker", peer, {"plain": run})
     assert peer["same_orders_as_perpsim"] is True
-    runner.check_same_work("maker", peer, {"plain": run | {"submits": 2}})
+    assert not runner.check_same_work("maker", peer, {"plain": run | {"submits": 2}})
     assert peer["same_orders_as_perpsim"] is False
 
 
