@@ -47,16 +47,16 @@ def make_host(
 ) -> tuple[EmulatorHost, Served]:
     """A host that has begun, with what it serves. Raises ``InputError``."""
     script = load_faults(options.faults) if options.faults is not None else None
-    wall_ns = clock.wall_ns()
-    served = prepare(choice, load_accounts(options.accounts), wall_ns, base)
+    served = prepare(choice, load_accounts(options.accounts), clock.wall_ns(), base)
     engine = served.engine
     credentials = [one for account in served.accounts for one in account.credentials]
     made = emulator(engine, credentials, entropy)
     engine.attach(made)
     engine.begin()
     host = EmulatorHost(
-        engine, made, wall_ns, start_feed_ns=served.first_ns, end_ns=served.end_ns, speed=options.speed, faults=script
-    )
+        engine, made, served.start_wall_ns, start_feed_ns=served.first_ns, end_ns=served.end_ns, speed=options.speed,
+        faults=script,
+    )  # fmt: skip
     return host, served
 
 

@@ -3,8 +3,9 @@
 Theory of operation. ``Choice`` is what was asked for. ``prepare`` makes a run configuration of it (or takes a run
 file's), resolves it as a backtest would, and decides how the feed's time becomes the clients':
 
-- a synthetic session starts at the whole second before now (a preset that belongs to an hour of the day, as the one
-  around a funding boundary, keeps its own start) and is shifted by less than a second;
+- a synthetic session starts at the whole second before now and is not shifted, so that its funding boundaries are the
+  venue's own hours (a preset that belongs to an hour of the day, as the one around a funding boundary, keeps its start
+  and is shifted as a slice is);
 - a recorded slice keeps its own time inside, and everything clients see is shifted so that its start is now, by whole
   milliseconds, which keeps the venues' resolution. Funding boundaries move with it: they come as long after the start
   as in the recording.
@@ -64,12 +65,14 @@ class Choice:
 
 @dataclass(slots=True)
 class Served:
-    """An engine that can start, its accounts, and where its feed begins and ends in its own time."""
+    """An engine that can start, its accounts, where its feed begins and ends in its own time, and when it begins by the
+    wall clock: now, or up to a second ago."""
 
     engine: SimEngine
     accounts: list[Account]
     first_ns: int
     end_ns: int
+    start_wall_ns: int
     about: dict[str, Any]
 
 
@@ -103,12 +106,14 @@ def prepare(
     if choice.loops:
         _check_loop(plan)
         sources, end_ns = _looped(config, base, plan, listed, session), (1 << 62) - 1
-    shift_ns = 0 if choice.own_time else (wall_ns - first_ns) // MS_NS * MS_NS
+    began_now = 0 <= wall_ns - first_ns < SECOND_NS
+    shift_ns = 0 if choice.own_time or began_now else (wall_ns - first_ns) // MS_NS * MS_NS
+    start_wall_ns = first_ns if began_now else wall_ns
     engine = SimEngine(
         plan, [account.terms for account in accounts], sources, shift_ns=shift_ns, sink=sink,
         aggregated=kind != "synth",
     )  # fmt: skip
-    return Served(engine, accounts, first_ns, end_ns, _about(choice, plan, config, first_ns, shift_ns))
+    return Served(engine, accounts, first_ns, end_ns, start_wall_ns, _about(choice, plan, config, first_ns, shift_ns))
 
 
 def _check_unused(choice: Choice, kind: str) -> None:

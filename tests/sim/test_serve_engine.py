@@ -31,6 +31,7 @@ from venues.orders import AmendRequest, CancelAllRequest, CancelRequest, OrderRe
 
 SECOND = 10**9
 NOW = 1_790_000_000 * SECOND + 500_000_000
+EIGHT_HOURS = 8 * 3600 * SECOND
 
 
 class Told:
@@ -333,6 +334,14 @@ def test_a_liquidation_tells_of_its_own_order() -> None:
         assert order is not None and order.side == codes.SELL and order.reduce_only
     assert engine.forced(0, -1000) is None
     assert engine.position(0, 0).lots < 900
+
+
+def test_a_session_that_begins_now_keeps_the_hours_at_which_the_venue_charges() -> None:
+    engine, told, served = started(binance())
+    step(engine, 3 * SECOND)
+    boundaries = {record.next_funding_ns for _, record, _ in told.market if isinstance(record, MarkPrice)}
+    assert boundaries == {(NOW // EIGHT_HOURS + 1) * EIGHT_HOURS}
+    assert engine.shift_ns == 0 and served.first_ns <= served.start_wall_ns == NOW // SECOND * SECOND
 
 
 def test_time_is_shifted_but_not_the_simulation() -> None:
