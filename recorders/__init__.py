@@ -14,6 +14,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any, Final
 
+import matching  # noqa: F401  # its finder chooses between compiled modules and their .py files
+
 if TYPE_CHECKING:
     from recorders.access import Market
     from recorders.captures import import_captures

@@ -1,3 +1,4 @@
+# cython: annotation_typing=False, boundscheck=True, wraparound=True, cdivision=False
 """Joining depth snapshots with depth diffs by the venues' rules, and finding out what was lost.
 
 Theory of operation. A diff carries the ids first..last and that of the diff before it; it *follows* when the latter is
@@ -32,8 +33,6 @@ from __future__ import annotations
 from collections import deque
 from typing import Any, Final
 
-import msgspec
-
 from matching.codes import (
     DEPTH,
     GAP,
@@ -56,33 +55,42 @@ SEEN_MAX: Final = 8192  # messages remembered to know them again
 DISCONNECT_NS: Final = 5_000_000_000  # silence of the recorder before a gap that makes it a disconnect
 
 
-class _StaleDiff(msgspec.Struct, frozen=True, gc=False):
-    """What joining needs to know of a diff in the spool."""
+class _StaleDiff:
+    """What joining needs to know of a diff in the spool. ``rows``: for the keeper of the whole book, where there is
+    one."""
 
-    seq: int
-    first_id: int
-    last_id: int
-    previous_id: int
-    ts_event: int
-    rows: Rows | None  # for the keeper of the whole book, where there is one
+    __slots__ = ("first_id", "last_id", "previous_id", "rows", "seq", "ts_event")
+
+    def __init__(self, seq: int, diff: DepthDiff, ts_event: int, rows: Rows | None) -> None:
+        self.seq = seq
+        self.first_id, self.last_id, self.previous_id = diff.first_id, diff.last_id, diff.previous_id
+        self.ts_event = ts_event
+        self.rows = rows
 
 
-class Received(msgspec.Struct, gc=False):
-    """A record with its receive time, file and line. ``wall_ns``: what the wall clock said, if that is another time."""
+class Received:
+    """A record with its receive time, file and line. ``silence_ns``: for how long nothing had been received;
+    ``wall_ns``: what the wall clock said, if that is another time."""
 
-    record: Any
-    recv_ns: int
-    file: str
-    line: int
-    silence_ns: int = 0
-    wall_ns: int | None = None
+    __slots__ = ("file", "line", "record", "recv_ns", "silence_ns", "wall_ns")
+
+    def __init__(
+        self, record: Any, recv_ns: int, file: str, line: int, silence_ns: int = 0, wall_ns: int | None = None
+    ) -> None:
+        self.record = record
+        self.recv_ns = recv_ns
+        self.file = file
+        self.line = line
+        self.silence_ns = silence_ns
+        self.wall_ns = wall_ns
 
 
 class Seen:
     """What the last ``SEEN_MAX`` messages of a stream were, to drop those that a recorder received twice."""
 
     def __init__(self) -> None:
-        self._keys: dict[Any, None] = {}
+        self._keys: set[Any] = set()
+        self._order: deque[Any] = deque(maxlen=SEEN_MAX + 1)
 
     def __contains__(self, key: Any) -> bool:
         return key in self._keys
@@ -91,9 +99,10 @@ class Seen:
         """Whether this one was seen before; it is remembered."""
         if key in self._keys:
             return True
-        self._keys[key] = None
+        self._keys.add(key)
+        self._order.append(key)
         if len(self._keys) > SEEN_MAX:
-            del self._keys[next(iter(self._keys))]
+            self._keys.discard(self._order.popleft())
         return False
 
 
@@ -187,8 +196,9 @@ class BookJoin:
         self._settle(HELD_MAX)
 
     def _count_checksum(self, intact: bool | None) -> None:
-        self._report.checksums_right += intact is True
-        self._report.checksums_wrong += intact is False
+        if intact is not None:
+            self._report.checksums_right += intact is True
+            self._report.checksums_wrong += intact is False
 
     def _settle(self, allowed: int) -> None:
         """Let held diffs go that follow now; beyond ``allowed`` of them, what lies before the first counts as lost."""
@@ -294,7 +304,10 @@ class BookJoin:
             if diff.last_id < diff.previous_id:
                 kind, rows = SNAPSHOT, self._keeper.rows()
         self._seq += SEQ_STEP
-        self._spool.add(kind, ts_event, made, got.recv_ns, diff.last_id, self._seq, *rows, raw=got.wall_ns)
+        sides, ticks, lots = rows
+        self._spool.add(
+            kind, ts_event, made, got.recv_ns, diff.last_id, self._seq, sides, ticks, lots, None, got.wall_ns
+        )
         self._report.diffs += 1
         self._has_diffs = True
         self._segment_diffs += 1
@@ -305,7 +318,7 @@ class BookJoin:
             self._count_afresh()
             return
         kept = rows if self._keeper is not None else None
-        self._stale.append(_StaleDiff(self._seq, diff.first_id, diff.last_id, diff.previous_id, self._ts_event, kept))
+        self._stale.append(_StaleDiff(self._seq, diff, self._ts_event, kept))
         waiting = self._waiting
         if waiting is not None and diff.last_id >= waiting.record.last_id:
             self._waiting = None

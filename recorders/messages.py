@@ -1,3 +1,4 @@
+# cython: annotation_typing=False, boundscheck=True, wraparound=True, cdivision=False
 """One instrument's decoded records as messages: repeated ones dropped, impossible times refused, the book joined.
 
 Theory of operation. What a record becomes does not depend on whether it is read from a file or arrives now, so both
@@ -8,7 +9,7 @@ is a ``MessageSink``; what is counted is in a ``RecordingReport``, what is wrong
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final, Protocol
 
 from matching.codes import BBO, BUY, FORCE, MARK, OFFBOOK, SELL, TRADE
@@ -56,15 +57,6 @@ class RecordStream:
         self._quotes = Seen()
         self._marks = Seen()
         self._forced = Seen()
-        self._handlers: dict[type, Callable[[Any, Line], None]] = {
-            DepthDiff: self._depth,
-            DepthSnapshot: self._snapshot,
-            Trade: self._trade,
-            AggTrade: self._aggregate,
-            BookTicker: self._quote,
-            MarkPrice: self._mark,
-            ForceOrder: self._force,
-        }
 
     @property
     def report(self) -> RecordingReport:
@@ -75,9 +67,27 @@ class RecordStream:
 
     def put(self, record: Any, line: Line, silence_ns: int) -> None:
         """Take in a record; ``silence_ns``: for how long nothing of the instrument had been received."""
-        self._quiet_ns = max(self._quiet_ns, silence_ns)
-        if self._sane_time(record, line):
-            self._handlers[type(record)](record, line)
+        if silence_ns > self._quiet_ns:
+            self._quiet_ns = silence_ns
+        if not self._sane_time(record, line):
+            return
+        kind = type(record)
+        if kind is BookTicker:
+            self._quote(record, line)
+        elif kind is Trade:
+            self._trade(record, line)
+        elif kind is DepthDiff:
+            self._depth(record, line)
+        elif kind is AggTrade:
+            self._aggregate(record, line)
+        elif kind is DepthSnapshot:
+            self._snapshot(record, line)
+        elif kind is MarkPrice:
+            self._mark(record, line)
+        elif kind is ForceOrder:
+            self._force(record, line)
+        else:
+            raise TypeError(f"no market data: {record!r}")
 
     def interrupted(self, kind: int, line: Line, why: str) -> None:
         """Whoever received the records says that from here on something of the book is missing."""
@@ -91,11 +101,12 @@ class RecordStream:
 
     def _sane_time(self, record: Any, line: Line) -> bool:
         """Refuse engine times that cannot be: they would bend the clock estimate and the order of everything else."""
-        event, made, recv = record.ts_event_ns, max(record.ts_event_ns, record.ts_push_ns), line.recv_ns
+        event, push, recv = record.ts_event_ns, record.ts_push_ns, line.recv_ns
+        made = max(event, push)
         if not made:
             return True
         event = event or made
-        snapshot = isinstance(record, DepthSnapshot)  # its engine time is the book's last change, however long ago
+        snapshot = type(record) is DepthSnapshot  # its engine time is the book's last change, however long ago
         why = ""
         if abs(recv - made) > DAY_NS:
             why = "more than a day from its receive time"
@@ -108,7 +119,8 @@ class RecordStream:
             return False
         if made > self._made_last:
             self._made_last, self._recv_of_made = made, recv
-        self._event_last = max(self._event_last, 0 if snapshot else event)
+        if not snapshot and event > self._event_last:
+            self._event_last = event
         return True
 
     def refuse(self, line: Line, why: str) -> None:
@@ -138,9 +150,11 @@ class RecordStream:
         aux: tuple[int, int, int, int] | None,
     ) -> None:
         self._seq += 1
-        event = record.ts_event_ns or record.ts_push_ns or line.recv_ns
-        made = max(record.ts_event_ns, record.ts_push_ns) or OWN_CLOCK
-        self._sink.add(kind, event, made, line.recv_ns, ref, self._seq, sides, ticks, lots, aux, line.wall_ns)
+        event, push, recv = record.ts_event_ns, record.ts_push_ns, line.recv_ns
+        made = max(event, push)
+        self._sink.add(
+            kind, event or push or recv, made or OWN_CLOCK, recv, ref, self._seq, sides, ticks, lots, aux, line.wall_ns
+        )
 
     def _depth(self, record: DepthDiff, line: Line) -> None:
         self._join.diff(self._received(record, line))

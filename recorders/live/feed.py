@@ -1,3 +1,4 @@
+# cython: annotation_typing=False, boundscheck=True, wraparound=True, cdivision=False
 """A live feed: raw records in, in the order in which they are recorded; messages for the kernel out, window by window.
 
 Theory of operation. A paper session and the backtest of its recording run on the same messages because both get them

@@ -1,3 +1,4 @@
+# cython: annotation_typing=False, boundscheck=True, wraparound=True, cdivision=False
 """One instrument of a live feed: what has come of it, in the order of receipt for the client and in the order of the
 venue for the simulated venue.
 
@@ -29,7 +30,7 @@ from typing import Any, Final
 from matching.codes import BBO, DEPTH, GAP, GAP_SESSION_END, MARK, SNAPSHOT, TRADE
 from matching.feed import FeedWindow
 from recorders.book import QUOTES_MAX, DepthBook
-from recorders.joining import STALE_DIFFS_MAX
+from recorders.joining import STALE_DIFFS_MAX, BookJoin
 from recorders.lines import Line
 from recorders.live.windows import Columns, Message
 from recorders.messages import InputFile, RecordStream
@@ -99,7 +100,7 @@ class _Outlet:
     def __init__(self, delay_ns: int, *, has_client: bool) -> None:
         self.delay_ns = delay_ns
         self.recv_ns = 0  # of the record at hand
-        self.book_valid: Callable[[], bool] = bool
+        self.book: BookJoin | None = None  # whose diffs wait until it is valid
         self.client: list[Message] | None = [] if has_client else None  # what the client has not been given
         self._columns = Columns(), Columns()  # the client's and the venue's windows in the making
         self.pending: list[Message] = []  # sorted: what the venue has not been given
@@ -130,15 +131,15 @@ class _Outlet:
         raw: int | None = None,
     ) -> None:
         if kind == DEPTH:
-            if not self.book_valid():
+            if self.book is None or not self.book.valid:
                 self._waiting.append((seq, ts_event, kind, ref, sides, ticks, lots))
                 return
         elif kind == SNAPSHOT:
             self._put(kind, ts_event, ref, sides, ticks, lots, None)
             while self._waiting:
-                waiting = self._waiting.popleft()
-                if waiting[0] > seq:
-                    self._put(waiting[2], waiting[1], *waiting[3:], None)
+                number, event, waiting, of, sides, ticks, lots = self._waiting.popleft()
+                if number > seq:
+                    self._put(waiting, event, of, sides, ticks, lots, None)
             return
         elif kind == GAP:
             self._waiting.clear()
@@ -274,7 +275,7 @@ class LiveMarket(RecordStream):
         self._has_prints = False
         self._unused = 0
         self.begin(self.outlet, Tally(RecordingReport("", instrument.venue, instrument.symbol)))
-        self.outlet.book_valid = lambda: self._join.valid
+        self.outlet.book = self._join
 
     @property
     def problems(self) -> Problems:
@@ -286,7 +287,8 @@ class LiveMarket(RecordStream):
         recv = line.recv_ns
         silence_ns = recv - self._recv_last if self._recv_last else 0
         self._recv_last = recv
-        event = record.ts_event_ns or record.ts_push_ns
+        event, push = record.ts_event_ns, record.ts_push_ns
+        event = event or push
         if 0 < event < self.since_ns and type(record) not in _BOOK:
             self.history += 1
             return
@@ -295,12 +297,12 @@ class LiveMarket(RecordStream):
                 self.late_frames += 1
                 self._late_at = recv
             if self._measure is not None:
-                self._measure(recv - event, recv - max(record.ts_event_ns, record.ts_push_ns))
+                self._measure(recv - event, recv - max(event, push))
         self.put(record, line, silence_ns)
 
     def interrupted(self, kind: int, line: Line, why: str) -> None:
         """From here on something of the book is missing."""
-        super().interrupted(kind, line, why)
+        RecordStream.interrupted(self, kind, line, why)
         if len(self.report.gap_list) > 2 * GAPS_NAMED:
             del self.report.gap_list[:GAPS_NAMED]
 
@@ -315,7 +317,7 @@ class LiveMarket(RecordStream):
             self._repeated(line, f"trade {record.trade_id}")
             return
         self._has_prints = True
-        super()._trade(record, line)
+        RecordStream._trade(self, record, line)
 
     def _aggregate(self, record: AggTrade, line: Line) -> None:
         if self._has_prints:
@@ -323,7 +325,7 @@ class LiveMarket(RecordStream):
             self.report.aggregates_unused = self._unused
             return
         self._covered = max(self._covered, record.last_trade_id)
-        super()._aggregate(record, line)
+        RecordStream._aggregate(self, record, line)
         self.report.aggregates_unused = self._unused
 
     def counts(self) -> dict[str, int]:

@@ -15,7 +15,6 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-from recorders.live.feed import LiveFeed
 from recorders.live.recorder import Live
 from sim.live.runner import Session
 from sim.strategy import Strategy
@@ -64,7 +63,7 @@ def watch(stages: Stages) -> None:
 
     Live.frame = begun  # type: ignore[method-assign]
     for owner, name, is_after in (
-        (BinanceSession, "on_frame", True), (Session, "_take", False), (LiveFeed, "take", True),
+        (BinanceSession, "on_frame", True), (Session, "_take", False), (Session, "_give", False),
         (Session, "_give", True),
     ):  # fmt: skip
         setattr(owner, name, _noted(stages, getattr(owner, name), is_after))
