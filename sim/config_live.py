@@ -82,7 +82,7 @@ class LiveConfig(Part):
         2 * 10**9, description="an order or amendment that cannot leave for so long is refused, not sent"
     )
     rehearse: Span = Field(
-        5_000_000,
+        2_000_000,
         ge=0,
         description="an order's way is walked so often with nothing behind it, so that it is quick; 0: never",
     )
