@@ -21,7 +21,7 @@ import hashlib
 import importlib
 import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final
+from typing import Final
 from urllib.parse import quote
 
 import msgspec
@@ -39,10 +39,11 @@ BARE: Final = re.compile(r"[A-Za-z0-9_.:=&/-]*")  # nothing of it is escaped in 
 _PLAIN: Final = "-_.~"  # what a query may carry as it is, beside letters and digits
 
 
-def _plain_sha256() -> Any:
+def _plain_sha256() -> Callable[[bytes], hashlib._Hash]:
     for name in ("_sha2", "_sha256"):  # of Python 3.12 and later, and of those before
         with contextlib.suppress(ImportError, AttributeError):
-            return importlib.import_module(name).sha256
+            found: Callable[[bytes], hashlib._Hash] = importlib.import_module(name).sha256
+            return found
     return hashlib.sha256
 
 
