@@ -51,6 +51,7 @@ FIGURES: Final[Mapping[str, tuple[str, ...]]] = {
     "tick_to_order": ("order_ws", "tick_to_order"),
     "order_and_answer": ("order_ws", "whole"),
 }
+FEW: Final = 30  # durations; a median of fewer counts only where no round has more
 FLOOR: Final = 5.0  # against ccxt
 FLOORS: Final = ("order_out", "order_back", "data_depth", "data_top")
 
@@ -163,6 +164,7 @@ def table(title: str, row: dict[str, Any]) -> list[str]:
         for name in names:
             cell = cells.get(name)
             text = f"{cell['p50_us']:.0f} / {cell['p99_us']:.0f}" if cell else "-"
+            text += f" of {cell['count']} alone" if cell and cell["count"] < FEW else ""
             ratio = row["ratios"].get(name, {}).get(figure)
             line += f"{name} {text}" + (f" ({ratio:g}x)" if ratio is not None else "") + "   "
         if figure in row["met"]:
@@ -179,7 +181,7 @@ def _best(name: str, rounds: list[dict[str, Any]], path: tuple[str, ...]) -> dic
         if not row["count"]:
             raise BenchError(f"{name} has measured no {' '.join(path)}")
         found.append(row)
-    best: dict[str, Any] = min(found, key=lambda row: row["p50_us"])
+    best: dict[str, Any] = min(found, key=lambda row: (row["count"] < FEW, row["p50_us"]))
     return best
 
 

@@ -58,8 +58,8 @@ def opened(marks: Marks, path: bytes) -> Connection:
 
 
 def figures(scale: float, *, orders: bool = True) -> dict[str, Any]:
-    row = {"count": 10, "p50_us": 10 * scale, "p99_us": 20 * scale}
-    found: dict[str, Any] = {"depth": row, "top": row}
+    row = {"count": 100, "p50_us": 10 * scale, "p99_us": 20 * scale}
+    found: dict[str, Any] = {"depth": dict(row), "top": dict(row)}
     if orders:
         order = dict.fromkeys(("out", "out_sent", "back", "whole", "tick_to_order"), row)
         found |= {"order_ws": order, "order_rest": order, "frames_s": 100.0}
@@ -88,6 +88,16 @@ def test_a_client_that_measured_nothing_is_an_error() -> None:
     given["cryptofeed"][0]["top"] = {"count": 0}
     with pytest.raises(BenchError, match="cryptofeed has measured no top"):
         summary(given)
+
+
+def test_a_median_of_few_does_not_count_where_there_is_another() -> None:
+    given = rows([2, 1], [12], [2])
+    given["perpsim"][1]["top"] |= {"count": 9}
+    found = summary(given)
+    assert found["figures"]["data_top"]["perpsim"]["p50_us"] == found["figures"]["order_out"]["perpsim"]["p50_us"] * 2
+    assert " of 9 alone" not in "".join(table("", found))
+    del given["perpsim"][0]
+    assert "perpsim 10 / 20 of 9 alone" in "".join(table("", summary(given)))
 
 
 def test_the_table_names_every_client_and_what_is_met() -> None:
