@@ -121,6 +121,7 @@ class Orders:
         self.account = account
         self.ids = ids
         self.events = events
+        self.ended_max = ENDED_MAX
         self.gaps: dict[int, None] = {}  # order numbers whose fills are incomplete
         self._tracks: dict[int, Track] = {}
         self._names: dict[str, Track] = {}
@@ -197,7 +198,7 @@ class Orders:
         track.early.clear()
         self.gaps.pop(track.order_no, None)
         self._ended[track.order_no] = None
-        if len(self._ended) > ENDED_MAX:
+        if len(self._ended) > self.ended_max:
             oldest = self._tracks.pop(next(iter(self._ended)))
             del self._ended[oldest.order_no]
             self._names.pop(oldest.client_id, None)

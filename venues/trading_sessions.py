@@ -89,14 +89,15 @@ def trading_session(wanted: TradingWanted, entropy: Entropy) -> TradingSession:
 
 
 class Stage(Protocol):
-    """A session that is ready for orders without a venue, and what one would answer to a frame (no more than an order
-    and its cancel); ``connection`` and ``url`` are those that orders leave by."""
+    """A session that is ready for orders without a venue, with its ``connections`` and their URLs. ``answers``: what a
+    venue would say, and where, to an order or its cancel; ``fill``: that the order is executed."""
 
     session: TradingSession
-    connection: str
-    url: str
+    connections: dict[str, str]
 
-    def answer(self, asked: bytes) -> bytes: ...
+    def answers(self, asked: bytes) -> list[tuple[str, bytes]]: ...
+
+    def fill(self) -> tuple[str, bytes]: ...
 
 
 def stage(wanted: TradingWanted, clock: Clock, entropy: Entropy) -> Stage:

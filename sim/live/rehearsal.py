@@ -3,8 +3,8 @@
 Theory of operation. Beside market data orders are rare. By the time one leaves, the caches hold other things,
 and to read the code of its way from memory again takes longer than to run it. A ``Rehearsal`` has a gateway, a session,
 a connector and a websocket of its own, which end in memory: its keys are none, its transport keeps what is written, its
-journal is no file, its core forgets. Every ``[live] rehearse`` it sends an order and a cancel, and hears that the venue
-has done both. With the session that trades it shares the code, and nothing else.
+journal is no file, its core forgets. Every ``[live] rehearse`` it sends an order, then a cancel or hears of a fill.
+With the session that trades it shares the code, and nothing else.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ from venues.trading import Event, Now
 from venues.trading_sessions import Keys, TradingWanted, stage
 from venues.websocket import WebSocket, accept_of, masked
 
-NUMBER: Final = 1  # each rehearsal's order has it: the one before is over
 REQUEST: Final = 1
 PRICES: Final = 50  # what is rehearsed has so many
 HEAD_BYTES: Final = 8  # of a masked frame of 126 to 65535 bytes
@@ -92,27 +91,32 @@ class Rehearsal:
         folder: Path = Path(), core: Empty | None = None, line: Line | None = None,
     ) -> None:  # fmt: skip
         self._clock = clock
+        self.number = 0  # of the order
         keys = Keys("k" * 64, "s" * 64)
         wanted = TradingWanted(venue, 0, {0: instrument}, "rehearsal", keys, _NOWHERE, _NOWHERE)
         self.stage = stage(wanted, clock, entropy)
+        self._reading: list[asyncio.Future[object]] = []
         self.core, self.line = core or Empty(), line or Line()
         connector = Connector(self.stage.session, cast(Any, None), clock, entropy, cast(Any, self))
-        connection = connector.connect(self.stage.connection, self.stage.url)
-        self.socket = WebSocket(urlsplit(self.stage.url), entropy, 1 << 20)
-        self.socket.connection_made(self.line)
-        connection.restart(self.socket)
-        self._reading = asyncio.ensure_future(self.socket.run(connection))
-        key = next(line for line in self.line.sent.split(b"\r\n") if line.startswith(b"Sec-WebSocket-Key: "))
-        accept = accept_of(key.partition(b": ")[2])
-        self.socket.data_received(
-            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: " + accept + b"\r\n\r\n"
-        )
+        self._sockets = {
+            name: self._connect(connector, name, url, entropy) for name, url in self.stage.connections.items()
+        }
         journal = Journal(files or cast(Any, Nowhere()), folder / "journal.bin")
         context = SimpleNamespace(order_in=lambda slot: None, words={})
         self._gateway = Gateway(
             cast(Any, self.core), cast(Any, context), [instrument], [0], {0: connector}, journal, clock,
             cast(Any, None), lambda level, text: None,
         )  # fmt: skip
+
+    def _connect(self, connector: Connector, name: str, url: str, entropy: Entropy) -> WebSocket:
+        connection, socket = connector.connect(name, url), WebSocket(urlsplit(url), entropy, 1 << 20)
+        socket.connection_made(self.line)
+        connection.restart(socket)
+        self._reading.append(asyncio.ensure_future(socket.run(connection)))
+        key = next(line for line in self.line.sent.split(b"\r\n") if line.startswith(b"Sec-WebSocket-Key: "))
+        upgrade = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: "
+        socket.data_received(upgrade + accept_of(key.partition(b": ")[2]) + b"\r\n\r\n")
+        return socket
 
     def on_events(self, events: list[Event], now: Now) -> None:
         """Of the connector: as the session that trades takes them."""
@@ -122,14 +126,19 @@ class Rehearsal:
 
     def command(self, kind: int) -> None:
         """Send an order, or its cancel."""
-        self.core.outbox.append((kind, 0, 0, 0, NUMBER, 0, 0, REQUEST, 0))
+        if kind == SUBMIT:
+            self.number += 1
+        self.core.outbox.append((kind, 0, 0, 0, self.number, 0, 0, REQUEST, 0))
         self._gateway.drain()
 
-    def answer(self) -> bytes:
-        """The bytes that a venue would answer with."""
+    def answers(self) -> list[tuple[str, bytes]]:
+        """What a venue would answer, and on which connection."""
         sent = self.line.sent
-        payload = self.stage.answer(masked(sent[HEAD_BYTES:], sent[HEAD_BYTES - 4 : HEAD_BYTES]))
-        return b"\x81\x7e" + len(payload).to_bytes(2, "big") + payload
+        return self.stage.answers(masked(sent[HEAD_BYTES:], sent[HEAD_BYTES - 4 : HEAD_BYTES]))
+
+    def hear(self, connection: str, payload: bytes) -> None:
+        """A frame of the venue."""
+        self._sockets[connection].data_received(b"\x81\x7e" + len(payload).to_bytes(2, "big") + payload)
 
     async def repeat(self, every_ns: int, say: Callable[[str, str], None]) -> None:
         """Walk again and again. A rehearsal that fails is said, and the last: orders do not depend on it."""
@@ -140,13 +149,21 @@ class Rehearsal:
         except Exception as error:
             say("warning", f"orders are not rehearsed any more: {type(error).__name__}: {error}"[:500])
         finally:
-            self._reading.cancel()
+            for task in self._reading:
+                task.cancel()
 
     def walk(self) -> None:
-        """Once there and back, twice. ``RuntimeError`` where that is not what came of it."""
-        told = self.core.told
-        for kind in (SUBMIT, CANCEL):
-            self.command(kind)
-            self.socket.data_received(self.answer())
+        """An order there and back, and its end: a cancel, or an execution each other time, when the stream is quicker
+        than the replies. ``RuntimeError`` where that is not what came of it."""
+        told, is_other = self.core.told, self.number % 2 == 1
+        self.command(SUBMIT)
+        for connection, payload in self.answers()[:: -1 if is_other else 1]:
+            self.hear(connection, payload)
+        if is_other:
+            self.hear(*self.stage.fill())
+        else:
+            self.command(CANCEL)
+            for connection, payload in self.answers():
+                self.hear(connection, payload)
         if self.core.told != told + 2 or self._gateway.orders:
-            raise RuntimeError("a rehearsed order was not opened and canceled")
+            raise RuntimeError("a rehearsed order was not opened and ended")

@@ -14,7 +14,7 @@ from sim.live.setup import Setup
 from sim.live.shell import rehearsals
 from venues import known_instrument
 from venues.ports import CountingEntropy, SystemClock, VirtualClock
-from venues.trading_orders import OPEN, SENT
+from venues.trading_orders import ENDED, OPEN, SENT
 from venues.trading_sessions import Keys, TradingWanted
 
 SYMBOLS = {"binance_usdm": "BTCUSDT", "binance_coinm": "BTCUSD_PERP"}
@@ -26,16 +26,23 @@ async def made(venue: str = "binance_usdm", clock: Any = None) -> Rehearsal:
     return rehearsal
 
 
+@pytest.mark.parametrize("is_stream", [False, True])
 @pytest.mark.parametrize("venue", SYMBOLS)
-def test_an_order_goes_the_whole_way_as_the_session_itself_sends_it(venue: str) -> None:
+def test_an_order_goes_the_whole_way_as_the_session_itself_sends_it(venue: str, is_stream: bool) -> None:
     async def main() -> None:
         rehearsal = await made(venue)
         rehearsal.command(SUBMIT)
         session: Any = rehearsal.stage.session
         assert session.desk.orders[1].stage == SENT
         assert not session.desk.actions  # it left at once
-        rehearsal.socket.data_received(rehearsal.answer())
+        answers = rehearsal.answers()
+        assert len(answers) == 2
+        rehearsal.hear(*answers[is_stream])
         assert rehearsal.core.told == 1 and session.desk.orders[1].stage == OPEN
+        rehearsal.hear(*answers[not is_stream])
+        assert rehearsal.core.told == 1
+        rehearsal.hear(*rehearsal.stage.fill())
+        assert rehearsal.core.told == 2 and session.desk.orders[1].stage == ENDED
 
     asyncio.run(main())
 
@@ -57,16 +64,12 @@ def test_nothing_is_left_of_many() -> None:
 
     async def main() -> None:
         rehearsal = await made()
-        for _ in range(1_000):  # budgets and round trips keep so many
+        for _ in range(5_000):  # the gateway remembers 4,096 orders
             rehearsal.walk()
-        rehearsal._gateway.round_trips_ns.clear()
-        rehearsal._gateway.own_ns.clear()
         before = sizes(rehearsal)
         assert "stage.session.desk.orders._tracks" in before and "_gateway._inbox" in before
         for _ in range(100):
             rehearsal.walk()
-        rehearsal._gateway.round_trips_ns.clear()
-        rehearsal._gateway.own_ns.clear()
         after = sizes(rehearsal)
         grown = {name: (before[name], size) for name, size in after.items() if size > before[name]}
         assert not {name for name in grown if "_masks" not in name}, grown  # masks are fetched many at a time
@@ -80,13 +83,13 @@ def test_one_that_fails_is_said_and_is_the_last(monkeypatch: pytest.MonkeyPatch)
     async def main() -> None:
         clock = VirtualClock(10**18)
         rehearsal = await made(clock=clock)
-        answer = rehearsal.answer
-        monkeypatch.setattr(rehearsal, "answer", lambda: answer() if rehearsal.core.told < 2 else b"\x81\x02{}")
+        answers = rehearsal.answers
+        monkeypatch.setattr(rehearsal, "answers", lambda: answers() if rehearsal.core.told < 2 else [])
         await rehearsal.repeat(5, lambda level, text: said.append((level, text)))
         assert clock.now_ns == 10**18 + 10  # the first was good
 
     asyncio.run(main())
-    why = "RuntimeError: a rehearsed order was not opened and canceled"
+    why = "RuntimeError: a rehearsed order was not opened and ended"
     assert said == [("warning", f"orders are not rehearsed any more: {why}")]
 
 

@@ -61,21 +61,28 @@ class OrderPath:
         )
         self.rehearsal = Rehearsal("binance_usdm", instrument, clock, entropy)
 
-    def measure(self, count: int, kind: str) -> dict[str, dict[str, float]]:
+    def measure(self, count: int, kind: str, is_stream: bool = False) -> dict[str, dict[str, float]]:
         out, back = [], []
         for _ in range(count):
             self.between(kind)
             begun = perf_counter_ns()
             self.way.command(SUBMIT)
             out.append(self.line.at_ns - begun)
-            reply = self.way.answer()
+            answers = self.way.answers()[::-1] if is_stream else self.way.answers()
             self.between(kind)
-            begun = perf_counter_ns()
-            self.way.socket.data_received(reply)
-            back.append(self.core.at_ns - begun)
+            back.append(self.hear(answers))
             self.way.command(CANCEL)
-            self.way.socket.data_received(self.way.answer())
+            self.hear(self.way.answers())
         return {"out": shares(out), "back": shares(back)}
+
+    def hear(self, answers: list[tuple[str, bytes]]) -> int:
+        """How long the first answer took."""
+        begun = perf_counter_ns()
+        self.way.hear(*answers[0])
+        took = self.core.at_ns - begun
+        for answer in answers[1:]:
+            self.way.hear(*answer)
+        return took
 
     def between(self, kind: str) -> None:
         """What happens before an order, and before its answer."""
@@ -97,7 +104,10 @@ async def measured(folder: Path, orders: int) -> dict[str, dict[str, dict[str, f
     await asyncio.sleep(0)
     gc.freeze()
     path.measure(200, "hot")
-    return {kind: path.measure(orders, kind) for kind in KINDS}
+    found = {kind: path.measure(orders, kind) for kind in KINDS}
+    for kind in KINDS:
+        found[kind]["back_by_stream"] = path.measure(orders, kind, is_stream=True)["back"]
+    return found
 
 
 def main() -> None:

@@ -44,7 +44,7 @@ class Evidence:
         self.adopting = True  # until the account's state is known, orders of this run may be unknown to us
         self._lost_cancels: dict[int, int] = {}  # order to the number of its cancel
         self._lost_amends: dict[int, set[int]] = {}
-        self._seen = Seen()
+        self.seen = Seen()
         self._early: dict[int, list[tuple[OrderUpdate, int]]] = {}  # what was said of orders not known yet
 
     def cancel_again(self, track: Track, number: int, now: Now) -> None:
@@ -139,7 +139,7 @@ class Evidence:
             update.order_id, update.execution, update.status, update.trade_ms, event_ms, update.trade_id,
             update.filled, update.price, update.quantity,
         )  # fmt: skip
-        if update.symbol not in self.desk.codec.places or not self._seen.add(key):
+        if update.symbol not in self.desk.codec.places or not self.seen.add(key):
             return
         track = self.orders.at_venue(str(update.order_id)) or self.orders.named(update.client_id)
         if track is not None:
@@ -253,7 +253,7 @@ class Evidence:
     def on_algo(self, update: AlgoUpdate, now: Now) -> None:
         """ALGO_UPDATE."""
         order = update.order
-        if not self._seen.add(("algo", order.algo_id, order.status, update.event_ms, order.order_id)):
+        if not self.seen.add(("algo", order.algo_id, order.status, update.event_ms, order.order_id)):
             return
         track = self.orders.named(order.client_id)
         if track is not None:
