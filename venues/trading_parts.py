@@ -435,12 +435,3 @@ class Seen:
 
     def __contains__(self, key: Hashable) -> bool:
         return key in self._keys
-
-
-def taken(found: list[T]) -> list[T]:
-    """What is in a list, which is empty then."""
-    if not found:
-        return []
-    copy = found[:]
-    found.clear()
-    return copy

@@ -16,6 +16,7 @@ from venues.ports import Clock
 from venues.trading import AccountState, Event, NotReady, Now
 
 EARLY_MAX: Final = 10_000
+NOTED: Final = frozenset((AccountState, FundingPaid, NotReady))
 
 
 class Owner(Protocol):
@@ -57,15 +58,19 @@ class Account:
     def on_events(self, events: list[Event], now: Now) -> None:
         """Events of the session."""
         for event in events:
-            if isinstance(event, AccountState):
-                self.state = event
-                self.early.clear()
-            elif isinstance(event, FundingPaid) and not self.is_taken:
-                self.early.append(event)
-            elif isinstance(event, NotReady):
-                self.not_ready = event
+            if type(event) in NOTED:
+                self._note(event)
         if self.is_taken:
             self._owner.on_events(self.place, events, now)
+
+    def _note(self, event: Event) -> None:
+        if isinstance(event, AccountState):
+            self.state = event
+            self.early.clear()
+        elif isinstance(event, FundingPaid) and not self.is_taken:
+            self.early.append(event)
+        elif isinstance(event, NotReady):
+            self.not_ready = event
 
     def on_remark(self, venue: str, text: str) -> None:
         """Something the session wants written down."""

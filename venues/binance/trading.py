@@ -38,7 +38,7 @@ from venues.orders import AmendRequest, CancelAllRequest, CancelRequest, OrderRe
 from venues.ports import Entropy
 from venues.session_parts import PING_NS, SECOND, Ping, Reconnect, Reply
 from venues.trading import Action, Event, Now, Open
-from venues.trading_parts import CANCEL, taken
+from venues.trading_parts import CANCEL
 from venues.trading_sessions import TradingWanted
 
 KEEPALIVE_NS: Final = 1800 * SECOND
@@ -316,8 +316,14 @@ class BinanceTrading:
 
     def take_actions(self) -> list[Action]:
         """What is to be done, in order; taken once."""
-        return taken(self.desk.actions)
+        found = self.desk.actions
+        if not found:
+            return []
+        self.desk.actions = []
+        return found
 
     def take_events(self) -> list[Event]:
         """What the venue has said, in order; taken once."""
-        return taken(self.desk.events)
+        found = self.desk.events[:]  # the list is that of ``Orders`` too
+        self.desk.events.clear()
+        return found
