@@ -84,7 +84,8 @@ class LiveConfig(Part):
     rehearse: Span = Field(
         2_000_000,
         ge=0,
-        description="an order's way is walked so often with nothing behind it, so that it is quick; 0: never",
+        description="an order's way is walked so often with nothing behind it, so that it is quick; with busy_poll "
+        "whenever nothing is ready, market data too; 0: never",
     )
     busy_poll: bool = Field(False, description="never sleep while waiting for frames: quicker, and takes a whole core")
 

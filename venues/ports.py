@@ -231,6 +231,23 @@ class SystemAppendFile:
             os.close(handle)
 
 
+class UnkeptFile(SystemAppendFile):
+    """A file in memory that nobody reads: written to as any other, it begins anew when it holds ``most`` bytes."""
+
+    def __init__(self, most: int = 1 << 20) -> None:
+        on_linux = hasattr(os, "memfd_create")
+        self._handle = os.memfd_create("unkept") if on_linux else os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+        self._most = self._left = most
+
+    def append(self, content: bytes) -> None:
+        """As a file of the file system."""
+        self._left -= len(content)
+        if self._left < 0:
+            self._left = self._most - len(content)
+            os.lseek(self._handle, 0, os.SEEK_SET)
+        super().append(content)
+
+
 class SystemReserveFile:
     """A file that is all zeros until it is needed. Writing over its blocks takes no new room."""
 

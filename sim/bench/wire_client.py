@@ -19,6 +19,7 @@ from typing import Any
 
 from matching.codes import EV_ACCEPTED
 from sim.bench.peers.wire_timing import DEPTH, TOP, DataTimes, Marks, OrderTimes, TimedLoop, TimedPolicy, now_ns
+from sim.live.busy_poll import BusyPoll
 from sim.live.shell import live
 from sim.strategy import Order, OrderEvent, Strategy
 
@@ -91,7 +92,7 @@ def run(given: dict[str, Any]) -> dict[str, Any]:
         "live": {"enabled": True},
         "report": {"html": False},
     }  # fmt: skip
-    asyncio.set_event_loop_policy(TimedPolicy(is_busy=given["busy"]))
+    asyncio.set_event_loop_policy(TimedPolicy(BusyPoll if given["busy"] else None))
     live(document, probe, yes_real_orders=True)
     return {"order_ws": probe.orders.summary(), "frames_s": probe.frames_s, **probe.data.summary()}
 

@@ -21,7 +21,7 @@ from sim.live.gateway import CANCEL, SUBMIT, Gateway
 from sim.live.journal import Journal
 from venues.connector import Connector
 from venues.instruments import Instrument
-from venues.ports import Clock, Entropy, Files
+from venues.ports import Clock, Entropy, Files, UnkeptFile
 from venues.trading import Event, Now
 from venues.trading_sessions import Keys, TradingWanted, stage
 from venues.websocket import WebSocket, accept_of, masked
@@ -32,17 +32,11 @@ HEAD_BYTES: Final = 8  # of a masked frame of 126 to 65535 bytes
 _NOWHERE: Final = "http://127.0.0.1:1"
 
 
-class Nowhere:
-    """Files and a file that keep nothing."""
+class Unkept:
+    """Files that nobody reads: the journal goes as far as the operating system."""
 
-    def create(self, path: Path) -> Nowhere:
-        return self
-
-    def append(self, content: bytes) -> None: ...
-
-    def sync(self) -> None: ...
-
-    def close(self) -> None: ...
+    def create(self, path: Path) -> UnkeptFile:
+        return UnkeptFile()
 
 
 class Line:
@@ -101,10 +95,10 @@ class Rehearsal:
         self._sockets = {
             name: self._connect(connector, name, url, entropy) for name, url in self.stage.connections.items()
         }
-        journal = Journal(files or cast(Any, Nowhere()), folder / "journal.bin")
+        self._journal = Journal(files or cast(Any, Unkept()), folder / "journal.bin")
         context = SimpleNamespace(order_in=lambda slot: None, words={})
         self._gateway = Gateway(
-            cast(Any, self.core), cast(Any, context), [instrument], [0], {0: connector}, journal, clock,
+            cast(Any, self.core), cast(Any, context), [instrument], [0], {0: connector}, self._journal, clock,
             cast(Any, None), lambda level, text: None,
         )  # fmt: skip
 
@@ -149,8 +143,13 @@ class Rehearsal:
         except Exception as error:
             say("warning", f"orders are not rehearsed any more: {type(error).__name__}: {error}"[:500])
         finally:
-            for task in self._reading:
-                task.cancel()
+            self.close()
+
+    def close(self) -> None:
+        """No more of it."""
+        for task in self._reading:
+            task.cancel()
+        self._journal.close()
 
     def walk(self) -> None:
         """An order there and back, and its end: a cancel, or an execution each other time, when the stream is quicker

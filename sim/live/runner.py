@@ -47,6 +47,7 @@ from sim.live.status import status_of
 from sim.live.warmup import WarmUp
 from venues.connector import Connector
 from venues.errors import LocalError, VenueError
+from venues.instruments import Instrument
 from venues.trading import AccountState, Event, Now
 from venues.trading_sessions import trading_session
 
@@ -74,6 +75,7 @@ class Session:
         self.phase = "connecting"
         self.messages: list[tuple[str, str]] = []  # level and text, the last few
         self.accounts: dict[int, Account] = {}
+        self.on_sample: Callable[[list[Instrument], list[RawRecord]], None] | None = None  # of the warm-up
         self._show = show
         self._stopping = asyncio.Event()
         self._error: BaseException | None = None
@@ -242,6 +244,8 @@ class Session:
         for venue, why in self._recorder.unreached().items():
             if why:  # else it is connected and silent: what is missing is said below
                 raise VenueError(f"nothing came in the warm-up: {why}", venue=venue)
+        if self.on_sample is not None:
+            self.on_sample(self._warm_up.instruments, self._warm_up.sample())
         found = self._warm_up.measured()
         feed, begin_ns = self._warm_up.feed(found, self._mono())
         plan = live_plan(setup.config, setup.base, setup.sessions, begin_ns, found.delay_ns)
@@ -368,6 +372,14 @@ class Session:
             run.loop.step(run.core.now)
             gateway.drain()
         gateway.put()
+
+    def pass_time(self) -> None:
+        """Step to the present although nothing is due: a step finds its way in the caches afterwards."""
+        if self.phase == "running" and self._error is None and not self._is_stepping:
+            try:
+                self._step(self._present())
+            except Exception as error:
+                self.fail(error)
 
     def _present(self) -> int:
         """The last instant that no later record can be stamped with."""

@@ -17,14 +17,13 @@ from typing import Any, Final
 
 from sim.backtest import Result, Strategies
 from sim.config import RunConfig
-from sim.live.busy_poll import busy_loop
-from sim.live.rehearsal import Rehearsal
+from sim.live import rehearsals
+from sim.live.busy_poll import BusyLoop
 from sim.live.runner import Session
 from sim.live.setup import Mode, Ports, Setup, prepare
 from sim.session_process import ending_signals, prompt
 from venues.errors import LocalError
 from venues.ports import Clock, SystemClock, SystemEntropy, SystemFiles
-from venues.trading_sessions import STAGES
 from venues.transport import AiohttpWire
 
 SAME_NS: Final = 300_000_000  # signals so close are one: timeout(1) and shells send theirs to the process and its group
@@ -75,7 +74,7 @@ def run_session(
 
     with prompt():
         try:
-            with asyncio.Runner(loop_factory=busy_loop if setup.busy_poll else None) as runner:
+            with asyncio.Runner(loop_factory=BusyLoop if setup.busy_poll else None) as runner:
                 return runner.run(_run(setup, shown, began))
         finally:
             gc.callbacks.remove(collections)
@@ -102,7 +101,7 @@ async def _run(setup: Setup, show: Show, began: Callable[[Session], None]) -> Re
     loop = asyncio.get_running_loop()
     for number in ending_signals() if threading.current_thread() is threading.main_thread() else ():
         loop.add_signal_handler(number, on_signal, number)
-    rehearsing = [asyncio.create_task(one.repeat(setup.live.rehearse, session.say)) for one in rehearsals(setup, ports)]
+    end_rehearsals = rehearsals.start(setup, ports, session, loop)
     try:
         return await session.execute()
     except asyncio.CancelledError:
@@ -111,19 +110,7 @@ async def _run(setup: Setup, show: Show, began: Callable[[Session], None]) -> Re
             "has no report"
         ) from None
     finally:
-        for task in rehearsing:
-            task.cancel()
-
-
-def rehearsals(setup: Setup, ports: Ports) -> list[Rehearsal]:
-    """What rehearses the orders of a session: one for each venue of it that can be rehearsed."""
-    if setup.mode != "live" or not setup.live.rehearse:
-        return []
-    return [
-        Rehearsal(wanted.venue, next(iter(wanted.instruments.values())), ports.clock, ports.entropy)
-        for wanted in setup.trading.values()
-        if wanted.venue in STAGES
-    ]
+        end_rehearsals()
 
 
 def paper(config: Source, strategy: Strategies | None = None, **options: Any) -> Result:

@@ -19,6 +19,7 @@ from venues.errors import InputError
 from venues.ports import Clock
 
 KEPT_BYTES: Final = 512 << 20
+SAMPLE: Final = 4_096
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,7 @@ class WarmUp:
     def __init__(self, setup: Setup, clock: Clock) -> None:
         config = setup.config
         self._given_ns = config.feed.delay if setup.paper.delay is None else setup.paper.delay
-        self._instruments = [
+        self.instruments = [
             instrument_of(
                 one,
                 card(config.venue[config.venue_of(one)].card or config.venue[config.venue_of(one)].name),
@@ -69,7 +70,7 @@ class WarmUp:
         """The next record. Raises ``InputError`` when the warm-up holds more than fits."""
         if self._measuring is None:
             self._tie_ns = base_of(record)
-            self._measuring = LiveFeed(self._instruments, 0, self._tie_ns, has_clients=False, measure=self._lags.add)
+            self._measuring = LiveFeed(self.instruments, 0, self._tie_ns, has_clients=False, measure=self._lags.add)
         self._records.append(record)
         self._kept += len(record.payload)
         if self._kept > KEPT_BYTES:
@@ -86,9 +87,13 @@ class WarmUp:
         delay_ns = max(0, lags.delay_ns() + offset_ns - lags.offset_ns)
         return Measured(delay_ns, offset_ns, base_ns, lags.samples, MARGIN_NS)
 
+    def sample(self) -> list[RawRecord]:
+        """The first records that came, for rehearsals."""
+        return self._records[:SAMPLE]
+
     def feed(self, found: Measured, mono_ns: int) -> tuple[LiveFeed, int]:
         """The run's feed, with everything that came so far in it, and the instant at which the run can begin."""
-        feed = LiveFeed(self._instruments, found.delay_ns, found.base_ns)
+        feed = LiveFeed(self.instruments, found.delay_ns, found.base_ns)
         for record in self._records:
             feed.take(record)
         self._records.clear()

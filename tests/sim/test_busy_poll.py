@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from sim.live.busy_poll import BusyPoll, busy_loop
+from sim.live.busy_poll import BusyLoop, BusyPoll
 from sim.live.setup import Setup
 
 
@@ -38,7 +38,7 @@ def test_timers_sockets_and_threads_work_without_sleep(monkeypatch: pytest.Monke
         theirs.close()
         return order
 
-    loop = busy_loop()
+    loop = BusyLoop()
     try:
         assert loop.run_until_complete(main()) == ["first", "second", b"bytes", "from a thread"]
     finally:

@@ -10,8 +10,8 @@ import pytest
 from sim.config_live import LiveConfig
 from sim.live.gateway import SUBMIT
 from sim.live.rehearsal import Rehearsal
+from sim.live.rehearsals import orders_of
 from sim.live.setup import Setup
-from sim.live.shell import rehearsals
 from venues import known_instrument
 from venues.ports import CountingEntropy, SystemClock, VirtualClock
 from venues.trading_orders import ENDED, OPEN, SENT
@@ -111,6 +111,6 @@ def test_only_a_live_run_that_wants_them_gets_them(mode: Any, every: Any, venue:
     ports: Any = type("Ports", (), {"clock": SystemClock(), "entropy": CountingEntropy()})
 
     async def main() -> int:
-        return len(rehearsals(setup, ports))
+        return len(orders_of(setup, ports))
 
     assert asyncio.run(main()) == count

@@ -21,7 +21,7 @@ import sys
 from typing import Any
 
 import ccxt.pro
-from wire_timing import DEPTH, REST, TOP, DataTimes, OrderTimes, TimedLoop, TimedPolicy, now_ns
+from wire_timing import DEPTH, REST, TOP, Busy, DataTimes, OrderTimes, TimedLoop, TimedPolicy, now_ns
 
 SYMBOL = "BTC/USDT:USDT"
 LATE_S = 60.0  # beyond its seconds a course has failed
@@ -146,6 +146,6 @@ async def main(given: dict[str, Any], loop: TimedLoop) -> None:
 
 if __name__ == "__main__":
     told = json.loads(sys.argv[1])
-    timed = TimedPolicy(is_busy=told["busy"]).new_event_loop()
+    timed = TimedPolicy(Busy if told["busy"] else None).new_event_loop()
     asyncio.set_event_loop(timed)
     timed.run_until_complete(main(told, timed))

@@ -19,7 +19,7 @@ from typing import Any
 from cryptofeed.connection import RestEndpoint, WebsocketEndpoint
 from cryptofeed.defines import L2_BOOK, TICKER, TRADES
 from cryptofeed.exchanges import BinanceFutures
-from wire_timing import DEPTH, TOP, DataTimes, TimedLoop, TimedPolicy, now_ns
+from wire_timing import DEPTH, TOP, Busy, DataTimes, TimedLoop, TimedPolicy, now_ns
 
 SYMBOL = "BTC-USDT-PERP"
 LATE_S = 30.0  # beyond its seconds a course has failed
@@ -74,6 +74,6 @@ async def main(given: dict[str, Any], loop: TimedLoop) -> None:
 
 if __name__ == "__main__":
     told = json.loads(sys.argv[1])
-    timed = TimedPolicy(is_busy=told["busy"]).new_event_loop()
+    timed = TimedPolicy(Busy if told["busy"] else None).new_event_loop()
     asyncio.set_event_loop(timed)
     timed.run_until_complete(main(told, timed))

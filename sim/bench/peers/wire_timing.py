@@ -184,6 +184,7 @@ class TimedLoop(asyncio.SelectorEventLoop):
 
     def __init__(self, selector: selectors.BaseSelector | None = None) -> None:
         super().__init__(selector)
+        self.poll = selector
         self.marks = Marks()
 
     async def create_connection(self, protocol_factory: Callable[[], Any], *args: Any, **kwargs: Any) -> Any:
@@ -296,11 +297,11 @@ class Busy(selectors.DefaultSelector):
 
 
 class TimedPolicy(asyncio.DefaultEventLoopPolicy):
-    """Makes ``asyncio.run`` use a ``TimedLoop``; ``is_busy``: one that never sleeps."""
+    """Makes ``asyncio.run`` use a ``TimedLoop`` on such a selector (None: the system's)."""
 
-    def __init__(self, *, is_busy: bool = False) -> None:
+    def __init__(self, selector: Callable[[], selectors.BaseSelector] | None = None) -> None:
         super().__init__()
-        self._is_busy = is_busy
+        self._selector = selector
 
     def new_event_loop(self) -> TimedLoop:
-        return TimedLoop(Busy() if self._is_busy else None)
+        return TimedLoop(None if self._selector is None else self._selector())
