@@ -20,7 +20,8 @@ SECOND: Final = 10**9
 
 class BusyPoll(selectors.DefaultSelector):
     """The system's selector; ``select`` returns when something is ready or the time is over, and never sleeps. ``idle``
-    is called every ``idle_ns`` while nothing is ready; it must be short, and raise nothing."""
+    is called every ``idle_ns`` while nothing is ready; it must be short, and raise nothing. ``select`` returns after it
+    as well, since the loop may have been given something to do."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -41,6 +42,7 @@ class BusyPoll(selectors.DefaultSelector):
             if self.idle is not None and now_ns >= self._idle_next_ns:
                 self.idle()
                 self._idle_next_ns = self._now_ns() + self.idle_ns
+                return poll(0)  # type: ignore[no-any-return]
             found = poll(0)
             now_ns = self._now_ns()
         return found

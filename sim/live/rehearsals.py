@@ -55,20 +55,24 @@ class Turns:
         self._steps.rotate(-1)
 
 
-def orders_of(setup: Setup, ports: Ports) -> list[Rehearsal]:
+def orders_of(setup: Setup, ports: Ports, say: Say) -> list[Rehearsal]:
     """What rehearses the orders of a session: one for each venue of it that can be rehearsed."""
+    found: list[Rehearsal] = []
     if setup.mode != "live" or not setup.live.rehearse:
-        return []
-    return [
-        Rehearsal(wanted.venue, next(iter(wanted.instruments.values())), ports.clock, ports.entropy)
-        for wanted in setup.trading.values()
-        if wanted.venue in STAGES
-    ]
+        return found
+    for wanted in setup.trading.values():
+        if wanted.venue in STAGES:
+            instrument = next(iter(wanted.instruments.values()))
+            try:
+                found.append(Rehearsal(wanted.venue, instrument, ports.clock, ports.entropy))
+            except Exception as error:
+                say("warning", f"orders are not rehearsed: {type(error).__name__}: {error}"[:500])
+    return found
 
 
 def start(setup: Setup, ports: Ports, session: Session, loop: asyncio.AbstractEventLoop) -> Callable[[], None]:
     """Let them begin, in the event loop that runs. Returns what ends them."""
-    rehearsed = orders_of(setup, ports)
+    rehearsed = orders_of(setup, ports, session.say)
     poll = getattr(loop, "poll", None)
     if not isinstance(poll, BusyPoll):
         tasks = [asyncio.create_task(one.repeat(setup.live.rehearse, session.say)) for one in rehearsed]

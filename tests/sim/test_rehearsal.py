@@ -26,6 +26,15 @@ async def made(venue: str = "binance_usdm", clock: Any = None) -> Rehearsal:
     return rehearsal
 
 
+def planned(mode: Any, every: Any, venue: str) -> tuple[Setup, Any]:
+    setup = object.__new__(Setup)
+    setup.mode = mode
+    setup.config = type("Config", (), {"live": LiveConfig(rehearse=every)})()  # type: ignore[assignment]
+    instrument = known_instrument("binance_usdm", "BTCUSDT")
+    setup.trading = {0: TradingWanted(venue, 0, {0: instrument}, "run1", Keys("key", "secret"))}
+    return setup, type("Ports", (), {"clock": SystemClock(), "entropy": CountingEntropy()})
+
+
 @pytest.mark.parametrize("is_stream", [False, True])
 @pytest.mark.parametrize("venue", SYMBOLS)
 def test_an_order_goes_the_whole_way_as_the_session_itself_sends_it(venue: str, is_stream: bool) -> None:
@@ -103,14 +112,25 @@ def test_one_that_fails_is_said_and_is_the_last(monkeypatch: pytest.MonkeyPatch)
     ],
 )
 def test_only_a_live_run_that_wants_them_gets_them(mode: Any, every: Any, venue: str, count: int) -> None:
-    setup = object.__new__(Setup)
-    setup.mode = mode
-    setup.config = type("Config", (), {"live": LiveConfig(rehearse=every)})()
-    instrument = known_instrument("binance_usdm", "BTCUSDT")
-    setup.trading = {0: TradingWanted(venue, 0, {0: instrument}, "run1", Keys("key", "secret"))}
-    ports: Any = type("Ports", (), {"clock": SystemClock(), "entropy": CountingEntropy()})
+    said: list[str] = []
+    setup, ports = planned(mode, every, venue)
 
     async def main() -> int:
-        return len(orders_of(setup, ports))
+        return len(orders_of(setup, ports, lambda level, text: said.append(text)))
 
-    assert asyncio.run(main()) == count
+    assert asyncio.run(main()) == count and not said
+
+
+def test_one_that_cannot_be_made_is_said_and_ends_no_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*arguments: Any) -> int:
+        raise PermissionError(1, "Operation not permitted")
+
+    said: list[str] = []
+    setup, ports = planned("live", "5ms", "binance_usdm")
+    monkeypatch.setattr("os.memfd_create", refused, raising=False)
+
+    async def main() -> int:
+        return len(orders_of(setup, ports, lambda level, text: said.append(text)))
+
+    assert asyncio.run(main()) == 0
+    assert said == ["orders are not rehearsed: PermissionError: [Errno 1] Operation not permitted"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import itertools
 import os
 from pathlib import Path
@@ -55,9 +56,25 @@ def test_the_selector_gives_idle_time_away_and_only_that(monkeypatch: pytest.Mon
         given: list[int] = []
         poll.idle, poll.idle_ns = lambda: given.append(now[-1]), 100
         assert poll.select(0) == [] and not given
-        assert poll.select(1e-6) == []
+        while now[-1] < 1000:
+            assert poll.select(1e-6) == []
         assert given and all(later - earlier >= 100 for earlier, later in itertools.pairwise(given))
         assert len(given) >= 5
+
+
+def test_what_idle_time_was_used_for_is_attended_to_at_once() -> None:
+    async def main() -> bool:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, BusyLoop)
+        woken = asyncio.Event()
+        loop.poll.idle = woken.set
+        later = loop.call_later(3, lambda: None)
+        await woken.wait()
+        loop.poll.idle = None
+        return loop.time() < later.when()
+
+    with asyncio.Runner(loop_factory=BusyLoop) as runner:
+        assert runner.run(main())
 
 
 def sampled(folder: Path) -> tuple[Session, list[Any], list[Any]]:
@@ -82,6 +99,21 @@ def test_market_data_go_through_sessions_and_a_feed_of_their_own(tmp_path: Path)
     one_pass = rehearsal.messages // 3
     assert one_pass > FRAMES // 2 and rehearsal.messages == 3 * one_pass  # each pass is as the first
     assert [(link.frames, link.last_frame_ns) for one in session.setup.sessions for link in one.links] == before
+
+
+def test_what_is_over_does_not_wait_for_the_collector(tmp_path: Path) -> None:
+    session, instruments, records = sampled(tmp_path)
+    rehearsal = MarketRehearsal(instruments, session.setup.sessions, records, CountingEntropy())
+    left = []
+    gc.disable()
+    try:
+        for passes in (1, 21):
+            while rehearsal.passes < passes:
+                rehearsal.step()
+            left.append(gc.collect())
+    finally:
+        gc.enable()
+    assert left[1] < 100, left  # 20 passes leave thousands
 
 
 def test_a_sample_without_anything_is_no_error(tmp_path: Path) -> None:
