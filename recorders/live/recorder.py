@@ -219,9 +219,10 @@ class Recorder:
 
         if self._listener is None:
             return Sink(self._writer, self.clock, self.settings.queue_bytes, failed)
-        return TappedSink(self._writer, self.clock, self.settings.queue_bytes, failed, self._tell)
+        return TappedSink(self._writer, self.clock, self.settings.queue_bytes, failed, self.tell)
 
-    def _tell(self, record: RawRecord) -> None:
+    def tell(self, record: RawRecord) -> None:
+        """A record was put: the listener hears of it. An error of its own ends the recording."""
         if self._listener is None:
             return
         try:
