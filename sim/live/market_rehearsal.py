@@ -25,6 +25,7 @@ from venues.sessions import MarketSession
 
 FRAMES: Final = 64
 BYTES: Final = 2 << 20
+MARKETS: Final = 8  # so many are enough, and quickly made anew
 
 
 class UnkeptSink(TappedSink):
@@ -90,12 +91,16 @@ class MarketRehearsal:
     def _chosen(self, records: Sequence[RawRecord]) -> list[RawRecord]:
         """The first frames of books, in which there is most to do, and between two of them one of each other stream."""
         found: list[RawRecord] = []
-        frames, left, between = FRAMES, BYTES, set[str]()
+        frames, left, between, markets = FRAMES, BYTES, set[str](), set[tuple[str, str]]()
         for record in records:
             if record.kind == FRAME_IN:
                 channel = self._channel(record)
                 if channel is None or channel.stream in between:
                     continue
+                market = self._connections[record.connection].session.venue, channel.symbol
+                if market not in markets and len(markets) >= MARKETS:
+                    continue
+                markets.add(market)
                 if channel.stream == "depth":
                     between.clear()
                 else:
@@ -107,6 +112,7 @@ class MarketRehearsal:
             if frames < 0 or left < 0:
                 break
             found.append(record)
+        self._instruments = [one for one in self._instruments if (one.venue, one.symbol) in markets]
         return found
 
     def _channel(self, record: RawRecord) -> Channel | None:

@@ -11,6 +11,7 @@ A rehearsal that fails is said and left out: nothing depends on it.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Callable
 from typing import Final
@@ -49,7 +50,8 @@ class Turns:
             step()
         except Exception as error:
             self._steps.popleft()
-            self._say("warning", f"what was rehearsed is not any more: {type(error).__name__}: {error}"[:500])
+            with contextlib.suppress(Exception):  # it would end the loop, and with it the session
+                self._say("warning", f"what was rehearsed is not any more: {type(error).__name__}: {error}"[:500])
             return
         self.taken += 1
         self._steps.rotate(-1)

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from recorders.raw import FRAME_IN
 from sim.config_live import LiveConfig
 from sim.live import rehearsals
 from sim.live.busy_poll import BusyLoop, BusyPoll
@@ -47,6 +48,17 @@ def test_each_takes_a_step_in_turn_and_one_that_fails_is_said_and_left_out() -> 
         turns.next()
     assert steps == ["a", "fails", "b", "a", "b", "a"] and turns.taken == 5
     assert said == [("warning", "what was rehearsed is not any more: ValueError: no")]
+
+
+def test_nothing_leaves_a_turn_not_even_when_it_cannot_be_said() -> None:
+    def fail(*arguments: object) -> None:
+        raise OSError("the disk is full")
+
+    turns = Turns(fail)
+    turns.add(fail)
+    turns.next()
+    turns.next()
+    assert turns.taken == 0
 
 
 def test_the_selector_gives_idle_time_away_and_only_that(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,6 +111,21 @@ def test_market_data_go_through_sessions_and_a_feed_of_their_own(tmp_path: Path)
     one_pass = rehearsal.messages // 3
     assert one_pass > FRAMES // 2 and rehearsal.messages == 3 * one_pass  # each pass is as the first
     assert [(link.frames, link.last_frame_ns) for one in session.setup.sessions for link in one.links] == before
+
+
+def test_only_the_first_few_markets_are_made_anew_with_each_pass(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session, instruments, records = sampled(tmp_path)
+    other = known_instrument("binance_usdm", "ETHUSDT")
+    rehearsal = MarketRehearsal([*instruments, other], session.setup.sessions, records, CountingEntropy())
+    assert [market.instrument.symbol for market in rehearsal._feed.markets] == ["BTCUSDT"]
+    while not rehearsal.passes:
+        rehearsal.step()
+    assert rehearsal.messages > FRAMES // 2
+    monkeypatch.setattr("sim.live.market_rehearsal.MARKETS", 0)
+    rehearsal = MarketRehearsal([*instruments, other], session.setup.sessions, records, CountingEntropy())
+    assert not rehearsal._feed.markets and not any(record.kind == FRAME_IN for record in rehearsal._records)
 
 
 def test_what_is_over_does_not_wait_for_the_collector(tmp_path: Path) -> None:
