@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -205,6 +205,13 @@ class BenchPart(StrEnum):
     wire = "wire"
 
 
+BENCH_UNUSED: Final = {
+    BenchPart.all: ("market", "event_loop"),
+    BenchPart.load: ("peers", "peers_env", "anchors", "nautilus_feed", "market", "event_loop"),
+    BenchPart.wire: ("feed", "peers", "anchors", "nautilus_feed", "cache"),
+}
+
+
 @app.command()
 def bench(
     part: Annotated[
@@ -230,7 +237,13 @@ def bench(
     event_loop: Annotated[list[str] | None, typer.Option(help="wire: sleeping or busy_poll; default: both")] = None,
 ) -> None:
     """Measure speed and print JSON."""
+    given = locals()
     with errors():
+        for name in BENCH_UNUSED[part]:
+            if given[name]:
+                from venues.errors import InputError
+
+                raise InputError(f"has no effect on bench {part.value}", source="--" + name.replace("_", "-"))
         _notice()
         from sim.bench import run_bench, run_load, run_wire
 

@@ -220,3 +220,11 @@ def test_heavy_modules_wait_until_they_are_needed() -> None:
 def test_version() -> None:
     done = perpsim("--version")
     assert done.returncode == 0 and done.stdout.startswith("perpsim ") and "Python 3." in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("part", "option", "value"), [("all", "--market", "calm"), ("load", "--anchors", "x"), ("wire", "--feed", "x")]
+)
+def test_bench_refuses_what_has_no_effect(part: str, option: str, value: str) -> None:
+    done = perpsim("bench", part, option, value)
+    assert (done.returncode, done.stderr) == (2, f"error: {option}: has no effect on bench {part}\n")
