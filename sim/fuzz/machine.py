@@ -7,6 +7,7 @@ ends in something that must not be is shortened by leaving steps out, and what i
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Any, Final
@@ -20,6 +21,7 @@ from sim.fuzz.world import LANES, World
 
 STEPS_A_SESSION: Final = 120
 PAIRS_MAX: Final = 32  # steps of a script that is tried without every two of them
+FEW_MAX: Final = 14  # and without every three and four
 Step = tuple[str, tuple[Any, ...], dict[str, Any]]
 
 lanes = st.integers(0, LANES - 1)
@@ -174,7 +176,7 @@ def campaign(tally: Tally, steps: int, seed: int = 0) -> None:
 
 def shortened(venue: str, script: list[Step], error: Exception) -> tuple[list[Step], Exception]:
     """The script without every step that it can do without and still fail in the same way (delta debugging); a short
-    one also without every two."""
+    one also without every two, and a shorter one without every three and four."""
     found = outcome(venue, script)
     if found is None:  # it does not fail when run again: then all of it is the evidence
         return script, error
@@ -191,14 +193,21 @@ def shortened(venue: str, script: list[Step], error: Exception) -> tuple[list[St
                 place += size
         if size > 1 or len(script) == before:
             size //= 2
-        if not size and len(script) <= PAIRS_MAX:
-            for one, other in combinations(range(len(script) - 1), 2):
-                tried = [step for place, step in enumerate(script) if place not in (one, other)]
+        if not size:
+            for gone in _together(len(script) - 1):
+                tried = [step for place, step in enumerate(script) if place not in gone]
                 again = outcome(venue, tried)
                 if again is not None and _kind(again[1]) == kind:
                     script, error, size = tried[: again[0] + 1], again[1], 1
                     break
     return script, error
+
+
+def _together(steps: int) -> Iterator[tuple[int, ...]]:
+    """Which steps to leave out at once: what needs only each other goes only so."""
+    for most, count in ((PAIRS_MAX, 2), (FEW_MAX, 3), (FEW_MAX, 4)):
+        if steps < most:
+            yield from combinations(range(steps), count)
 
 
 def outcome(venue: str, script: list[Step]) -> tuple[int, Exception] | None:
